@@ -1,0 +1,40 @@
+# Each target does its own set-up; Python 3.11 or newer, git and make are all it takes.
+.ONESHELL:
+.SHELLFLAGS = -eu -c
+VENV = .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: repro test lint lock clean
+
+repro: $(VENV)/ready
+	dvc repro
+
+test: $(VENV)/ready
+	ruff check
+	ruff format --check
+	mypy
+	lint-imports
+	pytest
+
+lint: $(VENV)/ready
+	ruff check --fix
+	ruff format
+	mypy
+	lint-imports
+
+# exactly what the lock says, checked against its hashes; the project itself is installed by reference
+$(VENV)/ready: requirements.lock pyproject.toml
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	test -x $(VENV)/bin/pip || python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet uv==0.13.9
+	$(VENV)/bin/uv pip sync --quiet --require-hashes --python $(VENV)/bin/python requirements.lock
+	$(VENV)/bin/uv pip install --quiet --no-deps --no-build-isolation --python $(VENV)/bin/python --editable .
+	touch $@
+
+# after a change of dependencies in pyproject.toml: newest versions that go together, with hashes and no index addresses
+lock:
+	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url \
+		pyproject.toml --group dev --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .work mlflow.db mlruns

@@ -1,0 +1,36 @@
+"""Batches of images straight from the shards, decoded by threads ahead of whoever eats them."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from warehouse_classifier.photo import decode
+from warehouse_classifier.shards import Shards
+from warehouse_classifier.stream import in_order
+
+AHEAD = 3  # batches: enough to bridge a slow one, little beside a network's memory
+
+
+def batches(
+    shards: Shards, rows: npt.NDArray[np.int64], batch: int, workers: int, flip: npt.NDArray[np.bool_] | None = None
+) -> Iterator[torch.Tensor]:
+    """uint8 tensors of shape [B, 3, side, side] in the order of `rows`; B is at most `batch`.
+
+    B is as even as it can be, so that no batch is too small for a BatchNorm. `flip` (one for each of `rows`): mirrored.
+    """
+    cuts = np.array_split(np.arange(len(rows)), max(1, -(-len(rows) // batch)))
+
+    def image(position: int) -> npt.NDArray[np.uint8]:
+        pixels = np.asarray(decode(shards.jpeg(int(rows[position])), max_pixels=1 << 24))
+        return pixels[:, ::-1] if flip is not None and flip[position] else pixels
+
+    def collect(cut: npt.NDArray[np.int64]) -> torch.Tensor:
+        stacked = np.stack([image(int(position)) for position in cut])
+        return torch.from_numpy(stacked).permute(0, 3, 1, 2)  # in memory it stays channels last
+
+    with ThreadPoolExecutor(workers) as pool:
+        for _, images in in_order(pool, collect, cuts, max(AHEAD, workers)):
+            yield images

@@ -1,0 +1,33 @@
+"""The launcher: `python -m warehouse_classifier.compute <stage> <scale> <paths>`, the command of every stage in dvc.yaml.
+
+STAGE_RUNNER in the environment says where the stage runs; it is no parameter, so command, deps and params in dvc.lock are
+the same wherever that is.
+"""
+
+import os
+import sys
+
+from warehouse_classifier.compute import local
+from warehouse_classifier.fault import Fault
+
+PLACES = {"local": local.run}
+
+
+def launch(stage: str, argv: list[str]) -> int:
+    """Run a stage where it belongs; returns the exit status. What is wrong is said in one line on stderr."""
+    try:
+        place = os.environ.get("STAGE_RUNNER") or "local"
+        if place not in PLACES:
+            raise Fault(f"STAGE_RUNNER is {place}, it must be one of: {', '.join(PLACES)}; unset it to run here")
+        PLACES[place](stage, argv)
+    except Fault as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"error: {stage} was interrupted; `dvc repro` goes on from what is done", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(launch(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,69 @@
+"""Run a stage in this process, with a watcher that shows bars and writes curves."""
+
+import errno
+import hashlib
+import importlib
+import pkgutil
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from warehouse_classifier import params, stages
+from warehouse_classifier.compute.screen import Screen
+from warehouse_classifier.fault import Fault
+from warehouse_classifier.tracking import Run
+
+
+def run(stage: str, argv: list[str]) -> None:
+    """Raises Fault if the stage does."""
+    known = [module.name for module in pkgutil.iter_modules(stages.__path__)]
+    if stage not in known:
+        raise Fault(f"there is no stage {stage}; there are: {', '.join(known)}")
+    signal.signal(signal.SIGTERM, _interrupt)
+    tracked = Run(stage, tracked_params(stage, argv[0]), inputs_of(stage, argv))
+    status = "FAILED"
+    try:
+        importlib.import_module(f"{stages.__name__}.{stage}").wire(argv, Screen(tracked))
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    except MemoryError:
+        raise Fault(f"{stage} needs more memory than there is; lower its batch, workers or concurrency") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Fault(f"{stage}: the disk is full; free some space, `dvc repro` goes on from what is done") from None
+    finally:
+        tracked.end(status)
+
+
+def tracked_params(stage: str, scale: str) -> dict[str, Any]:
+    """What params.yaml says to the stage, by dotted names."""
+    tree = params.read()
+    section = tree.get(stage)
+    own = section.get(scale) if isinstance(section, dict) else None
+    return {"scale": scale, **{name: tree.get(name) for name in params.TOP}, **(own if isinstance(own, dict) else {})}
+
+
+def inputs_of(stage: str, argv: list[str]) -> str:
+    """One hash over the files a stage reads: as dvc.lock knows them, where it does, or by content."""
+    try:
+        pipeline = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"][stage]
+        lock = YAML(typ="safe", pure=True).load(Path("dvc.lock")) if Path("dvc.lock").exists() else {}
+    except (OSError, KeyError, TypeError):
+        return ""
+    known = {out["path"]: out["md5"] for entry in lock.get("stages", {}).values() for out in entry.get("outs", [])}
+    digest = hashlib.sha256(" ".join(argv).encode())
+    for dep in sorted(pipeline.get("deps", [])):
+        path = Path(dep)
+        content = known.get(dep) or (hashlib.md5(path.read_bytes()).hexdigest() if path.is_file() else "")  # noqa: S324
+        digest.update(f"{dep} {content}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,72 @@
+"""What whoever reads along sees: bars on a terminal, plain lines in a log; figures go to the run as well."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from warehouse_classifier.tracking import Run
+
+LINE_EVERY = 10.0  # seconds between lines of progress in a log
+QUIET = ("learning_rate", "images_per_second")
+
+
+class Screen:
+    """A Watch (see watch.py) for people."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @contextmanager
+    def bar(self, title: str, total: int | None, unit: str) -> Iterator["TerminalBar | LogBar"]:
+        if sys.stderr.isatty():
+            shown: tqdm[Any]
+            with tqdm(total=total, desc=title, unit=f" {unit}", dynamic_ncols=True, leave=True) as shown:
+                yield TerminalBar(shown)
+        else:
+            bar = LogBar(title, total, unit)
+            yield bar
+            bar.show()
+
+    def measure(self, step: int | None = None, **values: float) -> None:
+        self.run.measure(step, values)
+        if step is not None:
+            said = (f"{name} {value:.4g}" for name, value in values.items() if name not in (*QUIET, "epoch"))
+            self.say(f"epoch {step}: {', '.join(said)}")
+
+    def say(self, line: str) -> None:
+        tqdm.write(line, file=sys.stderr)
+
+
+class TerminalBar:
+    def __init__(self, shown: "tqdm[Any]") -> None:
+        self.shown = shown
+
+    def advance(self, count: int = 1, **facts: float) -> None:
+        if facts:
+            self.shown.set_postfix({name: f"{value:.4g}" for name, value in facts.items()}, refresh=False)
+        self.shown.update(count)
+
+
+class LogBar:
+    def __init__(self, title: str, total: int | None, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.done, self.facts = 0, ""
+        self.begun = self.shown = time.monotonic()
+
+    def advance(self, count: int = 1, **facts: float) -> None:
+        self.done += count
+        if facts:
+            self.facts = "".join(f", {name} {value:.4g}" for name, value in facts.items())
+        if time.monotonic() - self.shown >= LINE_EVERY:
+            self.show()
+
+    def show(self) -> None:
+        self.shown = time.monotonic()
+        took = max(self.shown - self.begun, 1e-9)
+        rate = self.done / took
+        left = f" of {self.total}, {(self.total - self.done) / max(rate, 1e-9):.0f} s left" if self.total else ""
+        print(f"{self.title}: {self.done}{left}, {rate:.1f} {self.unit}s/s{self.facts}", file=sys.stderr, flush=True)

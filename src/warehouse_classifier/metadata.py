@@ -1,0 +1,94 @@
+"""What the inventory says is in a bin: one JSON of the bucket, and the table of all of them."""
+
+import json
+import math
+from typing import Any
+
+import pyarrow as pa
+
+LARGEST = 1_000_000  # no bin holds more: a quantity above it is a damaged file
+
+MEASURES = ("height", "length", "width", "weight")  # inches, and pounds
+
+ITEM = pa.struct(
+    [
+        ("asin", pa.string()),
+        ("quantity", pa.int32()),
+        *((name, pa.float64()) for name in MEASURES),
+        ("name", pa.string()),
+    ]
+)
+PAIRS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("quantity", pa.int32()),
+        ("image_bytes", pa.int64()),  # as listed; null where the listing does not tell
+        ("image_etag", pa.string()),
+        ("items", pa.list_(ITEM)),
+    ]
+)
+UNREADABLE = pa.schema([("id", pa.string()), ("key", pa.string()), ("reason", pa.string())])
+
+UNITS = {"height": "IN", "length": "IN", "width": "IN", "weight": "pounds"}
+
+
+def parse(body: bytes) -> tuple[int, list[dict[str, Any]]]:
+    """The expected quantity and the items of one metadata file.
+
+    Raises ValueError with the reason if the file cannot be trusted to say what is in the bin.
+    """
+    try:
+        data = json.loads(body)
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8") from None
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"is not JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise ValueError("is not a JSON object")
+    if "EXPECTED_QUANTITY" not in data:
+        raise ValueError("has no EXPECTED_QUANTITY")
+    items = data.get("BIN_FCSKU_DATA")
+    if not isinstance(items, dict):
+        raise ValueError("has no BIN_FCSKU_DATA")
+    return _quantity("EXPECTED_QUANTITY", data["EXPECTED_QUANTITY"]), [_item(key, item) for key, item in items.items()]
+
+
+def _item(key: str, item: Any) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise ValueError(f"item {key[:40]} is not a JSON object")
+    asin, name = item.get("asin"), item.get("name")
+    for field, value in (("asin", asin), ("name", name)):
+        if not isinstance(value, str | None):
+            raise ValueError(f"item {key[:40]}: {field} is no text")
+    return {
+        "asin": _whole(asin or key),
+        "quantity": _quantity(f"item {key[:40]}: quantity", item.get("quantity")),
+        **{field: _measure(key, field, item.get(field)) for field in MEASURES},
+        "name": None if name is None else _whole(name),
+    }
+
+
+def _quantity(what: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{what} is {json.dumps(value)[:40]}, not a whole number")
+    if not 0 <= value <= LARGEST:
+        raise ValueError(f"{what} is {str(value)[:40]}, not 0 to {LARGEST}")
+    return value
+
+
+def _measure(key: str, field: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    size = value.get("value") if isinstance(value, dict) else None
+    if isinstance(size, bool) or not isinstance(size, int | float) or not math.isfinite(float(size)):
+        raise ValueError(f"item {key[:40]}: {field} is no measure")
+    if value.get("unit") != UNITS[field]:
+        raise ValueError(f"item {key[:40]}: {field} is not in {UNITS[field]}")
+    return float(size)
+
+
+def _whole(text: str) -> str:
+    """JSON can spell half a character (a lone surrogate), which no table can hold."""
+    return text.encode("utf-8", "replace").decode()

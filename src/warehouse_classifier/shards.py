@@ -1,0 +1,93 @@
+"""images/: JPEGs packed into a few large files, and an index that says where each one lies.
+
+One file an image would cost a DVC remote hours where a few dozen files cost minutes.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from warehouse_classifier.fault import Fault
+
+INDEX, REJECTED = "index.parquet", "rejected.csv"
+
+
+def shard_of(id: str) -> str:
+    """The shard an id belongs to: all of an id but its last four characters, so one shard holds up to 10,000 bins.
+
+    It depends on the id alone. A rerun with a few more images changes few shards.
+    """
+    return f"shard-{id[:-4]}.bin" if len(id) > 4 else "shard.bin"
+
+
+def write(folder: Path, images: Iterable[tuple[dict[str, Any], bytes]]) -> int:
+    """Pack (facts, JPEG) in the order of (shard, id) and index them; returns how many there were.
+
+    `facts`: id, quantity, split, group. The folder must exist.
+    """
+    rows = []
+    open_name, offset = "", 0
+    file = None
+    try:
+        for facts, jpeg in images:
+            name = shard_of(facts["id"])
+            if name != open_name:
+                if file is not None:
+                    file.close()
+                file, open_name, offset = (folder / name).open("xb"), name, 0
+            assert file is not None
+            file.write(jpeg)
+            place = {"shard": name, "offset": offset, "length": len(jpeg), "sha256": hashlib.sha256(jpeg).hexdigest()}
+            rows.append({**facts, **place})
+            offset += len(jpeg)
+    finally:
+        if file is not None:
+            file.close()
+    columns = ["id", "quantity", "split", "group", "shard", "offset", "length", "sha256"]
+    pd.DataFrame(rows, columns=columns).sort_values("id").to_parquet(folder / INDEX, index=False)
+    return len(rows)
+
+
+class Shards:
+    """Random access to the packed images of a folder, for many threads at once.
+
+    `index`: one row an image in the order of ids: id, quantity, split, group, shard, offset, length, sha256.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raises Fault if the folder is not whole."""
+        self.folder = folder
+        try:
+            self.index = pd.read_parquet(folder / INDEX)
+        except (OSError, ValueError) as error:
+            raise Fault(f"{folder / INDEX} cannot be read; `dvc repro resize_images` makes it ({error})") from None
+        self._offset = self.index["offset"].to_numpy()
+        self._length = self.index["length"].to_numpy()
+        self._shard = self.index["shard"].to_numpy()
+        ends = (self.index["offset"] + self.index["length"]).groupby(self.index["shard"]).max()
+        for name, end in ends.items():
+            size = (folder / str(name)).stat().st_size if (folder / str(name)).exists() else 0
+            if size != end:
+                raise Fault(f"{folder / str(name)} has {size} bytes, the index says {end}; run `dvc checkout {folder}`")
+        # mapped, not read: the system keeps what is used often, and threads need no file position of their own
+        self._bytes = {str(name): np.memmap(folder / str(name), np.uint8, "r") for name in ends.index}
+
+    def rows(self, split: str) -> npt.NDArray[np.int64]:
+        """Row numbers of one split, in the order of ids. Raises Fault if it has none."""
+        rows = np.flatnonzero((self.index["split"] == split).to_numpy())
+        if not rows.size:
+            raise Fault(f"{self.folder} holds no {split} image; look at selection.csv and {self.folder / REJECTED}")
+        return rows
+
+    def jpeg(self, row: int) -> bytes:
+        start = self._offset[row]
+        return self._bytes[self._shard[row]][start : start + self._length[row]].tobytes()
+
+    def sha256(self) -> str:
+        """Stands for every image: a hash over the hashes in the index."""
+        return hashlib.sha256("\n".join(self.index["sha256"]).encode()).hexdigest()

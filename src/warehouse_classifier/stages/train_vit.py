@@ -1,0 +1,98 @@
+"""Train a Vision Transformer to count the items in a bin.
+
+images/ -> models/vit/
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from warehouse_classifier.files import replacing
+from warehouse_classifier.label import Labels
+from warehouse_classifier.params import Params
+from warehouse_classifier.watch import Watch
+from warehouse_classifier.work import in_progress
+
+
+class Size(BaseModel):
+    """Of a network of our own, in the words of transformers' ViTConfig."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    hidden_size: int = Field(ge=8)
+    num_hidden_layers: int = Field(ge=1)
+    num_attention_heads: int = Field(ge=1)
+    intermediate_size: int = Field(ge=8)
+    patch_size: int = Field(ge=1)  # pixels
+
+
+class TrainVit(Params):
+    lr: float | None = Field(gt=0, allow_inf_nan=False)  # overrides learning_rate
+    seed: int = Field(ge=0)
+    quantities: list[int]
+    side: int = Field(ge=16)  # pixels
+    model_name: str  # a hub name, the path of a folder, or own
+    revision: str | None  # commit of a hub name
+    own_size: Size | None
+    batch: int = Field(ge=1)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)  # of AdamW; falls to 0 in a line
+    warmup: float = Field(ge=0, lt=1)  # share of all steps in which the rate first rises from 0
+    weight_decay: float = Field(ge=0)
+    epochs: int = Field(ge=1)
+    precision: Literal["fp32", "bf16"]
+    threads: int = Field(ge=1)  # of the processor; sums differ in the last bit between one and two
+    workers: int = Field(ge=1)  # threads that decode images
+
+    @field_validator("own_size", mode="after")
+    @classmethod
+    def _fits(cls, size: Size | None, info: ValidationInfo) -> Size | None:
+        """An own network needs a size, and one that cuts the image into whole patches and its width into whole heads."""
+        if info.data.get("model_name") == "own" and size is None:
+            raise ValueError("it must be given, because model_name is own")
+        if size and info.data.get("side", 0) % size.patch_size:
+            raise ValueError(f"its patch_size must divide the side of {info.data['side']} pixels")
+        if size and size.hidden_size % size.num_attention_heads:
+            raise ValueError("its num_attention_heads must divide its hidden_size")
+        return size
+
+
+def train_vit(params: TrainVit, images: Path, model: Path, *, watch: Watch) -> None:
+    import torch
+
+    from warehouse_classifier import history, training, vit
+    from warehouse_classifier.shards import Shards
+
+    torch.manual_seed(params.seed)
+    torch.set_num_threads(params.threads)
+    labels, shards = Labels(params.quantities), Shards(images)
+    size = params.own_size.model_dump() if params.own_size else None
+    network = vit.build(params.model_name, params.revision, size, params.side, labels.quantities)
+    highest = params.lr or params.learning_rate
+    optimizer = torch.optim.AdamW(network.parameters(), highest, weight_decay=params.weight_decay)
+    recipe = training.Recipe(
+        params.epochs, params.batch, params.seed, params.workers, params.precision,
+        rate=lambda done: highest * rise_and_fall(done, params.warmup),
+    )  # fmt: skip
+    with in_progress("train_vit", params.model_dump(), shards.sha256()) as work:
+        rows = training.train("train_vit", network, optimizer, shards, labels, recipe, work, watch)
+        with replacing(model) as half:
+            half.mkdir()
+            vit.save(network, half)
+            history.write(rows, half)
+
+
+# ---- thoughts
+
+
+def rise_and_fall(done: float, warmup: float) -> float:
+    """Share of the highest rate when `done` (0 to 1) of all steps are: up in a line until `warmup`, then down to 0."""
+    return done / warmup if done < warmup else (1 - done) / (1 - warmup)
+
+
+# ---- wire
+
+
+def wire(argv: list[str], watch: Watch) -> None:
+    scale, images, model = argv
+    train_vit(TrainVit.load("train_vit", scale), Path(images), Path(model), watch=watch)

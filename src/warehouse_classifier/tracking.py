@@ -1,0 +1,78 @@
+"""MLflow: curves and results of a stage's run, and when, where and from what it ran.
+
+DVC owns files, MLflow owns curves. Nothing here changes a result.
+"""
+
+import logging
+import os
+import platform
+import subprocess
+import time
+from typing import Any
+
+from warehouse_classifier.files import root
+
+EXPERIMENT = "warehouse-classifier"
+
+
+class Run:
+    """One stage's run, named as the stage. It is begun by its first figure: a stage that fails before has no run."""
+
+    def __init__(self, stage: str, params: dict[str, Any], inputs: str) -> None:
+        """`params`: dotted names and plain values. `inputs`: a hash over the stage's dependencies."""
+        self.stage, self.params, self.inputs = stage, params, inputs
+        self.begun = time.time()
+        self.steps = 0
+        self._client: Any = None
+        self._run_id = ""
+
+    def measure(self, step: int | None, values: dict[str, float]) -> None:
+        self._open()
+        # one step a call, so that results without one are not drawn over each other
+        at = step if step is not None else 0
+        for name, value in values.items():
+            self._client.log_metric(self._run_id, name, float(value), step=at)
+
+    def end(self, status: str) -> None:
+        """`status`: FINISHED, FAILED or KILLED."""
+        if self._client is not None:
+            self._client.log_metric(self._run_id, "seconds", time.time() - self.begun)
+            self._client.set_terminated(self._run_id, status)
+
+    def _open(self) -> None:
+        if self._client is not None:
+            return
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        from mlflow import MlflowClient
+
+        for noisy in ("mlflow", "alembic"):  # the store says at length how it is made
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+
+        self._client = MlflowClient(
+            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root()}/mlflow.db"
+        )
+        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        id = experiment.experiment_id if experiment else self._client.create_experiment(EXPERIMENT)
+        tags = {
+            "stage": self.stage,
+            "git_commit": _git("rev-parse", "HEAD"),
+            "git_changed": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
+            "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
+            "inputs": self.inputs,
+            "runner": os.environ.get("STAGE_RUNNER") or "local",
+            "host": platform.node(),
+            "machine": platform.machine(),
+            "processors": str(os.cpu_count()),
+        }
+        run = self._client.create_run(id, start_time=int(self.begun * 1000), run_name=self.stage, tags=tags)
+        self._run_id = run.info.run_id
+        for name, value in self.params.items():
+            self._client.log_param(self._run_id, name, value)
+
+
+def _git(*words: str) -> str:
+    try:
+        return subprocess.run(["git", *words], cwd=root(), capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

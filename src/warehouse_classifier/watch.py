@@ -1,0 +1,44 @@
+"""What a stage tells whoever watches it, while it works.
+
+A stage only knows these three calls. Its runner hands in an object that shows bars on a terminal and writes curves to
+MLflow, so a changed word in a log line is no change of the stage and retrains nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Bar(Protocol):
+    def advance(self, count: int = 1, **facts: float) -> None:
+        """`count` more are done; `facts` are the latest figures to show beside the rate (loss=1.2, rejected=3)."""
+
+
+class Watch(Protocol):
+    @contextmanager
+    def bar(self, title: str, total: int | None, unit: str) -> Iterator[Bar]:
+        """Progress of one long piece of work of `total` units (None: not known beforehand)."""
+        yield Silence()
+
+    def measure(self, step: int | None = None, **values: float) -> None:
+        """Figures for the run's curves (`step` counts epochs) or, without a step, its results."""
+
+    def say(self, line: str) -> None:
+        """One plain line for whoever reads along."""
+
+
+class Silence:
+    """A watcher, and a bar, that shows nothing."""
+
+    @contextmanager
+    def bar(self, title: str, total: int | None, unit: str) -> Iterator[Bar]:
+        yield self
+
+    def advance(self, count: int = 1, **facts: float) -> None:
+        pass
+
+    def measure(self, step: int | None = None, **values: float) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        pass
