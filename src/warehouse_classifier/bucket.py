@@ -8,9 +8,12 @@ a folder's path                  a local mirror of the layout, relative to $DVC_
 import hashlib
 import multiprocessing
 import os
+import re
+import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn, Protocol, cast
@@ -26,6 +29,7 @@ from warehouse_classifier.synthetic import SyntheticBins
 
 PHOTOS, METADATA = "bin-images", "metadata"
 SUFFIX = {PHOTOS: ".jpg", METADATA: ".json"}
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # no dot nor slash: ids sort like their keys and name files
 PUBLIC = "aft-vbi-pds"  # the Amazon Bin Image Dataset, open to everyone without credentials
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 
@@ -56,19 +60,19 @@ class Bucket(Protocol):
     def get(self, entry: Entry) -> Body:
         """The object, checked against what `entry` says of it. Raises Fault if the bucket as a whole cannot be read."""
 
-    def get_many(self, entries: Iterable[Entry], concurrency: int) -> Iterator[tuple[Entry, Body]]:
+    def get_many(self, entries: Iterable[Entry], concurrency: int) -> Generator[tuple[Entry, Body], None, None]:
         """`get` of each, `concurrency` at a time, in the order asked for; holds no more than a few bodies a worker."""
 
 
 def open_bucket(url: str) -> Bucket:
     """Raises Fault for a URL that names no bucket."""
-    parts = urlsplit(url)
-    if parts.scheme == "synthetic":
+    if url.startswith("synthetic:"):
         return SyntheticBucket(url)
-    if parts.scheme == "s3":
-        if not parts.netloc:
-            raise Fault(f"bucket {url} names no bucket; it looks like s3://{PUBLIC}")
-        return StoreBucket(url, _s3(parts.netloc, parts.path.strip("/")))
+    if url.startswith("s3:"):
+        named = re.fullmatch(r"s3://([A-Za-z0-9._-]+)(/.*)?", url)
+        if not named:
+            raise Fault(f"bucket {url} names no bucket; it looks like s3://{PUBLIC} or s3://bucket/prefix")
+        return StoreBucket(url, _s3(named[1], (named[2] or "").strip("/")))
     if "://" in url:
         raise Fault(f"bucket {url} is of no known kind; it is synthetic://, s3:// or the path of a folder")
     folder = (root() / url).resolve()
@@ -85,7 +89,8 @@ def id_of(key: str) -> str | None:
     """The id that a key of the layout names; None if it is no such key. An id is a text: "1" is not "00001"."""
     folder, _, name = key.partition("/")
     suffix = SUFFIX.get(folder, "")
-    return name.removesuffix(suffix) if suffix and name.endswith(suffix) and name != suffix else None
+    id = name.removesuffix(suffix)
+    return id if suffix and name.endswith(suffix) and ID.fullmatch(id) else None
 
 
 class StoreBucket:
@@ -100,7 +105,7 @@ class StoreBucket:
         try:
             chunks = self.store.list(f"{folder}/", chunk_size=1000)
             entries: Iterator[Entry] = (
-                Entry(meta["path"], meta["size"], None if local else meta["e_tag"])
+                Entry(meta["path"], meta["size"], None if local else (meta["e_tag"] or "").strip('"') or None)
                 for chunk in chunks
                 for meta in chunk
             )
@@ -128,27 +133,30 @@ class StoreBucket:
             self._fail(error)
         if entry.size is not None and len(body) != entry.size:
             return Unreadable(f"{len(body)} bytes came, {entry.size} were listed")
-        etag = (entry.etag or "-").strip('"')
+        etag = entry.etag or "-"
         # an ETag with a dash is that of an upload in parts and no MD5
         if "-" not in etag and hashlib.md5(body, usedforsecurity=False).hexdigest() != etag:
             return Unreadable(f"its MD5 is not the ETag {etag} that was listed")
         return body
 
-    def get_many(self, entries: Iterable[Entry], concurrency: int) -> Iterator[tuple[Entry, Body]]:
+    def get_many(self, entries: Iterable[Entry], concurrency: int) -> Generator[tuple[Entry, Body], None, None]:
         with ThreadPoolExecutor(concurrency) as pool:
             yield from in_order(pool, self.get, entries, 4 * concurrency)
 
     def _fail(self, error: Exception) -> NoReturn:
         """The store as a whole does not answer: say in one line why and what to look at."""
-        if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
+        whole = " ".join(str(error).split())
+        text = whole[:300]
+        if isinstance(error, exceptions.InvalidPathError):
+            raise Fault(f"bucket {self.url} holds a key that cannot be read; remove or rename it ({text})") from error
+        if isinstance(self.store, LocalStore):
+            raise Fault(f"bucket {self.url} cannot be read; check the folder and its rights ({text})") from error
+        if re.search(r"status code: 40[13]\b", whole):  # of a listing obstore has no error of its own
             way_out = "check the AWS credentials in the environment and what they may read"
             raise Fault(f"bucket {self.url} denies access; {way_out}") from error
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError) or "NoSuchBucket" in whole:
             raise Fault(f"bucket {self.url} does not exist; check its name and AWS_ENDPOINT_URL") from error
-        text = " ".join(str(error).split())
-        raise Fault(
-            f"bucket {self.url} cannot be reached; check the network and AWS_ENDPOINT_URL ({text[:300]})"
-        ) from error
+        raise Fault(f"bucket {self.url} cannot be reached; check the network and AWS_ENDPOINT_URL ({text})") from error
 
 
 class SyntheticBucket:
@@ -171,16 +179,21 @@ class SyntheticBucket:
     def get(self, entry: Entry) -> Body:
         return _draw(self.bins, entry)
 
-    def get_many(self, entries: Iterable[Entry], concurrency: int) -> Iterator[tuple[Entry, Body]]:
+    def get_many(self, entries: Iterable[Entry], concurrency: int) -> Generator[tuple[Entry, Body], None, None]:
         # drawing is work for the processor, so more processes than processors gain nothing
         workers = min(concurrency, len(os.sched_getaffinity(0)))
         spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
         with ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(self.bins,)) as pool:
-            yield from in_order(pool, _draw_in_worker, entries, 16 * workers)
+            try:
+                yield from in_order(pool, _draw_in_worker, entries, 16 * workers)
+            except BrokenProcessPool:
+                raise Fault("a process that draws bins was killed; perhaps there is too little memory") from None
 
 
 def _s3(bucket: str, prefix: str) -> S3Store:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint and not _is_address(endpoint):  # obstore would panic
+        raise Fault(f"AWS_ENDPOINT_URL is {endpoint}, it must look like http://127.0.0.1:9000 or https://host")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     signed = bucket != PUBLIC and any(os.environ.get(name) for name in CREDENTIALS)
     return S3Store(
@@ -196,6 +209,11 @@ def _s3(bucket: str, prefix: str) -> S3Store:
         },
         retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
     )
+
+
+def _is_address(url: str) -> bool:
+    host = re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:(\d{1,5}))?(/\S*)?", url, re.ASCII)
+    return host is not None and int(host[3] or 0) < 65536
 
 
 def _draw(bins: SyntheticBins, entry: Entry) -> Body:
@@ -214,6 +232,7 @@ def _start_worker(bins: SyntheticBins) -> None:
     """Give the worker its bins, and have it end when its parent is killed: nobody else would end it."""
     global _bins  # noqa: PLW0603
     _bins = bins
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent alone answers it
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.join,), daemon=True).start()

@@ -47,16 +47,17 @@ def resume(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> 
         return []
     try:
         position = json.loads((folders[-1] / "position.json").read_text())
+        history: list[dict[str, Any]] = position["history"]
+        network.load_state_dict(load_file(folders[-1] / "best.safetensors"))  # proves that it can be had in the end
         network.load_state_dict(load_file(folders[-1] / "weights.safetensors"))
         state: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in load_file(folders[-1] / "optimizer.safetensors").items():
             index, _, key = name.partition(".")
             state.setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": position["param_groups"]})
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise Fault(f"the checkpoint {folders[-1]} cannot be used ({reason}); remove it to start anew") from None
-    history: list[dict[str, Any]] = position["history"]
     return history
 
 

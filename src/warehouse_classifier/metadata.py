@@ -38,13 +38,21 @@ def parse(body: bytes) -> tuple[int, list[dict[str, Any]]]:
     Raises ValueError with the reason if the file cannot be trusted to say what is in the bin.
     """
     try:
-        data = json.loads(body)
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8") from None
+        return _content(_load(body))
     except RecursionError:
         raise ValueError("is nested too deep") from None
+
+
+def _load(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8") from None
     except ValueError as error:
         raise ValueError(f"is not JSON ({error})") from None
+
+
+def _content(data: Any) -> tuple[int, list[dict[str, Any]]]:
     if not isinstance(data, dict):
         raise ValueError("is not a JSON object")
     if "EXPECTED_QUANTITY" not in data:
@@ -56,16 +64,17 @@ def parse(body: bytes) -> tuple[int, list[dict[str, Any]]]:
 
 
 def _item(key: str, item: Any) -> dict[str, Any]:
+    said = json.dumps(key[:40])  # a key may hold line breaks and half characters
     if not isinstance(item, dict):
-        raise ValueError(f"item {key[:40]} is not a JSON object")
+        raise ValueError(f"item {said} is not a JSON object")
     asin, name = item.get("asin"), item.get("name")
     for field, value in (("asin", asin), ("name", name)):
         if not isinstance(value, str | None):
-            raise ValueError(f"item {key[:40]}: {field} is no text")
+            raise ValueError(f"item {said}: {field} is no text")
     return {
         "asin": _whole(asin or key),
-        "quantity": _quantity(f"item {key[:40]}: quantity", item.get("quantity")),
-        **{field: _measure(key, field, item.get(field)) for field in MEASURES},
+        "quantity": _quantity(f"item {said}: quantity", item.get("quantity")),
+        **{field: _measure(f"item {said}: {field}", UNITS[field], item.get(field)) for field in MEASURES},
         "name": None if name is None else _whole(name),
     }
 
@@ -78,15 +87,18 @@ def _quantity(what: str, value: Any) -> int:
     return value
 
 
-def _measure(key: str, field: str, value: Any) -> float | None:
+def _measure(what: str, unit: str, value: Any) -> float | None:
     if value is None:
         return None
     size = value.get("value") if isinstance(value, dict) else None
-    if isinstance(size, bool) or not isinstance(size, int | float) or not math.isfinite(float(size)):
-        raise ValueError(f"item {key[:40]}: {field} is no measure")
-    if value.get("unit") != UNITS[field]:
-        raise ValueError(f"item {key[:40]}: {field} is not in {UNITS[field]}")
-    return float(size)
+    if isinstance(size, bool) or not isinstance(size, int | float) or not abs(size) < math.inf:
+        raise ValueError(f"{what} is no measure")
+    if value.get("unit") != unit:
+        raise ValueError(f"{what} is not in {unit}")
+    try:
+        return float(size)
+    except OverflowError:  # a whole number of hundreds of digits
+        raise ValueError(f"{what} is no measure") from None
 
 
 def _whole(text: str) -> str:

@@ -33,7 +33,7 @@ class Params(BaseModel):
         tree = read(file)
         scales = _at(tree, stage, file)
         if scale not in scales:
-            raise Fault(f"{file}: scale is {scale}, it must be one of: {', '.join(scales)}")
+            raise Fault(f"{file}: scale is {scale}, it must be one of: {', '.join(map(str, scales))}")
         values = dict(_at(tree, f"{stage}.{scale}", file))
         data = _at(tree, f"data.{scale}", file)
         for name in values.keys() & {*TOP, *DATA}:
@@ -44,6 +44,12 @@ class Params(BaseModel):
                     if name not in section:
                         raise Fault(f"{file}: {where}{name} is missing")
                     values[name] = section[name]
+        for name, value in values.items():
+            try:
+                json.dumps({name: value})
+            except (TypeError, ValueError, RecursionError):  # a date, a loop of aliases
+                key = f"{_section(str(name), stage, scale)}: {name}"
+                raise Fault(f"{file}: {key} must be a plain text, number, list or mapping") from None
         try:
             # by way of JSON, where strict means the types of JSON: a list is a list, and no text is a number
             return cls.model_validate_json(json.dumps(values))
@@ -58,8 +64,11 @@ def read(file: Path = FILE) -> dict[str, Any]:
         tree = YAML(typ="safe", pure=True).load(file)
     except FileNotFoundError:
         raise Fault(f"{file} is missing; run from the top of the project") from None
-    except YAMLError as error:
-        raise Fault(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise Fault(f"{file} cannot be read ({error.strerror})") from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        what = " ".join(str(error).split()).partition(" To suppress this check")[0]
+        raise Fault(f"{file} is not YAML: {what}") from None
     if not isinstance(tree, dict):
         raise Fault(f"{file} holds no mapping of sections")
     return tree

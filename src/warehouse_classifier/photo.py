@@ -5,6 +5,9 @@ import warnings
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+# what Pillow has to say of odd EXIF goes to no one; here and not around each call, since filters are shared by all threads
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 FORMATS = ["JPEG", "PNG"]  # a PNG behind a .jpg does occur; nothing else is tried
 
 
@@ -14,13 +17,14 @@ def decode(body: bytes, max_pixels: int) -> Image.Image:
     The size is taken from the header, before anything is decoded: a few bytes can claim 60,000 pixels a side.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(body), formats=FORMATS)
+        image = Image.open(io.BytesIO(body), formats=FORMATS)
         if image.width * image.height > max_pixels:
             raise ValueError(f"claims {image.width} x {image.height} pixels, more than {max_pixels} in all")
         image.load()
-        return ImageOps.exif_transpose(image).convert("RGB")
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
+            upright = upright.convert("I").point(lambda level: level / 257).convert("L")
+        return upright.convert("RGB")
     except UnidentifiedImageError:
         raise ValueError(f"is no JPEG (it begins with {body[:12]!r})" if body else "is empty") from None
     except Image.DecompressionBombError:

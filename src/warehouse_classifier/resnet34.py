@@ -1,11 +1,14 @@
 """torchvision's ResNet34 (He et al. 2015, https://arxiv.org/abs/1512.03385), with an answer for each quantity."""
 
 import hashlib
+import io
 import json
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load as parse
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -84,7 +87,7 @@ def _imagenet() -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(IMAGENET_URL, str(file), hash_prefix=IMAGENET_SHA256, progress=False)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, HTTPException) as error:
             raise Fault(
                 f"train_resnet34: weights is imagenet, but {IMAGENET_URL} cannot be downloaded ({error});"
                 f" put the file at {file}, set weights to the path of a state dict, or to none"
@@ -104,9 +107,10 @@ def _read(file: Path, sha256: str | None) -> dict[str, torch.Tensor]:
     if sha256 is not None and found != sha256:
         raise Fault(f"train_resnet34: {file} has the sha256 {found}, not {sha256}; it is another file or damaged")
     try:
-        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+        state = parse(body) if file.suffix == ".safetensors" else torch.load(io.BytesIO(body), "cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 -- a damaged pickle can raise anything
         raise Fault(f"train_resnet34: {file} is no state dict ({' '.join(str(error).split())[:200]})") from None
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+    pairs = state.items() if isinstance(state, dict) else [(None, None)]
+    if not all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in pairs):
         raise Fault(f"train_resnet34: {file} is no state dict: it must map names to tensors and nothing else")
     return state

@@ -25,6 +25,14 @@ def write(selection: pd.DataFrame, path: Path) -> None:
 
 def read(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, dtype=COLUMNS, keep_default_na=False, na_values={"image_bytes": "", "image_etag": ""})
+        return pd.read_csv(
+            path,
+            dtype=COLUMNS,
+            usecols=list(COLUMNS),
+            keep_default_na=False,
+            na_values={"image_bytes": "", "image_etag": ""},
+        )
     except FileNotFoundError:
         raise Fault(f"{path} is missing; `dvc repro select_images` makes it") from None
+    except ValueError as error:
+        raise Fault(f"{path} is no selection; `dvc repro -f select_images` makes it anew ({error})") from None

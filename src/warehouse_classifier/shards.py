@@ -15,6 +15,7 @@ import pandas as pd
 from warehouse_classifier.fault import Fault
 
 INDEX, REJECTED = "index.parquet", "rejected.csv"
+COLUMNS = ["id", "quantity", "split", "group", "shard", "offset", "length", "sha256"]
 
 
 def shard_of(id: str) -> str:
@@ -48,8 +49,7 @@ def write(folder: Path, images: Iterable[tuple[dict[str, Any], bytes]]) -> int:
     finally:
         if file is not None:
             file.close()
-    columns = ["id", "quantity", "split", "group", "shard", "offset", "length", "sha256"]
-    pd.DataFrame(rows, columns=columns).sort_values("id").to_parquet(folder / INDEX, index=False)
+    pd.DataFrame(rows, columns=COLUMNS).sort_values("id").to_parquet(folder / INDEX, index=False)
     return len(rows)
 
 
@@ -63,9 +63,10 @@ class Shards:
         """Raises Fault if the folder is not whole."""
         self.folder = folder
         try:
-            self.index = pd.read_parquet(folder / INDEX)
+            self.index = pd.read_parquet(folder / INDEX, columns=COLUMNS)
         except (OSError, ValueError) as error:
-            raise Fault(f"{folder / INDEX} cannot be read; `dvc repro resize_images` makes it ({error})") from None
+            said = " ".join(str(error).split())
+            raise Fault(f"{folder / INDEX} cannot be read; `dvc repro resize_images` makes it ({said})") from None
         self._offset = self.index["offset"].to_numpy()
         self._length = self.index["length"].to_numpy()
         self._shard = self.index["shard"].to_numpy()
@@ -87,7 +88,3 @@ class Shards:
     def jpeg(self, row: int) -> bytes:
         start = self._offset[row]
         return self._bytes[self._shard[row]][start : start + self._length[row]].tobytes()
-
-    def sha256(self) -> str:
-        """Stands for every image: a hash over the hashes in the index."""
-        return hashlib.sha256("\n".join(self.index["sha256"]).encode()).hexdigest()

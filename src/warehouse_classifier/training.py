@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from torch import nn
@@ -33,6 +34,12 @@ class Recipe:
     precision: str
     rate: Callable[[float], float]  # learning rate by how much of all steps is done, 0 to 1
 
+    @property
+    def layout(self) -> torch.memory_format:
+        """Of weights and images. Channels last is faster in bf16 and slower in fp32 (ResNet34 at 64 pixels, two cores: 1.2
+        and 0.85 times), and images in another layout than the weights are slower still (fp32: 0.75 times)."""
+        return torch.channels_last if self.precision == "bf16" else torch.contiguous_format
+
 
 def train(
     name: str, network: nn.Module, optimizer: torch.optim.Optimizer, shards: Shards, labels: Labels, recipe: Recipe,
@@ -41,19 +48,22 @@ def train(
     """Leave `network` with the weights of its best epoch by validation accuracy (the first of equals).
 
     Returns one row an epoch: epoch, train_loss, validation_loss, validation_accuracy, validation_rmse, learning_rate.
-    After every epoch `work` holds all it takes to go on from there. Raises Fault if the loss is not finite.
+    After every epoch `work` holds all it takes to go on from there. Raises Fault if the loss is not finite, a split is
+    empty, or a bin holds another quantity than the network is to tell apart.
     """
+    rows, held_out, known = shards.rows("train"), shards.rows("validation"), targets(shards, labels)
     accelerator = Accelerator(mixed_precision="bf16" if recipe.precision == "bf16" else "no")
-    # channels last makes bf16 faster and fp32 slower (ResNet34 at 64 pixels, two cores: 1.2 and 0.85 times)
-    memory_format = torch.channels_last if recipe.precision == "bf16" else torch.contiguous_format
-    network, optimizer = accelerator.prepare(network.to(memory_format=memory_format), optimizer)
-    target = torch.from_numpy(labels.of(shards.index["quantity"].to_numpy())).to(accelerator.device)
-    rows = shards.rows("train")
+    network, optimizer = accelerator.prepare(network.to(memory_format=recipe.layout), optimizer)
+    gpu = accelerator.device.type == "cuda"
+    if recipe.precision == "bf16" and gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise Fault(f"params.yaml: {name}'s precision is bf16, which this machine's GPU cannot do; set fp32")
+    target = known.to(accelerator.device)
     history = checkpoint.resume(work, accelerator.unwrap_model(network), optimizer)
     steps = -(-len(rows) // recipe.batch)
     for epoch in range(len(history), recipe.epochs):
         drawn = np.random.default_rng([recipe.seed, epoch])
         order, mirrored = drawn.permutation(rows), drawn.random(len(shards.index)) < 0.5
+        torch.manual_seed(int(drawn.integers(1 << 63)))  # of dropout, which a network from the hub may have
         network.train()
         total, seen, rate, began = torch.zeros((), device=accelerator.device), 0, 0.0, time.perf_counter()
         with watch.bar(f"{name} epoch {epoch + 1}/{recipe.epochs}", len(rows), "image") as bar:
@@ -62,16 +72,19 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 part = torch.from_numpy(order[seen : seen + len(images)]).to(accelerator.device)
+                images = images.to(accelerator.device, memory_format=recipe.layout)
                 with accelerator.autocast():
-                    loss = cross_entropy(network(images.to(accelerator.device)).float(), target[part])
+                    loss = cross_entropy(network(images).float(), target[part])
                 accelerator.backward(loss)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 total, seen = total + loss.detach() * len(images), seen + len(images)
                 bar.advance(len(images), **({"loss": _finite(total, name, epoch) / seen} if step % 8 == 7 else {}))
         took = time.perf_counter() - began
-        scores = validate(network, shards, target, labels, recipe, accelerator)
-        row = {"epoch": epoch + 1, "train_loss": _finite(total, name, epoch) / seen, **scores, "learning_rate": rate}
+        train_loss = _finite(total, name, epoch) / seen
+        scores = validate(network, shards, held_out, target, labels, recipe, accelerator)
+        _finite(scores["validation_loss"], name, epoch)  # the last step alone can break the weights
+        row = {"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate}
         history.append({key: round(value, 6) if key != "learning_rate" else value for key, value in row.items()})
         checkpoint.save(work, accelerator.unwrap_model(network), optimizer, history)
         watch.measure(epoch + 1, **{**history[-1], "images_per_second": seen / took})
@@ -79,16 +92,28 @@ def train(
     return history
 
 
+def targets(shards: Shards, labels: Labels) -> torch.Tensor:
+    """The label of every row. Raises Fault if a bin holds a quantity that has none."""
+    quantity = shards.index["quantity"].to_numpy()
+    foreign = sorted({*quantity.tolist()} - {*labels.quantities})
+    if foreign:
+        raise Fault(
+            f"{shards.folder} holds bins of {', '.join(map(str, foreign))} items, and params.yaml names only"
+            f" {', '.join(map(str, labels.quantities))} in data.quantities; `dvc repro resize_images` makes them agree"
+        )
+    return torch.from_numpy(labels.of(quantity))
+
+
 def validate(
-    network: nn.Module, shards: Shards, target: torch.Tensor, labels: Labels, recipe: Recipe, accelerator: Accelerator
-) -> dict[str, float]:
-    """Loss, accuracy and RMSE (items) on the validation split."""
-    rows = shards.rows("validation")
+    network: nn.Module, shards: Shards, rows: npt.NDArray[np.int64], target: torch.Tensor, labels: Labels,
+    recipe: Recipe, accelerator: Accelerator,
+) -> dict[str, float]:  # fmt: skip
+    """Loss, accuracy and RMSE (items) on `rows`."""
     network.eval()
     with torch.inference_mode(), accelerator.autocast():
         logits = torch.cat(
             [
-                network(images.to(accelerator.device)).float()
+                network(images.to(accelerator.device, memory_format=recipe.layout)).float()
                 for images in batches(shards, rows, recipe.batch, recipe.workers)
             ]
         )
@@ -101,7 +126,7 @@ def validate(
     }
 
 
-def _finite(total: torch.Tensor, name: str, epoch: int) -> float:
+def _finite(total: torch.Tensor | float, name: str, epoch: int) -> float:
     value = float(total)
     if not np.isfinite(value):
         raise Fault(f"{name}: the loss is {value} in epoch {epoch + 1}; lower the learning rate, or use precision fp32")

@@ -7,6 +7,7 @@ is a hash of all that the work depends on: other parameters, inputs or code neve
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ def in_progress(stage: str, *depends_on: Any) -> Iterator[Path]:
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # a run that ends takes its lock file with it, and what was opened before that locks nobody out
+            if not os.path.samestat(os.fstat(lock.fileno()), Path(lock.name).stat()):
+                raise BlockingIOError
         except OSError:
             raise Fault(f"{stage}: another run is doing this very work in {folder}; wait for it or end it") from None
         # the run that held the lock until just now may have finished and taken the folder with it
@@ -45,6 +49,6 @@ def _code() -> str:
     """One hash over the package's code, without the rooms that say where work runs and how it is watched."""
     digest = hashlib.sha256()
     for file in sorted(PACKAGE.rglob("*.py")):
-        if "compute" not in file.relative_to(PACKAGE).parts:
+        if not {"compute", "tracking.py"} & set(file.relative_to(PACKAGE).parts):
             digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -21,7 +21,7 @@ def launch(stage: str, argv: list[str]) -> int:
             raise Fault(f"STAGE_RUNNER is {place}, it must be one of: {', '.join(PLACES)}; unset it to run here")
         PLACES[place](stage, argv)
     except Fault as fault:
-        print(f"error: {fault}", file=sys.stderr)
+        print(f"error: {' '.join(str(fault).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"error: {stage} was interrupted; `dvc repro` goes on from what is done", file=sys.stderr)
@@ -30,4 +30,6 @@ def launch(stage: str, argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("usage: python -m warehouse_classifier.compute <stage> <scale> <paths>, as in dvc.yaml")
     sys.exit(launch(sys.argv[1], sys.argv[2:]))

@@ -3,7 +3,9 @@
 bucket -> metadata.parquet, unreadable.parquet
 """
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +33,29 @@ class FetchMetadata(Params):
 
 def fetch_metadata(params: FetchMetadata, table: Path, unreadable: Path, *, watch: Watch) -> None:
     bucket = buckets.open_bucket(params.bucket)
-    with in_progress("fetch_metadata", params.model_dump()) as work:
+    with in_progress("fetch_metadata", params.bucket) as work:
         pairs, unpaired = list_pairs(bucket, params.max_pairs, watch)
         if not pairs:
             raise Fault(
                 f"bucket {params.bucket} holds no pair of {METADATA}/<id>.json and {PHOTOS}/<id>.jpg; check its name"
             )
         parts = [pairs[start : start + params.part] for start in range(0, len(pairs), params.part)]
-        with watch.bar("fetch_metadata", len(pairs), "pair") as bar:
-            for number, part in enumerate(parts):
-                file = work / f"part-{number:05}.parquet"
-                if not _is_of(file, part):
-                    with replacing(file) as half:
-                        pq.write_table(pa.Table.from_pylist(list(_read(bucket, part, params.concurrency)), PART), half)
-                bar.advance(len(part))
-        files = [work / f"part-{number:05}.parquet" for number in range(len(parts))]
+        files = [work / f"part-{_fingerprint(part)}.parquet" for part in parts]
+        todo = {file: part for file, part in zip(files, parts, strict=True) if not _is_done(file, part)}
+        wanted = [metadata for part in todo.values() for _, metadata, _ in part]
+        with (
+            watch.bar("fetch_metadata", len(pairs), "pair") as bar,
+            closing(bucket.get_many(wanted, params.concurrency)) as bodies,
+        ):
+            bar.advance(len(pairs) - len(wanted))
+            for file, part in todo.items():
+                rows = []
+                for pair in part:
+                    _, body = next(bodies)
+                    rows.append(_row(pair, body))
+                    bar.advance()
+                with replacing(file) as half:
+                    pq.write_table(pa.Table.from_pylist(rows, PART), half)
         read, bad = _join(files, unpaired, table, unreadable)
     watch.measure(pairs=read, unreadable=bad)
     watch.say(f"{read} pairs, {bad} that cannot be used (see {unreadable})")
@@ -76,7 +86,8 @@ def list_pairs(
 
 # ---- thoughts
 
-PART = pa.schema([*PAIRS, ("key", pa.string()), ("reason", pa.string())])  # a pair that was read, or why it was not
+# a pair that was read, or why it was not, and whether another run may have more luck
+PART = pa.schema([*PAIRS, ("key", pa.string()), ("reason", pa.string()), ("again", pa.bool_())])
 
 
 def _side_by_side(
@@ -85,33 +96,27 @@ def _side_by_side(
     """Merge two listings, each in the order of its keys. What is no key of the layout comes with id None."""
     left, right = next(metadata, None), next(photos, None)
     while left or right:
-        # <id>.json and <id>.jpg sort alike by their stem with the dot, and by nothing shorter ("1." < "10.")
-        a, b = _stem(left), _stem(right)
-        if left and right and a == b and id_of(left.key) and id_of(right.key):
-            yield id_of(left.key), left, right
+        a, b = id_of(left.key) if left else None, id_of(right.key) if right else None
+        if left and right and a and a == b:
+            yield a, left, right
             left, right = next(metadata, None), next(photos, None)
-        elif left and (right is None or a <= b):
-            yield id_of(left.key), left, None
+        # keys are in the order of ids with the dot that follows: "1-." < "1." < "10."
+        elif left and (a is None or right is None or (b is not None and f"{a}." < f"{b}.")):
+            yield a, left, None
             left = next(metadata, None)
-        elif right:
-            yield id_of(right.key), None, right
+        else:
+            yield b, None, right
             right = next(photos, None)
 
 
-def _stem(entry: Entry | None) -> str:
-    return "" if entry is None else entry.key.partition("/")[2].removesuffix("json").removesuffix("jpg")
-
-
-def _read(bucket: Bucket, part: Iterable[tuple[str, Entry, Entry]], concurrency: int) -> Iterator[dict[str, Any]]:
-    pairs = list(part)
-    bodies = bucket.get_many([metadata for _, metadata, _ in pairs], concurrency)
-    for (id, _, photo), (entry, body) in zip(pairs, bodies, strict=True):
-        yield {"id": id, "image_bytes": photo.size, "image_etag": photo.etag, "key": entry.key, **_content(body)}
+def _row(pair: tuple[str, Entry, Entry], body: Body) -> dict[str, Any]:
+    id, metadata, photo = pair
+    return {"id": id, "image_bytes": photo.size, "image_etag": photo.etag, "key": metadata.key, **_content(body)}
 
 
 def _content(body: Body) -> dict[str, Any]:
     if isinstance(body, Unreadable):
-        return {"reason": body.reason}
+        return {"reason": body.reason, "again": True}
     try:
         quantity, items = parse(body)
     except ValueError as error:
@@ -119,12 +124,15 @@ def _content(body: Body) -> dict[str, Any]:
     return {"quantity": quantity, "items": items}
 
 
-def _is_of(file: Path, part: Iterable[tuple[str, Entry, Entry]]) -> bool:
-    """Whether a part that an earlier run left is of the very photos that are listed now."""
-    if not file.exists():
+def _fingerprint(part: list[tuple[str, Entry, Entry]]) -> str:
+    return hashlib.sha256(repr(part).encode()).hexdigest()[:16]
+
+
+def _is_done(file: Path, part: list[tuple[str, Entry, Entry]]) -> bool:
+    """Whether an earlier run read all of this part, and the ETags tell that the bucket holds the very same today."""
+    if not file.exists() or any(metadata.etag is None for _, metadata, _ in part):
         return False
-    kept: list[dict[str, Any]] = pq.read_table(file, columns=["id", "image_bytes", "image_etag"]).to_pylist()
-    return kept == [{"id": id, "image_bytes": photo.size, "image_etag": photo.etag} for id, _, photo in part]
+    return not any(pq.read_table(file, columns=["again"])["again"].to_pylist())
 
 
 def _join(parts: list[Path], unpaired: list[dict[str, Any]], table: Path, unreadable: Path) -> tuple[int, int]:

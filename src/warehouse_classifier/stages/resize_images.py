@@ -27,7 +27,7 @@ class ResizeImages(Params):
     bucket: str
     side: int = Field(ge=16, le=2048)  # pixels
     quality: int = Field(ge=1, le=95)  # of the JPEGs in the shards
-    max_pixels: int = Field(ge=1)  # a photo that claims more is rejected before it is decoded
+    max_pixels: int = Field(ge=1, le=178_956_970)  # a photo that claims more is rejected before it is decoded
     max_rejected: int = Field(ge=0)  # images; one more stops the stage
     concurrency: int = Field(ge=1, le=1024)  # objects asked for at once
     workers: int = Field(ge=1)  # threads that decode and resize
@@ -41,12 +41,12 @@ def resize_images(params: ResizeImages, selection: Path, images: Path, *, watch:
 
         def kept() -> Iterator[tuple[dict[str, Any], bytes]]:
             for facts, result in resized(params, chosen):
-                bar.advance(rejected=len(rejected))
                 if isinstance(result, Unreadable):
                     rejected.append({"id": facts["id"], "reason": result.reason})
                     _stop_if_too_many(rejected, params.max_rejected)
                 else:
                     yield facts, result
+                bar.advance(rejected=len(rejected))
 
         count = shards.write(half, kept())
         pd.DataFrame(rejected, columns=["id", "reason"]).sort_values("id").to_csv(half / shards.REJECTED, index=False)

@@ -36,7 +36,9 @@ class SelectImages(Params):
 
 
 def select_images(params: SelectImages, metadata: Path, selection: Path, *, watch: Watch) -> None:
-    pairs = pq.read_table(metadata).to_pandas().sort_values("id", ignore_index=True)
+    if not metadata.exists():
+        raise Fault(f"{metadata} is missing; `dvc repro fetch_metadata` makes it")
+    pairs = pq.read_table(metadata).to_pandas()
     asins = {id: {item["asin"] for item in items} for id, items in zip(pairs["id"], pairs["items"], strict=True)}
     group = siblings(asins) if params.split == "grouped" else {id: id for id in asins}
     fitting = pairs[pairs["quantity"].isin(params.quantities)]

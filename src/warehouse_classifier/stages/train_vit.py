@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from warehouse_classifier.files import replacing
+from warehouse_classifier.files import replacing, sha256
 from warehouse_classifier.label import Labels
 from warehouse_classifier.params import Params
 from warehouse_classifier.watch import Watch
@@ -33,7 +33,7 @@ class TrainVit(Params):
     quantities: list[int]
     side: int = Field(ge=16)  # pixels
     model_name: str  # a hub name, the path of a folder, or own
-    revision: str | None  # commit of a hub name
+    revision: str | None  # commit of a hub name, or the sha256 of the folder's model.safetensors
     own_size: Size | None
     batch: int = Field(ge=1)
     learning_rate: float = Field(gt=0, allow_inf_nan=False)  # of AdamW; falls to 0 in a line
@@ -44,7 +44,18 @@ class TrainVit(Params):
     threads: int = Field(ge=1)  # of the processor; sums differ in the last bit between one and two
     workers: int = Field(ge=1)  # threads that decode images
 
-    @field_validator("own_size", mode="after")
+    @field_validator("revision")
+    @classmethod
+    def _names_the_weights(cls, revision: str | None, info: ValidationInfo) -> str | None:
+        """DVC sees the name alone: other weights under the same name are another experiment."""
+        name = info.data.get("model_name", "own")
+        if revision is None and name != "own":
+            raise ValueError(
+                f"it must be a commit of {name} or, for a folder, what `sha256sum {name}/model.safetensors` prints"
+            )
+        return revision
+
+    @field_validator("own_size")
     @classmethod
     def _fits(cls, size: Size | None, info: ValidationInfo) -> Size | None:
         """An own network needs a size, and one that cuts the image into whole patches and its width into whole heads."""
@@ -61,7 +72,7 @@ def train_vit(params: TrainVit, images: Path, model: Path, *, watch: Watch) -> N
     import torch
 
     from warehouse_classifier import history, training, vit
-    from warehouse_classifier.shards import Shards
+    from warehouse_classifier.shards import INDEX, Shards
 
     torch.manual_seed(params.seed)
     torch.set_num_threads(params.threads)
@@ -74,7 +85,7 @@ def train_vit(params: TrainVit, images: Path, model: Path, *, watch: Watch) -> N
         params.epochs, params.batch, params.seed, params.workers, params.precision,
         rate=lambda done: highest * rise_and_fall(done, params.warmup),
     )  # fmt: skip
-    with in_progress("train_vit", params.model_dump(), shards.sha256()) as work:
+    with in_progress("train_vit", params.model_dump(), sha256(images / INDEX)) as work:
         rows = training.train("train_vit", network, optimizer, shards, labels, recipe, work, watch)
         with replacing(model) as half:
             half.mkdir()

@@ -1,0 +1,165 @@
+"""What a killed run leaves, what the next one makes of it, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from warehouse_classifier import checkpoint
+from warehouse_classifier.fault import Fault
+
+Rows = list[dict[str, Any]]
+
+
+def parts(width: int = 4, seed: int = 0) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.Flatten(), nn.LazyLinear(2))
+    network(torch.zeros(2, 3, 5, 5))
+    return network, torch.optim.AdamW(network.parameters(), 0.01, weight_decay=0.1)
+
+
+def step(network: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
+    drawn = torch.Generator().manual_seed(seed)
+    network(torch.randn(4, 3, 5, 5, generator=drawn)).square().sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def rows(*accuracies: float) -> Rows:
+    return [{"epoch": i + 1, "validation_accuracy": accuracy} for i, accuracy in enumerate(accuracies)]
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def saved(work: Path, accuracies: tuple[float, ...] = (0.5, 0.4)) -> tuple[nn.Module, torch.optim.Optimizer]:
+    network, optimizer = parts()
+    for epoch in range(len(accuracies)):
+        step(network, optimizer, epoch)
+        checkpoint.save(work, network, optimizer, rows(*accuracies[: epoch + 1]))
+    return network, optimizer
+
+
+def test_a_new_run_has_no_past(tmp_path: Path) -> None:
+    assert checkpoint.resume(tmp_path, *parts()) == []
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_resumed_run_takes_the_very_same_steps(tmp_path: Path, layout: torch.memory_format) -> None:
+    network, optimizer = parts()
+    network.to(memory_format=layout)
+    for seed in range(3):
+        step(network, optimizer, seed)
+    checkpoint.save(tmp_path, network, optimizer, rows(0.25))
+
+    again, its_optimizer = parts(seed=1)
+    again.to(memory_format=layout)
+    assert not same(network, again)
+    assert checkpoint.resume(tmp_path, again, its_optimizer) == rows(0.25)
+    for seed in range(3, 6):
+        step(network, optimizer, seed)
+        step(again, its_optimizer, seed)
+    assert same(network, again)
+
+
+def test_the_best_epoch_is_kept_beside_the_last(tmp_path: Path) -> None:
+    network, optimizer = parts()
+    states = []
+    for epoch, accuracy in enumerate((0.5, 0.75, 0.75, 0.25)):
+        step(network, optimizer, epoch)
+        states.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+        checkpoint.save(tmp_path, network, optimizer, rows(0.5, 0.75, 0.75, 0.25)[: epoch + 1])
+        assert accuracy >= 0
+    checkpoint.restore_best(tmp_path, network)
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in network.state_dict().items())
+    assert not all(torch.equal(tensor, states[2][name]) for name, tensor in network.state_dict().items())
+
+
+def test_the_first_of_equals_is_the_best() -> None:
+    assert checkpoint.best(rows(0.2, 0.9, 0.9)) == 1
+    assert checkpoint.best(rows(0.2)) == 0
+
+
+def test_only_the_newest_is_kept_and_it_is_no_pickle(tmp_path: Path) -> None:
+    saved(tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert folder.name == "epoch-00002"
+    for file in folder.iterdir():
+        if file.suffix == ".json":
+            assert json.loads(file.read_text())["history"] == rows(0.5, 0.4)
+        else:
+            assert load_file(file)
+
+
+def test_a_kill_while_it_saves_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, optimizer = saved(tmp_path, (0.5,))
+    kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    step(network, optimizer, 9)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.json, "dumps", killed)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.save(tmp_path, network, optimizer, rows(0.5, 0.6))
+    # what a kill -9 leaves beside it, with no chance to tidy up
+    (tmp_path / ".epoch-00002.half").mkdir()
+    (tmp_path / ".epoch-00002.half" / "weights.safetensors").write_bytes(b"half")
+    assert checkpoint.resume(tmp_path, network, optimizer) == rows(0.5)
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in network.state_dict().items())
+    checkpoint.save(tmp_path, network, optimizer, rows(0.5, 0.6))
+    assert [folder.name for folder in tmp_path.iterdir()] == ["epoch-00002"]
+
+
+def test_a_kill_before_the_older_one_is_removed_leaves_the_newer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.shutil, "rmtree", lambda _: None)
+        saved(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    network, optimizer = parts()
+    assert len(checkpoint.resume(tmp_path, network, optimizer)) == 2
+    checkpoint.save(tmp_path, network, optimizer, rows(0.5, 0.4, 0.6))
+    assert [folder.name for folder in tmp_path.iterdir()] == ["epoch-00003"]
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    saved(tmp_path)
+    with pytest.raises(Fault, match=r"epoch-00002 cannot be used .*size mismatch.*remove it to start anew") as fault:
+        checkpoint.resume(tmp_path, *parts(width=5))
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "best.safetensors", "optimizer.safetensors", "position.json"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "other"])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str) -> None:
+    saved(tmp_path)
+    file = tmp_path / "epoch-00002" / name
+    body = file.read_bytes()
+    match damage:
+        case "cut":
+            file.write_bytes(body[: len(body) // 2])
+        case "empty":
+            file.write_bytes(b"")
+        case "gone":
+            file.unlink()
+        case "other":
+            file.write_bytes(b"[1, 2, 3]" if name.endswith("json") else b"\x08" + body[1:])
+    with pytest.raises(Fault, match=r"epoch-00002 cannot be used .*remove it to start anew") as fault:
+        checkpoint.resume(tmp_path, *parts())
+    assert "\n" not in str(fault.value)
+
+
+def test_a_checkpoint_without_its_history_is_refused(tmp_path: Path) -> None:
+    saved(tmp_path)
+    file = tmp_path / "epoch-00002" / "position.json"
+    file.write_text(json.dumps({"param_groups": json.loads(file.read_text())["param_groups"]}))
+    with pytest.raises(Fault, match=r"cannot be used .*history"):
+        checkpoint.resume(tmp_path, *parts())

@@ -1,0 +1,372 @@
+"""The laws of the design, read from the project itself. Each check is a function over (map, graph), tried on broken maps too."""
+
+import ast
+import copy
+import importlib
+import os
+import pkgutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import grimp
+import pytest
+from ruamel.yaml import YAML
+
+from warehouse_classifier import params, stages
+from warehouse_classifier.compute import local
+from warehouse_classifier.params import DATA, TOP, Params
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "warehouse_classifier"
+SOURCE = ROOT / "src" / PACKAGE
+MODULES = sorted(SOURCE.rglob("*.py"))
+WATCHERS = {"mlflow", "tqdm", f"{PACKAGE}.tracking", f"{PACKAGE}.compute"}
+
+Map = dict[str, Any]
+
+
+def read(name: str) -> Map:
+    tree: Map = YAML(typ="safe", pure=True).load(ROOT / name)
+    return tree
+
+
+PIPELINE, PARAMS = read("dvc.yaml"), read("params.yaml")
+STAGES = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(PACKAGE, include_external_packages=True, cache_dir=None)
+
+
+def module_of(stage: str) -> ModuleType:
+    return importlib.import_module(f"{PACKAGE}.stages.{stage}")
+
+
+def class_of(stage: str) -> type[Params]:
+    found: type[Params] = getattr(module_of(stage), "".join(word.capitalize() for word in stage.split("_")))
+    return found
+
+
+# ---- checks
+
+
+def code_of(stage: str, graph: grimp.ImportGraph) -> set[str]:
+    """The project's files that a stage is made of, as paths from the top; a template stands beside its module."""
+    own = f"{PACKAGE}.stages.{stage}"
+    used = {module for module in graph.find_upstream_modules(own) if module.split(".")[0] == PACKAGE} | {own}
+    files = [ROOT / "src" / Path(*module.split(".")).with_suffix(".py") for module in used]
+    modules = [file for file in files if file.exists()]  # a package holds nothing but a docstring, see below
+    beside = [
+        other
+        for file in modules
+        for other in file.parent.iterdir()
+        if other.is_file() and other.name.split(".")[0] == file.stem
+    ]
+    return {str(file.relative_to(ROOT)) for file in beside}
+
+
+def outs_of(stage: Map) -> set[str]:
+    return {*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])}
+
+
+def paths_of(stage: Map) -> set[str]:
+    """The paths in a stage's command: python -m warehouse_classifier.compute <stage> <scale> <paths>."""
+    return set(stage["cmd"].split()[5:])
+
+
+def wrong_deps(pipeline: Map, graph: grimp.ImportGraph) -> list[str]:
+    wrong = []
+    for name, stage in pipeline["stages"].items():
+        needed, told = code_of(name, graph) | (paths_of(stage) - outs_of(stage)), stage["deps"]
+        wrong += [f"{name}: deps lack {path}" for path in sorted(needed - {*told})]
+        wrong += [f"{name}: deps name {path}, which it does not use" for path in sorted({*told} - needed)]
+        wrong += [f"{name}: deps name {path} twice" for path in sorted({path for path in told if told.count(path) > 1})]
+        wrong += [f"{name}: cmd does not name {path}" for path in sorted(outs_of(stage) - paths_of(stage))]
+    return wrong
+
+
+def wrong_params(pipeline: Map) -> list[str]:
+    wrong = []
+    for name, stage in pipeline["stages"].items():
+        needed, told = class_of(name).keys(name, "${scale}"), sorted(stage.get("params", []))
+        if needed != told:
+            wrong.append(f"{name}: params are {told}, it reads {needed}")
+    return wrong
+
+
+def orphans(pipeline: Map) -> list[str]:
+    """Stages without a file and files without a stage, inputs from nowhere, and stages but the last that nobody reads."""
+    table = pipeline["stages"]
+    wrong = [f"{name}: only one of stage and file" for name in sorted({*table} ^ {*STAGES})]
+    made = {out for stage in table.values() for out in outs_of(stage)}
+    read = {dep for stage in table.values() for dep in stage["deps"]}
+    wrong += [
+        f"{name}: {dep} comes from nowhere"
+        for name, stage in table.items()
+        for dep in stage["deps"]
+        if dep not in made and not (ROOT / dep).is_file()
+    ]
+    return wrong + [f"{name}: nobody reads it" for name in list(table)[:-1] if not outs_of(table[name]) & read]
+
+
+def dead_numbers(tree: Map) -> list[str]:
+    """Keys of params.yaml that no stage reads, and keys that only one scale has."""
+    read = {name: {*class_of(name).model_fields} for name in STAGES}
+    shared = set().union(*read.values())
+    wrong = [f"{key} is unknown" for key in sorted({*tree} - {"scale", "data", *TOP, *STAGES})]
+    wrong += [f"{key} is read by no stage" for key in TOP if key not in shared]
+    for section in ("data", *STAGES):
+        known = {*DATA} & shared if section == "data" else read[section] - {*TOP, *DATA}
+        for scale, block in tree[section].items():
+            wrong += [f"{section}.{scale}.{key} is read by no stage" for key in sorted({*block} - known)]
+            wrong += [f"{section}.{scale}.{key} is missing" for key in sorted(known - {*block})]
+        if {*tree[section]} != {"sample", "full"}:
+            wrong.append(f"{section}: its scales are {', '.join(tree[section])}")
+    return wrong
+
+
+def leaves(tree: Any) -> Iterator[str]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield str(key)
+            yield from leaves(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from leaves(value)
+    else:
+        yield str(tree)
+
+
+# ---- the checks see what is wrong
+
+
+def doctored(stage: str, key: str, *, add: str | None = None, drop: str | None = None) -> Map:
+    broken = copy.deepcopy(PIPELINE)
+    values = broken["stages"][stage][key]
+    if add:
+        values.append(add)
+    if drop:
+        values.remove(drop)
+    return broken
+
+
+@pytest.mark.parametrize("path", ["src/warehouse_classifier/stowage.py", "data/selection.csv"])
+def test_a_missing_dep_is_seen(path: str, graph: grimp.ImportGraph) -> None:
+    assert wrong_deps(doctored("resize_images", "deps", drop=path), graph) == [f"resize_images: deps lack {path}"]
+
+
+def test_a_missing_template_is_seen(graph: grimp.ImportGraph) -> None:
+    broken = doctored("evaluate", "deps", drop="src/warehouse_classifier/report.html.j2")
+    assert wrong_deps(broken, graph) == ["evaluate: deps lack src/warehouse_classifier/report.html.j2"]
+
+
+def test_a_dep_too_many_is_seen(graph: grimp.ImportGraph) -> None:
+    broken = doctored("train_resnet34", "deps", add="src/warehouse_classifier/vit.py")
+    wanted = ["train_resnet34: deps name src/warehouse_classifier/vit.py, which it does not use"]
+    assert wrong_deps(broken, graph) == wanted
+
+
+def test_an_import_that_the_map_does_not_tell_of_is_seen() -> None:
+    own = grimp.build_graph(PACKAGE, cache_dir=None)
+    own.add_import(importer=f"{PACKAGE}.selection", imported=f"{PACKAGE}.vit")
+    wanted = [f"{name}: deps lack src/warehouse_classifier/vit.py" for name in ("select_images", "resize_images")]
+    assert wrong_deps(PIPELINE, own) == wanted
+
+
+def test_an_output_that_the_command_does_not_name_is_seen(graph: grimp.ImportGraph) -> None:
+    broken = doctored("select_images", "outs", add="data/extra.csv")
+    assert wrong_deps(broken, graph) == ["select_images: cmd does not name data/extra.csv"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "change"),
+    [
+        ("train_vit", {"add": "train_resnet34.${scale}"}),
+        ("train_vit", {"drop": "lr"}),
+        ("evaluate", {"drop": "data.${scale}.quantities"}),
+        ("select_images", {"add": "scale"}),
+    ],
+)
+def test_foreign_and_missing_params_are_seen(stage: str, change: dict[str, str]) -> None:
+    (wrong,) = wrong_params(doctored(stage, "params", **change))
+    assert wrong.startswith(f"{stage}: params are")
+
+
+def test_an_orphan_is_seen() -> None:
+    broken = copy.deepcopy(PIPELINE)
+    broken["stages"]["resize_picture"] = broken["stages"].pop("resize_images")
+    assert "resize_images: only one of stage and file" in orphans(broken)
+    broken = doctored("evaluate", "deps", drop="models/vit")
+    assert orphans(broken) == ["train_vit: nobody reads it"]
+    assert orphans(doctored("evaluate", "deps", add="data/none.csv")) == ["evaluate: data/none.csv comes from nowhere"]
+
+
+def test_a_dead_number_is_seen() -> None:
+    broken = copy.deepcopy(PARAMS)
+    broken["train_vit"]["full"]["dropout"] = 0.1
+    broken["data"]["sample"]["colour"] = "grey"
+    del broken["evaluate"]["full"]["batch"]
+    broken["speed"] = 3
+    assert dead_numbers(broken) == [
+        "speed is unknown",
+        "data.sample.colour is read by no stage",
+        "evaluate.full.batch is missing",
+        "train_vit.full.dropout is read by no stage",
+    ]
+
+
+# ---- the laws
+
+
+def test_deps_are_what_a_stage_uses(graph: grimp.ImportGraph) -> None:
+    assert wrong_deps(PIPELINE, graph) == []
+
+
+def test_params_are_what_a_stage_reads() -> None:
+    assert wrong_params(PIPELINE) == []
+
+
+def test_no_stage_is_an_orphan() -> None:
+    assert orphans(PIPELINE) == []
+
+
+def test_no_module_is_an_orphan(graph: grimp.ImportGraph) -> None:
+    used = set().union(*(graph.find_upstream_modules(f"{PACKAGE}.stages.{name}") for name in STAGES))
+    used |= graph.find_upstream_modules(f"{PACKAGE}.compute.__main__")
+    entries = {PACKAGE, f"{PACKAGE}.stages", f"{PACKAGE}.compute", f"{PACKAGE}.compute.__main__"}
+    ours = {module for module in graph.modules if module.split(".")[0] == PACKAGE}
+    assert sorted(ours - used - entries - {f"{PACKAGE}.stages.{name}" for name in STAGES}) == []
+
+
+@pytest.mark.parametrize("package", sorted(SOURCE.rglob("__init__.py")), ids=lambda file: file.parent.name)
+def test_a_package_holds_a_docstring_and_nothing_else(package: Path) -> None:
+    """So that no stage depends on it, though every import runs it."""
+    (only,) = ast.parse(package.read_text()).body
+    assert isinstance(only, ast.Expr)
+    assert isinstance(only.value, ast.Constant)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_name_in_six_places(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = PIPELINE["stages"][stage]
+    assert told["cmd"].split()[:5] == ["python", "-m", "warehouse_classifier.compute", stage, "${scale}"]
+    assert told["desc"]
+    assert isinstance(PARAMS[stage], dict)
+    act = getattr(module_of(stage), stage)
+    assert act.__module__ == f"{PACKAGE}.stages.{stage}"
+    assert (ROOT / "tests" / f"test_{stage}.py").is_file()
+
+    # and the run's name, which is the stage's by tests/test_tracking.py
+    runs = []
+
+    class Told:
+        def __init__(self, stage: str, params: dict[str, Any], inputs: str) -> None:
+            runs.append(stage)
+
+        def end(self, status: str) -> None:
+            runs.append(status)
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(local, "Run", Told)
+    monkeypatch.setattr(module_of(stage), "wire", lambda *_: None)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        local.run(stage, ["sample"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert runs == [stage, "FINISHED"]
+
+
+def test_no_number_is_dead() -> None:
+    assert dead_numbers(PARAMS) == []
+    assert PARAMS["scale"] in PARAMS["data"]
+
+
+@pytest.mark.parametrize("scale", ["sample", "full"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_both_scales_load(stage: str, scale: str) -> None:
+    loaded = class_of(stage).load(stage, scale, ROOT / params.FILE)
+    assert {name for name, field in class_of(stage).model_fields.items() if not field.is_required()} == set()
+    assert loaded.model_dump().keys() == class_of(stage).model_fields.keys()
+
+
+def test_plots_lie_in_outputs() -> None:
+    made = [Path(out) for stage in PIPELINE["stages"].values() for out in outs_of(stage)]
+    shown = {text for text in leaves(PIPELINE["plots"]) if "/" in text}
+    assert len(shown) >= 5
+    assert [plot for plot in sorted(shown) if not any(Path(plot).is_relative_to(out) for out in made)] == []
+
+
+def test_paths_stay_in_the_project() -> None:
+    for text in [*leaves(PIPELINE), *leaves(PARAMS)]:
+        for word in text.split():
+            assert not word.startswith(("/", "~", "..", "file:")), text
+
+
+def test_no_path_of_the_map_is_written_down_in_code() -> None:
+    paths = {path for stage in PIPELINE["stages"].values() for path in [*stage["deps"], *outs_of(stage)]}
+    for file in MODULES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words = {word.strip("(),;:'\"`") for word in node.value.split()}
+                assert words & paths == set(), f"{file.name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_knows_its_watchers(stage: str, graph: grimp.ImportGraph) -> None:
+    used = graph.find_upstream_modules(f"{PACKAGE}.stages.{stage}")
+    assert len(used) > 3
+    assert [module for module in used if any(f"{module}.".startswith(f"{other}.") for other in WATCHERS)] == []
+
+
+def test_where_a_stage_runs_is_known_to_compute_and_tracking_alone() -> None:
+    known = {file for file in MODULES if "STAGE_RUNNER" in file.read_text()}
+    assert {str(file.relative_to(SOURCE)) for file in known} <= {"compute/__main__.py", "tracking.py"}
+    assert not any("STAGE_RUNNER" in text for text in [*leaves(PIPELINE), *leaves(PARAMS)])
+
+
+def test_modules_are_nouns() -> None:
+    vague = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc", "core"}
+    assert not [file for file in MODULES if {file.stem, *file.parent.relative_to(SOURCE).parts} & vague]
+
+
+def test_rooms_keep_their_doors() -> None:
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert " 0 broken" in done.stdout
+
+
+def test_importing_a_stage_does_no_work(tmp_path: Path) -> None:
+    code = f"""
+import sys
+before = set(sys.modules)
+for name in {STAGES}:
+    __import__(f"{PACKAGE}.stages.{{name}}")
+print(sorted({{module.partition(".")[0] for module in set(sys.modules) - before}}))
+"""
+    home = {
+        "HOME": str(tmp_path),
+        "DVC_ROOT": str(tmp_path),
+        "PATH": os.environ["PATH"],
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--not-an-option"],
+        cwd=tmp_path,
+        env=home,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(ast.literal_eval(done.stdout))
+    assert PACKAGE in loaded
+    assert loaded & {"torch", "torchvision", "transformers", "matplotlib", "sklearn", "mlflow", "accelerate"} == set()
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []

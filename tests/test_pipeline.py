@@ -1,0 +1,234 @@
+"""The real dvc.yaml and params.yaml, shrunk, in a real git repository, driven by the commands that people type."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from conftest import CREDENTIALS, S3
+
+TOP = Path(__file__).resolve().parent.parent
+STAGES = ["fetch_metadata", "select_images", "resize_images", "train_resnet34", "train_vit", "evaluate"]
+SMALL = {
+    "data": {"bucket": "synthetic://?pairs=160&seed=7", "side": 32},
+    "fetch_metadata": {"part": 50},
+    "select_images": {"test_images": 30},
+    "train_resnet34": {"epochs": 1, "batch": 32},
+    "train_vit": {"epochs": 2, "batch": 32},
+    "evaluate": {"resamples": 1000, "gallery": 6},
+}
+
+
+class Project:
+    """A clone of this project's working tree in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        unwanted = {name: "" for name in os.environ if name.startswith(("DVC_", "MLFLOW_", "AWS_", "STAGE_"))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        kept = {name: value for name, value in os.environ.items() if name not in unwanted}
+        self.environment = {**kept, "PATH": path, "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": str(folder.parent)}
+
+    def run(self, *words: str, fails: bool = False, **environment: str) -> str:
+        """What the command says, on either stream; it must end well, or badly if it is to fail."""
+        ran = subprocess.run(
+            words, cwd=self.folder, env={**self.environment, **environment}, capture_output=True, text=True, check=False
+        )
+        said = ran.stdout + ran.stderr
+        assert (ran.returncode != 0) == fails, said
+        return said
+
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """After `dvc repro`, with everything committed."""
+    project = Project(tmp_path_factory.mktemp("clone") / "project")
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=TOP, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, files.split("\0")):
+        if (TOP / name).is_file() and name != "dvc.lock":
+            (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(TOP / name, project.folder / name)
+    yaml = YAML()
+    params = yaml.load(project.folder / "params.yaml")
+    for section, values in SMALL.items():
+        params[section]["sample"].update(values)
+    yaml.dump(params, project.folder / "params.yaml")
+    project.run("git", "init", "-q")
+    project.run("git", "config", "user.name", "a tester")
+    project.run("git", "config", "user.email", "tester@example.com")
+    project.run("dvc", "repro")
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "the pipeline, run")
+    return project
+
+
+def ran(said: str) -> list[str]:
+    """The stages whose command DVC says that it started."""
+    return [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
+
+
+def test_repro_leaves_what_the_map_says(project: Project) -> None:
+    metrics = json.loads(project.read("reports/metrics.json"))
+    assert metrics["test_images"] == 30
+    assert {"resnet34", "vit", "baseline", "mcnemar"} <= metrics.keys()
+    assert project.read("reports/predictions.csv").count("\n") == 31
+    lock = YAML(typ="safe", pure=True).load(project.folder / "dvc.lock")["stages"]
+    assert list(lock) == STAGES
+    for stage in STAGES:
+        for out in lock[stage]["outs"]:
+            assert (project.folder / out["path"]).exists()
+    assert not (project.folder / ".work").exists() or not list((project.folder / ".work").iterdir())
+
+
+def test_repro_again_has_nothing_to_do(project: Project) -> None:
+    assert "Data and pipelines are up to date" in project.run("dvc", "repro")
+    # where a stage runs is no part of what it is
+    assert "up to date" in project.run("dvc", "status", STAGE_RUNNER="local")
+
+
+def test_a_rerun_gives_the_same_bytes(project: Project) -> None:
+    before = project.read("dvc.lock")
+    assert ran(project.run("dvc", "repro", "--force", "--no-run-cache")) == STAGES
+    assert project.read("dvc.lock") == before
+
+
+def test_lr_retrains_both_and_selects_nothing_anew(project: Project) -> None:
+    said = project.run("dvc", "exp", "run", "-S", "lr=1e-4", "--name", "slower")
+    assert ran(said) == ["train_resnet34", "train_vit", "evaluate"]
+    shown = json.loads(project.run("dvc", "exp", "show", "--json"))
+    assert "slower" in json.dumps(shown)
+    changed = json.loads(project.run("dvc", "metrics", "diff", "--json", "HEAD"))
+    assert "resnet34.accuracy" in json.dumps(changed) or "accuracy" in json.dumps(changed)
+    assert "lr" in project.run("dvc", "params", "diff", "HEAD")
+    for network in ("resnet34", "vit"):
+        rates = [line.rsplit(",", 1)[1] for line in project.read(f"models/{network}/history.csv").splitlines()[1:]]
+        assert all(0 <= float(rate) <= 1e-4 for rate in rates)
+    project.run("git", "checkout", "-q", "--", ".")
+    project.run("dvc", "checkout")
+    assert "up to date" in project.run("dvc", "status")
+
+
+def test_plots_are_shown(project: Project) -> None:
+    project.run("dvc", "plots", "show", "--out", "shown")
+    page = project.read("shown/index.html")
+    for title in ("Confusion, ResNet34", "Recall by quantity", "Validation accuracy"):
+        assert title in page
+    shutil.rmtree(project.folder / "shown")
+
+
+def test_scale_is_the_whole_change(project: Project) -> None:
+    yaml = YAML()
+    params = yaml.load(project.folder / "params.yaml")
+    params["scale"] = "full"
+    yaml.dump(params, project.folder / "params.yaml")
+    said = project.run("dvc", "repro", "--dry")
+    assert ran(said) == STAGES
+    assert "train_vit full data/images models/vit" in said
+    project.run("git", "checkout", "-q", "--", "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "line"),
+    [
+        ("train_vit.sample.epochs=0", "error: params.yaml: train_vit.sample.epochs is 0, it must be at least 1"),
+        # DVC itself is at this door
+        ("scale=ful", "are missing from 'params.yaml'."),
+    ],
+)
+def test_a_typing_mistake_costs_one_line_and_nothing_that_was_done(project: Project, mistake: str, line: str) -> None:
+    said = project.run("dvc", "exp", "run", "-S", mistake, fails=True)
+    assert f"{line}\n" in said
+    assert "Traceback" not in said
+    project.run("git", "checkout", "-q", "--", ".")
+    assert ran(project.run("dvc", "repro")) == []
+    assert "up to date" in project.run("dvc", "status")
+
+
+@pytest.fixture
+def remote(s3_server: S3) -> dict[str, str]:
+    """The environment that leads to a real S3 server on loopback, which holds the bucket `mine`."""
+    s3_server.client.create_bucket(Bucket="mine")
+    return {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_server.url}
+
+
+def test_push_and_pull_bring_everything_back(project: Project, remote: dict[str, str]) -> None:
+    project.run("dvc", "remote", "modify", "--local", "storage", "url", "s3://mine/bins")
+    said = project.run("dvc", "push", **remote)
+    assert "pushed" in said
+    for name in (
+        ".dvc/cache",
+        "data/images",
+        "data/metadata.parquet",
+        "models/resnet34",
+        "models/vit",
+        "reports/plots",
+    ):
+        shutil.rmtree(project.folder / name) if (project.folder / name).is_dir() else (project.folder / name).unlink()
+    project.run("dvc", "pull", **remote)
+    assert "up to date" in project.run("dvc", "status", **remote)
+    assert "in sync" in project.run("dvc", "status", "--cloud", **remote)
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+def test_a_clone_without_a_remote_of_its_own_is_told_so(project: Project, tmp_path: Path) -> None:
+    clone = Project(tmp_path / "fresh")
+    project.run("git", "clone", "-q", ".", str(clone.folder))
+    credentials = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret"}
+    said = clone.run("dvc", "pull", fails=True, **credentials)
+    assert "Invalid bucket name" in said  # botocore's own answer, before anything is sent
+    assert "<your-bucket>" in said
+
+
+def test_mlflow_ui_shows_both_networks_side_by_side(project: Project) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        ["mlflow", "ui", "--port", str(port), "--workers", "1"], cwd=project.folder,
+        env={**project.environment, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        address = f"http://127.0.0.1:{port}"
+        answer = _ask(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name=warehouse-classifier")
+        experiment = answer["experiment"]["experiment_id"]
+        found = _ask(f"{address}/api/2.0/mlflow/runs/search", {"experiment_ids": [experiment], "max_results": 50})[
+            "runs"
+        ]
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(30)
+    names = {}
+    for run in found:
+        names.setdefault(run["info"]["run_name"], {metric["key"] for metric in run["data"].get("metrics", [])})
+    assert set(names) == set(STAGES)
+    assert names["train_resnet34"] == names["train_vit"]
+    assert {"train_loss", "validation_accuracy", "validation_rmse", "images_per_second"} <= names["train_vit"]
+
+
+def _ask(url: str, body: dict[str, object] | None = None, patience: float = 90) -> dict[str, dict[str, str]]:
+    data = None if body is None else json.dumps(body).encode()
+    until = time.monotonic() + patience
+    while True:
+        try:
+            request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
+            with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
+                return json.load(response)
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)

@@ -1,0 +1,165 @@
+"""Runs of stages as MLflow shows them afterwards."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from mlflow.entities import Run as Tracked
+
+from images import pack
+from warehouse_classifier import tracking
+from warehouse_classifier.compute.screen import Screen
+from warehouse_classifier.fault import Fault
+from warehouse_classifier.stages.train_resnet34 import TrainResnet34, train_resnet34
+from warehouse_classifier.stages.train_vit import TrainVit, train_vit
+
+SIZE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "patch_size": 8}
+SHARED: dict[str, Any] = {
+    "lr": None, "seed": 7, "quantities": [1, 2, 3], "batch": 8, "learning_rate": 1e-3, "epochs": 1, "precision": "fp32",
+    "threads": 1, "workers": 1,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project's folder with its own database, which takes MLflow seconds to make."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("tracking")
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.setenv("DVC_EXP_NAME", "brave-bin")
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("STAGE_RUNNER", raising=False)
+        yield folder
+
+
+def client(folder: Path) -> MlflowClient:
+    return MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+
+
+def runs(folder: Path, stage: str) -> list[Tracked]:
+    """The newest first."""
+    its = client(folder)
+    experiment = its.get_experiment_by_name("warehouse-classifier")
+    assert experiment is not None
+    return list(its.search_runs([experiment.experiment_id], f"tags.stage = '{stage}'", order_by=["start_time DESC"]))
+
+
+@pytest.fixture(scope="module")
+def trained(store: Path) -> Path:
+    """Both networks, each watched as the launcher has them watched."""
+    torch.set_num_threads(1)
+    images = pack(store / "images", {"train": 8, "validation": 6, "test": 2})
+    resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
+    run = tracking.Run("train_resnet34", {"scale": "sample", "lr": None}, "abc")
+    train_resnet34(resnet34, images, store / "resnet34", watch=Screen(run))
+    run.end("FINISHED")
+    vit = TrainVit(**SHARED, side=32, model_name="own", revision=None, own_size=SIZE, warmup=0.0, weight_decay=0.0)
+    run = tracking.Run("train_vit", {"scale": "sample", "batch": 8}, "def")
+    train_vit(vit, images, store / "vit", watch=Screen(run))
+    run.end("FINISHED")
+    return store
+
+
+def test_a_run_is_named_as_its_stage_and_says_where_it_comes_from(trained: Path) -> None:
+    (run,) = runs(trained, "train_resnet34")
+    assert run.info.run_name == "train_resnet34"
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"scale": "sample", "lr": "None"}
+    tags = {name: value for name, value in run.data.tags.items() if not name.startswith("mlflow.")}
+    assert {*tags} == {
+        "stage", "git_commit", "git_changed", "dvc_exp_name", "inputs", "runner", "host", "machine", "processors",
+    }  # fmt: skip
+    assert tags["dvc_exp_name"] == "brave-bin"
+    assert tags["inputs"] == "abc"
+    assert tags["runner"] == "local"
+    assert run.info.end_time is not None
+    assert abs(run.info.start_time / 1000 - time.time()) < 600
+    assert 0 < run.data.metrics["seconds"] < 300
+
+
+def test_both_networks_log_the_same_names(trained: Path) -> None:
+    (resnet34,), (vit,) = runs(trained, "train_resnet34"), runs(trained, "train_vit")
+    assert {*resnet34.data.metrics} == {*vit.data.metrics}
+    assert {*vit.data.metrics} == {
+        "epoch", "train_loss", "validation_loss", "validation_accuracy", "validation_rmse", "learning_rate",
+        "images_per_second", "seconds",
+    }  # fmt: skip
+    (point,) = client(trained).get_metric_history(vit.info.run_id, "validation_accuracy")
+    assert point.step == 1
+
+
+def test_the_commit_is_that_of_the_project(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = store / "project"
+    project.mkdir()
+    for words in (
+        ["init", "--quiet"],
+        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "--quiet", "--allow-empty", "-m", "one"],
+    ):
+        subprocess.run(["git", *words], cwd=project, check=True)
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=project, text=True).strip()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    monkeypatch.setenv("STAGE_RUNNER", "elsewhere")
+    run = tracking.Run("a_commit", {}, "")
+    run.measure(None, {"accuracy": 0.5})
+    run.end("FINISHED")
+    (found,) = runs(store, "a_commit")
+    assert found.data.tags["git_commit"] == commit
+    assert found.data.tags["git_changed"] == "false"
+    assert found.data.tags["runner"] == "elsewhere"
+    # the address in the environment was taken, not the default one
+    assert not (project / "mlflow.db").exists()
+
+
+def test_without_git_there_is_no_commit(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    run = tracking.Run("no_git", {}, "")
+    run.measure(None, {"accuracy": 0.5})
+    run.end("FINISHED")
+    assert runs(store, "no_git")[0].data.tags["git_commit"] == ""
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_how_it_ended(store: Path, status: str) -> None:
+    run = tracking.Run("an_end", {}, "")
+    run.measure(2, {"loss": 0.25})
+    run.measure(3, {"loss": 0.125})
+    run.end(status)
+    found = runs(store, "an_end")[0]
+    assert found.info.status == status
+    points = client(store).get_metric_history(found.info.run_id, "loss")
+    assert [(point.step, point.value) for point in points] == [(2, 0.25), (3, 0.125)]
+
+
+def test_a_stage_that_fails_before_its_first_figure_has_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run = tracking.Run("train_resnet34", {}, "")
+    resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
+    with pytest.raises(Fault, match="cannot be read"):
+        train_resnet34(resnet34, tmp_path / "images", tmp_path / "model", watch=Screen(run))
+    run.end("FAILED")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mlflow_does_not_chatter(tmp_path: Path) -> None:
+    """Not even when it makes its database, in a process of its own as for a stage."""
+    code = """
+from warehouse_classifier.tracking import Run
+run = Run("quiet", {"lr": None}, "")
+run.measure(1, {"loss": 1.0})
+run.end("FINISHED")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "DVC_ROOT": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("", "")
+    assert [run.info.status for run in runs(tmp_path, "quiet")] == ["FINISHED"]
+    assert [file.name for file in tmp_path.iterdir() if not file.name.startswith(".")] == ["mlflow.db"]
