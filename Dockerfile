@@ -1,6 +1,7 @@
 # One image for a GPU at hand and for a rented one:
 #   docker build -t warehouse-classifier .
-#   docker run --rm --gpus all -v "$PWD":/work -w /work warehouse-classifier dvc repro
+#   docker run --rm --gpus all --ipc host -v "$PWD":/work warehouse-classifier dvc repro
+# The environment is in the image, the project is mounted: what runs is what DVC hashes, and no local setting is baked in.
 # The wheels of torch bring CUDA along; the host needs a driver and nothing else.
 ARG BASE=python:3.11-slim
 FROM ${BASE}
@@ -15,7 +16,7 @@ COPY src src
 RUN make .venv/ready && rm -rf /root/.cache
 ENV PATH=/opt/warehouse-classifier/.venv/bin:$PATH
 
-# whoever owns the mounted folder, git in it is asked for the commit of a run only
+# whoever owns the mounted project, git in it is asked for the commit of a run only
 RUN git config --system --add safe.directory '*'
-COPY . .
+WORKDIR /work
 CMD ["dvc", "repro"]

@@ -2,6 +2,7 @@
 .ONESHELL:
 .SHELLFLAGS = -eu -c
 VENV = .venv
+PYTHON ?= python3
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: repro test lint lock clean
@@ -24,15 +25,15 @@ lint: $(VENV)/ready
 
 # exactly what the lock says, checked against its hashes; the project itself is installed by reference
 $(VENV)/ready: requirements.lock pyproject.toml
-	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
-	test -x $(VENV)/bin/pip || python3 -m venv $(VENV)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is " + sys.version + "; say make PYTHON=python3.11")'
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet uv==0.13.9
 	$(VENV)/bin/uv pip sync --quiet --compile-bytecode --require-hashes --python $(VENV)/bin/python requirements.lock
 	$(VENV)/bin/uv pip install --quiet --no-deps --no-build-isolation --python $(VENV)/bin/python --editable .
 	touch $@
 
 # after a change of dependencies in pyproject.toml: newest versions that go together, with hashes and no index addresses
-lock:
+lock: $(VENV)/ready
 	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url \
 		pyproject.toml --group dev --output-file requirements.lock
 

@@ -38,7 +38,7 @@ def run(folder: Path, params: dict[str, Any]) -> Iterator[Ran]:
     shutil.copy(TOP / "data" / "published.csv", folder / "data")
     environment = {**os.environ, "DVC_ROOT": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for stage, facts in YAML(typ="safe", pure=True).load(TOP / "dvc.yaml")["stages"].items():
-        command = facts["cmd"].replace("${scale}", tree["scale"]).split()
+        command = facts["cmd"].replace("PYTHONPATH=src ", "").replace("${scale}", tree["scale"]).split()
         began = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=sys.stderr, start_new_session=True)
         most = [0]

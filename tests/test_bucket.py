@@ -155,7 +155,7 @@ def test_a_bucket_that_is_not_there_is_named(s3: S3) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_bucket_that_denies_access_is_named(answering: Callable[..., list[str]], status: int) -> None:
     asked = answering(status, DENIED)
-    way_out = "check the AWS credentials in the environment and what they may read"
+    way_out = "set AWS_ACCESS_KEY_ID and its secret, or check what they may read (AWS_PROFILE is not read here)"
     assert fault("s3://bins") == f"bucket s3://bins denies access; {way_out}"
     assert len(asked) == 1  # asking again is of no use
     assert reason(open_bucket("s3://bins").get(Entry("metadata/1.json"))) == "access denied"

@@ -163,6 +163,18 @@ def test_bad_input_is_one_line_and_leaves_nothing(trained: Path, bad: Path, what
     assert not (bad / "out").exists()
 
 
+def test_a_random_split_is_said_to_leak(trained: Path, tmp_path: Path) -> None:
+    """Twins on both sides of the split, as `split: random` leaves them."""
+    shutil.copytree(trained / "images", tmp_path / "images")
+    index = pd.read_parquet(tmp_path / "images" / shards.INDEX)
+    index.loc[index["id"] == "00045", "group"] = "g3"  # the group of test images 6 and 7
+    index.to_parquet(tmp_path / "images" / shards.INDEX, index=False)
+    run(trained, tmp_path / "out", images=tmp_path / "images")
+    assert (
+        "2 of 40 test images have a near-duplicate in train or validation" in (tmp_path / "out/report.html").read_text()
+    )
+
+
 def test_networks_for_other_quantities_are_a_fault(trained: Path, tmp_path: Path) -> None:
     fewer = PARAMS.model_copy(update={"quantities": [1, 2, 3, 4]})
     with pytest.raises(Fault, match=r"tells 5 quantities apart and params\.yaml names 4"):

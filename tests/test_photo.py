@@ -125,6 +125,20 @@ GOOD = [
 ]  # fmt: skip
 
 
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 1 << 32))
+def test_odd_exif_takes_no_photo_away(seed: int) -> None:
+    """An orientation, which has Pillow write the EXIF anew, beside tags that it cannot write."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E], exif[0x829A], exif[0x0110] = 6, "a bin", 0.5, b"\x01\x02"
+    exif.get_ifd(0x8769)[0x9286] = b"comment"
+    spoilt = bytearray(exif.tobytes())
+    rng = random.Random(seed)
+    for _ in range(rng.randint(1, 6)):
+        spoilt[rng.randrange(6, len(spoilt))] = rng.randrange(256)
+    assert sorted(decode(jpeg(1, exif=bytes(spoilt)), MANY).size) == [36, 48]
+
+
 @settings(max_examples=200, deadline=None)
 @given(body=st.sampled_from(GOOD), seed=st.integers(0, 1 << 32), junk=st.binary(max_size=40))
 def test_a_damaged_photo_is_an_image_or_a_reason(body: bytes, seed: int, junk: bytes) -> None:

@@ -190,12 +190,13 @@ def test_a_selection_is_what_was_asked_for(tmp_path: Path) -> None:
 
 def test_a_random_split_tears_groups_apart(tmp_path: Path) -> None:
     got = chosen(tmp_path, split="random")
-    assert all(row["group"] == id for id, row in got.items())
     assert Counter(row["split"] for row in got.values()) == {"test": 20, "validation": 20, "train": 80}
     sides: dict[str, set[str]] = {}
-    for id, row in chosen(tmp_path).items():
-        sides.setdefault(row["group"], set()).add(got[id]["split"])
+    for row in got.values():
+        sides.setdefault(row["group"], set()).add(row["split"])
     assert max(map(len, sides.values())) > 1
+    # which group a bin belongs to is a fact about the bucket, whatever is made of it: the report counts the leaks by it
+    assert {id: row["group"] for id, row in got.items()} == {id: row["group"] for id, row in chosen(tmp_path).items()}
 
 
 def test_no_more_images_than_asked_for(tmp_path: Path) -> None:

@@ -148,6 +148,14 @@ def test_a_stage_that_fails_before_its_first_figure_has_no_run(tmp_path: Path, m
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_store_that_cannot_be_written_to_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
+    with pytest.raises(Fault, match="MLflow's store cannot be written to; check MLFLOW_TRACKING_URI") as caught:
+        tracking.Run("train_vit", {}, "").measure(1, {"loss": 1.0})
+    assert "\n" not in str(caught.value)
+
+
 def test_mlflow_does_not_chatter(tmp_path: Path) -> None:
     """Not even when it makes its database, in a process of its own as for a stage."""
     code = """

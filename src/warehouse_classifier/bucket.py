@@ -152,7 +152,7 @@ class StoreBucket:
         if isinstance(self.store, LocalStore):
             raise Fault(f"bucket {self.url} cannot be read; check the folder and its rights ({text})") from error
         if re.search(r"status code: 40[13]\b", whole):  # of a listing obstore has no error of its own
-            way_out = "check the AWS credentials in the environment and what they may read"
+            way_out = f"set {CREDENTIALS[0]} and its secret, or check what they may read (AWS_PROFILE is not read here)"
             raise Fault(f"bucket {self.url} denies access; {way_out}") from error
         if isinstance(error, FileNotFoundError) or "NoSuchBucket" in whole:
             raise Fault(f"bucket {self.url} does not exist; check its name and AWS_ENDPOINT_URL") from error

@@ -10,8 +10,3 @@ FILE = "history.csv"
 
 def write(rows: list[dict[str, Any]], folder: Path) -> None:
     pd.DataFrame(rows).to_csv(folder / FILE, index=False, lineterminator="\n")
-
-
-def read(folder: Path) -> pd.DataFrame:
-    """Columns epoch, train_loss, validation_loss, validation_accuracy, validation_rmse, learning_rate."""
-    return pd.read_csv(folder / FILE)

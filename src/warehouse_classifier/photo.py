@@ -21,7 +21,7 @@ def decode(body: bytes, max_pixels: int) -> Image.Image:
         if image.width * image.height > max_pixels:
             raise ValueError(f"claims {image.width} x {image.height} pixels, more than {max_pixels} in all")
         image.load()
-        upright = ImageOps.exif_transpose(image)
+        upright = _upright(image)
         if upright.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
             upright = upright.convert("I").point(lambda level: level / 257).convert("L")
         return upright.convert("RGB")
@@ -29,9 +29,18 @@ def decode(body: bytes, max_pixels: int) -> Image.Image:
         raise ValueError(f"is no JPEG (it begins with {body[:12]!r})" if body else "is empty") from None
     except Image.DecompressionBombError:
         raise ValueError(f"claims far more than {max_pixels} pixels") from None
-    except (OSError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError) as error:
-        # Pillow's decoders raise all of these for damaged files
+    except ValueError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- Pillow's decoders raise a dozen kinds for damaged files
         raise ValueError(f"is a damaged image ({error})") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says. EXIF that cannot be read says nothing, and takes no photo away."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 -- struct.error, AttributeError and more
+        return image
 
 
 def square(image: Image.Image, side: int) -> Image.Image:

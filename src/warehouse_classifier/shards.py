@@ -4,6 +4,7 @@ One file an image would cost a DVC remote hours where a few dozen files cost min
 """
 
 import hashlib
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ def shard_of(id: str) -> str:
     return f"shard-{id[:-4]}.bin" if len(id) > 4 else "shard.bin"
 
 
-def write(folder: Path, images: Iterable[tuple[dict[str, Any], bytes]]) -> int:
-    """Pack (facts, JPEG) in the order of (shard, id) and index them; returns how many there were.
+def write(folder: Path, images: Iterable[tuple[dict[str, Any], bytes]]) -> None:
+    """Pack (facts, JPEG) in the order of (shard, id) and index them.
 
     `facts`: id, quantity, split, group. The folder must exist.
     """
@@ -50,6 +51,18 @@ def write(folder: Path, images: Iterable[tuple[dict[str, Any], bytes]]) -> int:
         if file is not None:
             file.close()
     pd.DataFrame(rows, columns=COLUMNS).sort_values("id").to_parquet(folder / INDEX, index=False)
+
+
+def join(parts: Iterable[Path], folder: Path) -> int:
+    """Put folders that `write` has left, each of shards of its own, together in `folder`; returns how many images."""
+    indexes = []
+    for part in parts:
+        indexes.append(pd.read_parquet(part / INDEX))
+        for file in part.glob("*.bin"):
+            shutil.copyfile(file, folder / file.name)
+    # what holds no image has no types either, and would spoil the others'
+    rows = pd.concat([index for index in indexes if len(index)] or [pd.DataFrame(columns=COLUMNS)])
+    rows.sort_values("id").to_parquet(folder / INDEX, index=False)
     return len(rows)
 
 

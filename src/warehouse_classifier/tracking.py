@@ -8,8 +8,11 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from warehouse_classifier.fault import Fault
 from warehouse_classifier.files import root
 
 EXPERIMENT = "warehouse-classifier"
@@ -22,22 +25,31 @@ class Run:
         """`params`: dotted names and plain values. `inputs`: a hash over the stage's dependencies."""
         self.stage, self.params, self.inputs = stage, params, inputs
         self.begun = time.time()
-        self.steps = 0
         self._client: Any = None
         self._run_id = ""
 
     def measure(self, step: int | None, values: dict[str, float]) -> None:
-        self._open()
-        # one step a call, so that results without one are not drawn over each other
-        at = step if step is not None else 0
-        for name, value in values.items():
-            self._client.log_metric(self._run_id, name, float(value), step=at)
+        """Raises Fault if the store cannot be written to."""
+        with self._said():
+            self._open()
+            for name, value in values.items():
+                self._client.log_metric(self._run_id, name, float(value), step=step or 0)
 
     def end(self, status: str) -> None:
-        """`status`: FINISHED, FAILED or KILLED."""
+        """`status`: FINISHED, FAILED or KILLED. Raises Fault if the store cannot be written to."""
         if self._client is not None:
-            self._client.log_metric(self._run_id, "seconds", time.time() - self.begun)
-            self._client.set_terminated(self._run_id, status)
+            with self._said():
+                self._client.log_metric(self._run_id, "seconds", time.time() - self.begun)
+                self._client.set_terminated(self._run_id, status)
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """What MLflow has to say of a store that does not answer, in one line."""
+        try:
+            yield
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise Fault(f"MLflow's store cannot be written to; check MLFLOW_TRACKING_URI ({reason})") from error
 
     def _open(self) -> None:
         if self._client is not None:
@@ -48,7 +60,6 @@ class Run:
 
         for noisy in ("mlflow", "alembic"):  # the store says at length how it is made
             logging.getLogger(noisy).setLevel(logging.WARNING)
-
         self._client = MlflowClient(
             tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root()}/mlflow.db"
         )

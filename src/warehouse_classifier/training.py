@@ -4,6 +4,7 @@ The order of the images and every augmentation are a function of (seed, epoch, r
 the run was interrupted before it or not.
 """
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,10 @@ def train(
     accelerator = Accelerator(mixed_precision="bf16" if recipe.precision == "bf16" else "no")
     network, optimizer = accelerator.prepare(network.to(memory_format=recipe.layout), optimizer)
     gpu = accelerator.device.type == "cuda"
+    if gpu:  # the same bytes on a rerun; warned of, not stopped by, where CUDA knows no such way
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
     if recipe.precision == "bf16" and gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise Fault(f"params.yaml: {name}'s precision is bf16, which this machine's GPU cannot do; set fp32")
     target = known.to(accelerator.device)

@@ -34,11 +34,15 @@ def run(stage: str, argv: list[str]) -> None:
     except MemoryError:
         raise Fault(f"{stage} needs more memory than there is; lower its batch, workers or concurrency") from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise Fault(f"{stage}: the disk is full; free some space, `dvc repro` goes on from what is done") from None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Fault(f"{stage}: the disk is full; free some space, `dvc repro` goes on from what is done") from None
+        raise Fault(f"{stage}: {error}") from error
     finally:
-        tracked.end(status)
+        try:
+            tracked.end(status)
+        except Fault:
+            if status == "FINISHED":  # else there is something worse to tell
+                raise
 
 
 def tracked_params(stage: str, scale: str) -> dict[str, Any]:

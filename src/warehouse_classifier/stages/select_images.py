@@ -40,10 +40,12 @@ def select_images(params: SelectImages, metadata: Path, selection: Path, *, watc
         raise Fault(f"{metadata} is missing; `dvc repro fetch_metadata` makes it")
     pairs = pq.read_table(metadata).to_pandas()
     asins = {id: {item["asin"] for item in items} for id, items in zip(pairs["id"], pairs["items"], strict=True)}
-    group = siblings(asins) if params.split == "grouped" else {id: id for id in asins}
+    group = siblings(asins)
     fitting = pairs[pairs["quantity"].isin(params.quantities)]
     sizes = sizes_of(len(fitting), params)
-    split = share_out(dict(zip(fitting["id"], fitting["quantity"], strict=True)), group, sizes, params.seed)
+    together = group if params.split == "grouped" else {id: id for id in asins}
+    split = share_out(dict(zip(fitting["id"], fitting["quantity"], strict=True)), together, sizes, params.seed)
+    # a random split tears groups apart, and the report has to know which
     chosen = fitting.assign(split=fitting["id"].map(split), group=fitting["id"].map(group)).dropna(subset="split")
     check(chosen, params)
     selections.write(chosen, selection)

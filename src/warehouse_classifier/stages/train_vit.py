@@ -33,7 +33,9 @@ class TrainVit(Params):
     quantities: list[int]
     side: int = Field(ge=16)  # pixels
     model_name: str  # a hub name, the path of a folder, or own
-    revision: str | None  # commit of a hub name, or the sha256 of the folder's model.safetensors
+    revision: str | None = Field(
+        pattern="^([0-9a-f]{40}|[0-9a-f]{64})$"
+    )  # commit of a hub name, or the sha256 of the folder's model.safetensors
     own_size: Size | None
     batch: int = Field(ge=1)
     learning_rate: float = Field(gt=0, allow_inf_nan=False)  # of AdamW; falls to 0 in a line
