@@ -3,7 +3,7 @@
     python benchmarks/stages.py [name=value ...]
 
 The pipeline of dvc.yaml, in an empty folder, with params.yaml as it is but for what is said, for example
-data.sample.bucket=synthetic://?pairs=1000&seed=7. The time is that of the whole command, its start included.
+'data.sample.bucket=synthetic://?pairs=1000&seed=7' (in quotes). The time is that of the whole command, its start included.
 """
 
 import json

@@ -33,8 +33,9 @@ def build(
 ) -> ViT:
     """A network to be trained. `model_name`: a hub name, a folder relative to $DVC_ROOT, or "own".
 
-    `revision`: commit of a hub name, or sha256 of a folder's model.safetensors; None takes what is there. `size`: hidden_size, num_hidden_layers, num_attention_heads, intermediate_size and patch_size of an own one. The layer
-    that answers is new, unless the model has one for as many answers. Raises Fault if the model cannot be had.
+    `revision`: commit of a hub name, or sha256 of a folder's model.safetensors; None takes what is there. `size`:
+    hidden_size, num_hidden_layers, num_attention_heads, intermediate_size and patch_size of an own one. The layer that
+    answers is new, unless the model has one for as many answers. Raises Fault if the model cannot be had.
     """
     transformers = _transformers()
     names = {label: str(quantity) for label, quantity in enumerate(quantities)}

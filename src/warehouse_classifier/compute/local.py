@@ -46,11 +46,13 @@ def run(stage: str, argv: list[str]) -> None:
 
 
 def tracked_params(stage: str, scale: str) -> dict[str, Any]:
-    """What params.yaml says to the stage, by dotted names."""
+    """What params.yaml says to the stage, and what it says to several."""
     tree = params.read()
-    section = tree.get(stage)
-    own = section.get(scale) if isinstance(section, dict) else None
-    return {"scale": scale, **{name: tree.get(name) for name in params.TOP}, **(own if isinstance(own, dict) else {})}
+    told = {"scale": scale, **{name: tree.get(name) for name in params.TOP}}
+    for section in (tree.get("data"), tree.get(stage)):
+        own = section.get(scale) if isinstance(section, dict) else None
+        told |= own if isinstance(own, dict) else {}
+    return told
 
 
 def inputs_of(stage: str, argv: list[str]) -> str:

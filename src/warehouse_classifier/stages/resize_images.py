@@ -67,7 +67,7 @@ def resize_images(params: ResizeImages, selection: Path, images: Path, *, watch:
 
 
 def resized(params: ResizeImages, chosen: pd.DataFrame) -> Generator[tuple[dict[str, Any], Body], None, None]:
-    """(id, quantity, split, group) and the small JPEG of every bin, in the order asked for, as a stream."""
+    """(id, quantity, split, group, again) and the small JPEG of every bin, in the order asked for, as a stream."""
     facts = chosen[["id", "quantity", "split", "group"]].to_dict("records")
     bodies = buckets.open_bucket(params.bucket).get_many(
         [_entry(row) for _, row in chosen.iterrows()], params.concurrency
@@ -76,9 +76,8 @@ def resized(params: ResizeImages, chosen: pd.DataFrame) -> Generator[tuple[dict[
     with closing(bodies), ThreadPoolExecutor(params.workers) as pool:
         small = in_order(pool, lambda body: shrink(body, params), (body for _, body in bodies), 4 * params.workers)
         for (body, result), fact in zip(small, facts, strict=True):
-            again = isinstance(
-                body, Unreadable
-            )  # another run may have more luck with the bucket, but not with the image
+            # another run may have more luck with the bucket, but not with the image
+            again = isinstance(body, Unreadable)
             yield {str(name): value for name, value in fact.items()} | {"again": again}, result
 
 
