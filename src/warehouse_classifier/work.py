@@ -29,7 +29,7 @@ def in_progress(stage: str, *depends_on: Any) -> Iterator[Path]:
     """
     key = hashlib.sha256(json.dumps([stage, _code(), *depends_on], sort_keys=True).encode()).hexdigest()[:16]
     folder = root() / ".work" / f"{stage}-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,7 +38,7 @@ def in_progress(stage: str, *depends_on: Any) -> Iterator[Path]:
                 raise BlockingIOError
         except OSError:
             raise Fault(f"{stage}: another run is doing this very work in {folder}; wait for it or end it") from None
-        # the run that held the lock until just now may have finished and taken the folder with it
+        # not before the lock is ours: whoever holds it may be taking the folder away
         folder.mkdir(exist_ok=True)
         yield folder
         shutil.rmtree(folder)
