@@ -3,16 +3,19 @@
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
-from images import pack, spoil
-from warehouse_classifier.batches import batches
+from conftest import jpeg
+from images import SIDE, pack, spoil
+from warehouse_classifier.batches import Images, batches
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.photo import decode
-from warehouse_classifier.shards import Shards
+from warehouse_classifier.shards import Shards, write
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +24,18 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Shards:
 
 
 def photo(shards: Shards, row: int) -> torch.Tensor:
-    return torch.from_numpy(np.array(decode(shards.jpeg(row), 1 << 20))).permute(2, 0, 1)
+    return torch.from_numpy(decode(shards.jpeg(row), 1 << 20)).permute(2, 0, 1)
+
+
+def read(shards: Images, rows: npt.NDArray[np.int64], *how: Any) -> torch.Tensor:
+    """All batches as one tensor, which keeps what each of them held while it was valid."""
+    return torch.cat([images.clone() for images in batches(shards, rows, *how)])
 
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_images_come_in_the_order_asked_for(shards: Shards, workers: int) -> None:
     order = np.random.default_rng(3).permutation(len(shards.index))
-    images = torch.cat(list(batches(shards, order, 7, workers)))
+    images = read(shards, order, 7, workers)
     assert images.dtype == torch.uint8
     assert images.shape == (60, 3, 32, 32)
     assert all(torch.equal(image, photo(shards, row)) for image, row in zip(images, order, strict=True))
@@ -52,7 +60,7 @@ def test_no_batch_of_three_or_more_leaves_a_single_image() -> None:
 def test_flips_are_horizontal_and_only_where_asked(shards: Shards) -> None:
     rows = np.arange(20)
     flip = rows % 3 == 0
-    images = torch.cat(list(batches(shards, rows, 6, 2, flip)))
+    images = read(shards, rows, 6, 2, flip)
     for row, image in zip(rows, images, strict=True):
         wanted = photo(shards, row)
         assert not torch.equal(wanted, wanted.flip(2))
@@ -84,6 +92,45 @@ def test_a_damaged_image_is_one_line(tmp_path: Path) -> None:
 def test_every_image_is_taken_once(shards: Shards) -> None:
     """Neighbouring photos differ, so equal batches would be seen."""
     rows = shards.rows("train")
-    seen = torch.cat(list(batches(shards, rows, 9, 3))).flatten(1)
+    seen = read(shards, rows, 9, 3).flatten(1)
     assert len(seen.unique(dim=0)) == len(rows) == 40
     assert all(a < b for a, b in pairwise(rows))
+
+
+@pytest.mark.parametrize(("batch", "workers"), [(1, 1), (3, 2), (7, 6), (60, 2)])
+def test_a_batch_holds_until_the_next_one_is_asked_for(shards: Shards, batch: int, workers: int) -> None:
+    """Buffers are used again, and never while somebody reads them, however slow the reader is."""
+    rows = np.random.default_rng(5).permutation(len(shards.index))
+    seen = 0
+    memory = set()
+    for images in batches(shards, rows, batch, workers):
+        if seen % 5 == 0:
+            time.sleep(0.02)  # time enough for the threads to write wherever they may
+        for image, row in zip(images, rows[seen : seen + len(images)], strict=True):
+            assert torch.equal(image, photo(shards, row))
+        seen += len(images)
+        memory.add(images.data_ptr())
+    assert seen == len(rows)
+    assert len(memory) <= max(3, workers) + 1
+
+
+def test_a_batch_is_channels_last_in_memory(shards: Shards) -> None:
+    (images,) = batches(shards, np.arange(5), 5, 1)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("size", [(SIDE, SIDE - 1), (SIDE - 8, SIDE), (8, 8), (SIDE + 1, SIDE + 1), (900, 900)])
+def test_an_image_of_another_size_is_named(tmp_path: Path, size: tuple[int, int]) -> None:
+    facts = [{"id": f"{n}", "quantity": 1, "split": "train", "group": f"{n}"} for n in range(9)]
+    sizes = [size if n == 6 else (SIDE, SIDE) for n in range(9)]
+    write(tmp_path, [(fact, jpeg(n, sizes[n])) for n, fact in enumerate(facts)])
+    wanted = rf"image 6 has {size[0]} x {size[1]} pixels and not 32 x 32; .dvc repro -f resize_images. makes it again"
+    with pytest.raises(Fault, match=wanted):
+        list(batches(Shards(tmp_path), np.arange(9), 4, 2))
+
+
+def test_what_simplejpeg_does_not_take_is_read_all_the_same(tmp_path: Path) -> None:
+    facts = [{"id": f"{n}", "quantity": 1, "split": "train", "group": f"{n}"} for n in range(2)]
+    png = jpeg(1, (SIDE, SIDE), format="PNG")
+    write(tmp_path, [(facts[0], jpeg(0, (SIDE, SIDE))), (facts[1], png)])
+    assert torch.equal(read(Shards(tmp_path), np.array([1]), 1, 1)[0], photo(Shards(tmp_path), 1))

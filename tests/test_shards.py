@@ -6,11 +6,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from images import SIDE, Diary, pack
 from warehouse_classifier.fault import Fault
+from warehouse_classifier.label import Labels
 from warehouse_classifier.shards import COLUMNS, INDEX, Shards, shard_of, write
+from warehouse_classifier.stages.evaluate import HISTORY, PUBLISHED, Evaluate, evaluate
+from warehouse_classifier.training import Recipe, train
 
 IDS = ["1", "10", "523", "00001", "09999", "10000", "10001", "99999", "100000"]
 
@@ -113,3 +118,81 @@ def test_a_shard_that_is_not_whole_is_a_fault(tmp_path: Path, size: int | None) 
         shard.write_bytes((whole + b"x" * size) if size > 0 else whole[: size or 0])
     here = 0 if not size else len(whole) + size
     assert fault(folder) == f"{shard} has {here} bytes, the index says {len(whole)}; run `dvc checkout {folder}`"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("wrong", [["00001"], ["1", "99999"], ["10000"]])
+def test_an_image_that_is_not_the_one_in_the_index_is_named(tmp_path: Path, wrong: list[str], workers: int) -> None:
+    folder = packed(tmp_path / "images")
+    Shards(folder).verify(workers)
+    index = pd.read_parquet(folder / INDEX).set_index("id")
+    for id in wrong:
+        body = bytearray((folder / index.shard[id]).read_bytes())
+        body[index.offset[id] + index.length[id] - 1] ^= 1  # one bit
+        (folder / index.shard[id]).write_bytes(body)
+    with pytest.raises(Fault) as caught:
+        Shards(folder).verify(workers)
+    shard = folder / shard_of(min(wrong))
+    assert str(caught.value).startswith(f"{shard}: image {min(wrong)} is not the one in the index (another SHA-256)")
+    assert f"`dvc checkout {folder}`" in str(caught.value)
+
+
+def test_images_are_verified_to_the_last(tmp_path: Path) -> None:
+    """More of them than one thread is given at once."""
+    ids = [f"{n:05}" for n in range(700)]
+    folder = packed(tmp_path / "images", ids)
+    index = pd.read_parquet(folder / INDEX)
+    for row in (699, 256, 255):
+        index.loc[row, "sha256"] = "0" * 64
+        index.to_parquet(folder / INDEX)
+        with pytest.raises(Fault, match=f"image {ids[row]} is not the one"):
+            Shards(folder).verify(2)
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"),
+    [(-1, 10), (0, 0), (0, -5), (1 << 62, 10), ((1 << 63) - 1, (1 << 63) - 1), (5, 1 << 62), (-(1 << 63), 1)],
+)
+def test_an_index_that_points_elsewhere_is_a_fault(tmp_path: Path, offset: int, length: int) -> None:
+    folder = packed(tmp_path / "images")
+    index = pd.read_parquet(folder / INDEX)
+    index.loc[4, ["offset", "length"]] = offset, length
+    index.to_parquet(folder / INDEX)
+    said = fault(folder)
+    assert said.startswith(str(folder))
+    assert said.endswith(f"run `dvc checkout {folder}`")
+
+
+def test_no_step_is_taken_from_images_of_another_hash(tmp_path: Path) -> None:
+    folder, network, diary = pack(tmp_path / "images"), torch.nn.Linear(1, 1), Diary()
+    flip_a_bit(folder)
+    optimizer = torch.optim.SGD(network.parameters())
+    recipe = Recipe(epochs=1, batch=8, seed=1, workers=2, precision="fp32", rate=lambda _: 0.1)
+    with pytest.raises(Fault, match="image 10059 is not the one in the index"):
+        train("small", network, optimizer, Shards(folder), Labels([1, 2, 3]), recipe, tmp_path / "work", diary)
+    assert diary.titles == []
+    assert not (tmp_path / "work").exists()
+
+
+def test_nothing_is_predicted_from_images_of_another_hash(tmp_path: Path) -> None:
+    """Seen before a network is loaded: there is none here."""
+    folder, diary = pack(tmp_path / "images"), Diary()
+    flip_a_bit(folder)
+    for name, columns in (("history.csv", HISTORY), ("published.csv", PUBLISHED)):
+        (tmp_path / name).write_text(",".join(columns) + "\n")
+    params = Evaluate(
+        seed=1, bucket="bins", side=SIDE, quantities=[1, 2, 3], batch=8, workers=2, threads=1, precision="fp32",
+        resamples=1000, gallery=0,
+    )  # fmt: skip
+    outs = [tmp_path / name for name in ("metrics.json", "predictions.csv", "plots", "report.html")]
+    with pytest.raises(Fault, match="image 10059 is not the one in the index"):
+        evaluate(params, folder, tmp_path, tmp_path, tmp_path / "published.csv", *outs, watch=diary)
+    assert diary.titles == []
+
+
+def flip_a_bit(folder: Path) -> None:
+    """In the last image of the last shard."""
+    shard = max(folder.glob("*.bin"))
+    body = bytearray(shard.read_bytes())
+    body[-1] ^= 1
+    shard.write_bytes(body)

@@ -6,6 +6,8 @@ One file an image would cost a DVC remote hours where a few dozen files cost min
 import hashlib
 import shutil
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from warehouse_classifier.fault import Fault
+from warehouse_classifier.photo import OURS, Pixels, decode, decode_into
+from warehouse_classifier.stream import in_order
 
 INDEX, REJECTED = "index.parquet", "rejected.csv"
 COLUMNS = ["id", "quantity", "split", "group", "shard", "offset", "length", "sha256"]
@@ -83,13 +87,34 @@ class Shards:
         self._offset = self.index["offset"].to_numpy()
         self._length = self.index["length"].to_numpy()
         self._shard = self.index["shard"].to_numpy()
-        ends = (self.index["offset"] + self.index["length"]).groupby(self.index["shard"]).max()
-        for name, end in ends.items():
-            size = (folder / str(name)).stat().st_size if (folder / str(name)).exists() else 0
+        self._sha256 = self.index["sha256"].to_numpy()
+        # in Python's integers, of which no sum of nonsense runs over
+        ends = pd.Series(self._offset, dtype=object) + pd.Series(self._length, dtype=object)
+        for row in np.flatnonzero((self._offset < 0) | (self._length < 1)):
+            raise Fault(
+                f"{folder / INDEX} places image {self.index['id'].iloc[row]} at {self._offset[row]},"
+                f" {self._length[row]} bytes long; run `dvc checkout {folder}`"
+            )
+        self._bytes = {}
+        for name, end in ends.groupby(self._shard).max().items():
+            path = folder / str(name)
+            size = path.stat().st_size if path.exists() else 0
             if size != end:
-                raise Fault(f"{folder / str(name)} has {size} bytes, the index says {end}; run `dvc checkout {folder}`")
-        # mapped, not read: the system keeps what is used often, and threads need no file position of their own
-        self._bytes = {str(name): np.memmap(folder / str(name), np.uint8, "r") for name in ends.index}
+                raise Fault(f"{path} has {size} bytes, the index says {end}; run `dvc checkout {folder}`")
+            # mapped, not read: the system keeps what is used often, and threads need no file position of their own
+            self._bytes[str(name)] = np.memmap(path, np.uint8, "r").data
+
+    def verify(self, workers: int) -> None:
+        """Hold every image against its SHA-256 in the index. Raises Fault for the first one that differs."""
+        parts = np.array_split(np.arange(len(self.index)), -(-len(self.index) // 256) or 1)
+        with ThreadPoolExecutor(workers) as pool:
+            for _, wrong in in_order(pool, self._wrong, parts, 4 * workers):
+                if wrong is not None:
+                    facts = self.index.iloc[wrong]
+                    raise Fault(
+                        f"{self.folder / facts['shard']}: image {facts['id']} is not the one in the index (another"
+                        f" SHA-256); run `dvc checkout {self.folder}`, or `dvc repro -f resize_images` to make it again"
+                    )
 
     def rows(self, split: str) -> npt.NDArray[np.int64]:
         """Row numbers of one split, in the order of ids. Raises Fault if it has none."""
@@ -98,6 +123,34 @@ class Shards:
             raise Fault(f"{self.folder} holds no {split} image; look at selection.csv and {self.folder / REJECTED}")
         return rows
 
+    @cached_property
+    def side(self) -> int:
+        """Pixels a side of every image, as the first one has it. Raises Fault if that one is damaged."""
+        try:
+            return len(decode(self.jpeg(0), OURS))
+        except ValueError as error:
+            raise self._fault(0, error) from None
+
+    def read_into(self, row: int, out: Pixels) -> None:
+        """The RGB pixels of one image into `out` [side, side, 3]. Raises Fault if it is damaged or of another size."""
+        try:
+            decode_into(self.jpeg(row), out)
+        except ValueError as error:
+            raise self._fault(row, error) from None
+
     def jpeg(self, row: int) -> bytes:
+        return bytes(self._view(row))
+
+    def _view(self, row: int) -> memoryview:
         start = self._offset[row]
-        return self._bytes[self._shard[row]][start : start + self._length[row]].tobytes()
+        return self._bytes[self._shard[row]][start : start + self._length[row]]
+
+    def _wrong(self, rows: npt.NDArray[np.int64]) -> int | None:
+        """The first of `rows` whose image is not what the index says."""
+        return next(
+            (int(row) for row in rows if hashlib.sha256(self._view(row)).hexdigest() != self._sha256[row]), None
+        )
+
+    def _fault(self, row: int, error: ValueError) -> Fault:
+        id = self.index["id"].iloc[row]
+        return Fault(f"{self.folder}: image {id} {error}; `dvc repro -f resize_images` makes it again")

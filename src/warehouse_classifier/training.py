@@ -19,7 +19,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from warehouse_classifier import checkpoint
-from warehouse_classifier.batches import batches
+from warehouse_classifier.batches import Images, batches
+from warehouse_classifier.decoded import images_of
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.label import Labels
 from warehouse_classifier.shards import Shards
@@ -50,9 +51,11 @@ def train(
 
     Returns one row an epoch: epoch, train_loss, validation_loss, validation_accuracy, validation_rmse, learning_rate.
     After every epoch `work` holds all it takes to go on from there. Raises Fault if the loss is not finite, a split is
-    empty, or a bin holds another quantity than the network is to tell apart.
+    empty, an image is not the one in the index, or a bin holds another quantity than the network is to tell apart.
     """
     rows, held_out, known = shards.rows("train"), shards.rows("validation"), targets(shards, labels)
+    shards.verify(recipe.workers)
+    photos = images_of(shards, recipe.workers, watch)
     accelerator = Accelerator(mixed_precision="bf16" if recipe.precision == "bf16" else "no")
     network, optimizer = accelerator.prepare(network.to(memory_format=recipe.layout), optimizer)
     gpu = accelerator.device.type == "cuda"
@@ -72,7 +75,7 @@ def train(
         network.train()
         total, seen, rate, began = torch.zeros((), device=accelerator.device), 0, 0.0, time.perf_counter()
         with watch.bar(f"{name} epoch {epoch + 1}/{recipe.epochs}", len(rows), "image") as bar:
-            for step, images in enumerate(batches(shards, order, recipe.batch, recipe.workers, mirrored[order])):
+            for step, images in enumerate(batches(photos, order, recipe.batch, recipe.workers, mirrored[order])):
                 rate = recipe.rate((epoch * steps + step) / (recipe.epochs * steps))
                 for group in optimizer.param_groups:
                     group["lr"] = rate
@@ -84,10 +87,12 @@ def train(
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 total, seen = total + loss.detach() * len(images), seen + len(images)
-                bar.advance(len(images), **({"loss": _finite(total, name, epoch) / seen} if step % 8 == 7 else {}))
+                bar.advance(len(images))
+                if step % 8 == 7:
+                    bar.advance(0, loss=_finite(total, name, epoch) / seen)
         took = time.perf_counter() - began
         train_loss = _finite(total, name, epoch) / seen
-        scores = validate(network, shards, held_out, target, labels, recipe, accelerator)
+        scores = validate(network, photos, held_out, target, labels, recipe, accelerator)
         _finite(scores["validation_loss"], name, epoch)  # the last step alone can break the weights
         row = {"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate}
         history.append({key: round(value, 6) if key != "learning_rate" else value for key, value in row.items()})
@@ -110,7 +115,7 @@ def targets(shards: Shards, labels: Labels) -> torch.Tensor:
 
 
 def validate(
-    network: nn.Module, shards: Shards, rows: npt.NDArray[np.int64], target: torch.Tensor, labels: Labels,
+    network: nn.Module, photos: Images, rows: npt.NDArray[np.int64], target: torch.Tensor, labels: Labels,
     recipe: Recipe, accelerator: Accelerator,
 ) -> dict[str, float]:  # fmt: skip
     """Loss, accuracy and RMSE (items) on `rows`."""
@@ -119,7 +124,7 @@ def validate(
         logits = torch.cat(
             [
                 network(images.to(accelerator.device, memory_format=recipe.layout)).float()
-                for images in batches(shards, rows, recipe.batch, recipe.workers)
+                for images in batches(photos, rows, recipe.batch, recipe.workers)
             ]
         )
     wanted = target[torch.from_numpy(rows).to(target.device)]

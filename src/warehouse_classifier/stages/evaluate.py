@@ -71,6 +71,7 @@ def evaluate(
     literature = table(published, PUBLISHED)
     histories = {net: table(folder / history.FILE, HISTORY) for net, folder in folders.items()}
     labels, shards = Labels(params.quantities), Shards(images)
+    shards.verify(params.workers)
 
     probabilities = predict(params, shards, folders, watch)
     answers = say(probabilities, shards, labels)
@@ -112,9 +113,10 @@ def predict(params: Evaluate, shards: "Shards", folders: Mapping[str, Path], wat
 
     from warehouse_classifier import resnet34, vit
     from warehouse_classifier.batches import batches
+    from warehouse_classifier.decoded import images_of
 
     modules = {"resnet34": resnet34.load, "vit": vit.load}
-    rows = shards.rows("test")
+    rows, pixels = shards.rows("test"), images_of(shards, params.workers, watch)
     logits: dict[str, list[torch.Tensor]] = {net: [] for net in folders}
     # one layout for weights and images: two are slower; channels last pays in bf16 alone
     layout = torch.channels_last if params.precision == "bf16" else torch.contiguous_format
@@ -123,7 +125,7 @@ def predict(params: Evaluate, shards: "Shards", folders: Mapping[str, Path], wat
             net: modules[net](folder).to(device).to(memory_format=layout).eval() for net, folder in folders.items()
         }
         start = time.perf_counter()
-        for images in batches(shards, rows, params.batch, params.workers):
+        for images in batches(pixels, rows, params.batch, params.workers):
             for net, network in networks.items():
                 logits[net].append(network(images.to(device, memory_format=layout)).double().cpu())
             bar.advance(len(images))
