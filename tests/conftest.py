@@ -1,19 +1,25 @@
 """What several tests need: a real S3 server, a project's folder, a browser, bins made by hand, a watcher that remembers."""
 
+import importlib
 import io
 import itertools
 import json
 import logging
+import multiprocessing
 import os
+import random
 import shutil
 import signal
+import subprocess
 import threading
+import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 import numpy as np
@@ -21,7 +27,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
+from server import Served, Store, serving
+from warehouse_classifier import store
 from warehouse_classifier.compute.__main__ import launch
+from warehouse_classifier.watch import Silence
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "a-tester",
@@ -36,8 +45,8 @@ data:
   small: {bucket: bins, quantities: [1, 2, 3], side: 32}
   other: {bucket: bins, quantities: [1, 2, 3], side: 32}
 fetch_metadata:
-  small: {max_pairs: null, concurrency: 4, part: 10}
-  other: {max_pairs: null, concurrency: 4, part: 10}
+  small: {max_pairs: null, max_rejected: 20, concurrency: 4, part: 10}
+  other: {max_pairs: null, max_rejected: 20, concurrency: 4, part: 10}
 select_images:
   small: {max_images: null, test_images: 6, validation_share: 0.2, split: grouped}
 resize_images:
@@ -111,6 +120,7 @@ class Noted:
         self.said: list[str] = []
         self.bars: dict[str, int] = {}
         self.facts: dict[str, float] = {}
+        self.bytes = 0
 
     @contextmanager
     def bar(self, title: str, total: int | None, unit: str) -> Iterator["Noted"]:
@@ -118,8 +128,9 @@ class Noted:
         self.title = title
         yield self
 
-    def advance(self, count: int = 1, **facts: float) -> None:
+    def advance(self, count: int = 1, size: int = 0, **facts: float) -> None:
         self.bars[self.title] += count
+        self.bytes += size
         self.facts |= facts
 
     def measure(self, step: int | None = None, **values: float) -> None:
@@ -173,6 +184,31 @@ def s3(s3_server: S3, aws: pytest.MonkeyPatch) -> S3:
     return s3_server
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the store does about an answer that is wrong or missing is as ever, only sooner."""
+    monkeypatch.setattr(store, "PAUSES", (0.001, 0.01))
+
+
+@pytest.fixture
+def told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what is out of reach: that is told after less than the usual seconds."""
+    monkeypatch.setattr(store, "FIRST_SILENCE", 0.2)
+
+
+@pytest.fixture
+def serve(aws: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
+    """Put a fast server that misbehaves as told in the place of S3: (objects, fault, ...) as server.Store has them."""
+    with ExitStack() as stack:
+
+        def start(*what: Any, **how: Any) -> Served:
+            served = stack.enter_context(serving(Store(*what, **how)))
+            aws.setenv("AWS_ENDPOINT_URL", served.url)
+            return served
+
+        yield start
+
+
 @pytest.fixture
 def answering(aws: pytest.MonkeyPatch) -> Iterator[Any]:
     """Put a server that gives one answer to everything in the place of S3; called with (status, body) it counts requests."""
@@ -220,8 +256,81 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def chromium() -> str:
     found = shutil.which("chromium")
     if found is None:
-        reason = "no chromium here; `apt-get install chromium` brings it"
-        if os.environ.get("REQUIRE_SYSTEM_PACKAGES") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lacking("no chromium here; `apt-get install chromium` brings it")
     return found
+
+
+def lacking(reason: str) -> NoReturn:
+    """Skip a test that this machine cannot do, or fail it where it should."""
+    if os.environ.get("REQUIRE_SYSTEM_PACKAGES") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class SmallDisk:
+    """A file system of its own at the folder where the test runs, as large as it is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def resize(self, kilobytes: int) -> None:
+        how = "" if not self.folder.is_mount() else "remount,"
+        command = ["mount", "-t", "tmpfs", "-o", f"{how}size={kilobytes}k", "none", str(self.folder)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            lacking(f"a full disk takes the right to mount one ({done.stderr.strip()})")
+
+
+@pytest.fixture
+def small_disk(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallDisk]:
+    if shutil.which("mount") is None:
+        lacking("a full disk takes a command to mount one")
+    folder = project / "small"
+    folder.mkdir()
+    disk = SmallDisk(folder)
+    disk.resize(1000)
+    shutil.copy(project / "params.yaml", folder)
+    with monkeypatch.context() as there:
+        there.setenv("DVC_ROOT", str(folder))
+        there.chdir(folder)
+        yield disk
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+class Elsewhere:
+    """Stages in processes of their own, to be killed: forked from one that has imported everything already."""
+
+    def __init__(self) -> None:
+        self.forks = multiprocessing.get_context("forkserver")
+        stages = ["fetch_metadata", "resize_images"]
+        self.forks.set_forkserver_preload(["torch", *(f"warehouse_classifier.stages.{stage}" for stage in stages)])
+
+    @contextmanager
+    def running(self, stage: str, params: dict[str, Any], *paths: Path) -> Iterator[BaseProcess]:
+        process = self.forks.Process(target=_act, args=(dict(os.environ), Path.cwd(), stage, params, paths))
+        process.start()
+        yield process
+        process.kill()
+        process.join()
+
+    def until_killed(self, served: Served, gets: int, stage: str, params: dict[str, Any], *paths: Path) -> bool:
+        """Kill a stage some moment after the server has answered so many; tells whether it was still at work."""
+        with self.running(stage, params, *paths) as process:
+            while process.is_alive() and served.record().requests["get", 200] < gets:
+                time.sleep(0.001)
+            time.sleep(random.Random(gets).random() / 50)
+        return process.exitcode == -signal.SIGKILL
+
+
+def _act(
+    environment: dict[str, str], folder: Path, stage: str, params: dict[str, Any], paths: tuple[Path, ...]
+) -> None:
+    os.environ.update(environment)
+    os.chdir(folder)
+    module = importlib.import_module(f"warehouse_classifier.stages.{stage}")
+    getattr(module, stage)(getattr(module, stage.title().replace("_", ""))(**params), *paths, watch=Silence())
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> Elsewhere:
+    return Elsewhere()

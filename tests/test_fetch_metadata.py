@@ -1,25 +1,31 @@
 """The first stage: the bucket's metadata as one table, and every file that cannot be used with its reason."""
 
-import contextlib
+import errno
+import hashlib
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import S3, Noted, bins, error_line, jpeg, metadata, mirror
+from conftest import S3, Elsewhere, Noted, SmallDisk, bins, error_line, jpeg, metadata, mirror
+from server import Fault as Misdeed
+from server import Request, Served, plan
 from warehouse_classifier import bucket as buckets
-from warehouse_classifier.bucket import METADATA, PHOTOS, Body, Entry, StoreBucket, Unreadable
+from warehouse_classifier import store
+from warehouse_classifier.entry import METADATA, Entry
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.metadata import PAIRS, UNREADABLE
 from warehouse_classifier.stages import fetch_metadata as stage
 from warehouse_classifier.stages.fetch_metadata import FetchMetadata, fetch_metadata
 
+KILLS = int(os.environ.get("KILLS", "4"))
+URL = "s3://bins"
+Serve = Callable[..., Served]
 BAD = {
     "00011": (metadata(1, "A")[:50], "is not JSON (Expecting"),
     "00012": (b"[1, 2]", "is not a JSON object"),
@@ -45,12 +51,19 @@ def here(project: Path) -> Path:
     return project
 
 
+def values(bucket: str, **changed: Any) -> dict[str, Any]:
+    return {"bucket": bucket, "max_pairs": None, "max_rejected": 20, "concurrency": 4, "part": 10, **changed}
+
+
 def fetched(bucket: str, folder: Path | None = None, watch: Noted | None = None, **changed: Any) -> tuple[Path, Path]:
-    params = FetchMetadata(**{"bucket": bucket, "max_pairs": None, "concurrency": 4, "part": 10, **changed})
     into = folder or Path("data")
     paths = into / "metadata.parquet", into / "unreadable.parquet"
-    fetch_metadata(params, *paths, watch=watch or Noted())
+    fetch_metadata(FetchMetadata(**values(bucket, **changed)), *paths, watch=watch or Noted())
     return paths
+
+
+def content(paths: tuple[Path, Path]) -> list[bytes]:
+    return [path.read_bytes() for path in paths]
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -64,7 +77,8 @@ def left() -> list[str]:
 
 def test_the_table_holds_what_listing_and_files_say(s3: S3) -> None:
     watch = Noted()
-    table, unreadable = fetched(s3.bucket(bins(25)), watch=watch)
+    bodies = bins(25)
+    table, unreadable = fetched(s3.bucket(bodies), watch=watch)
     assert pq.read_schema(table) == PAIRS
     assert pq.read_schema(unreadable) == UNREADABLE
     got = rows(table)
@@ -75,7 +89,15 @@ def test_the_table_holds_what_listing_and_files_say(s3: S3) -> None:
     assert [item["asin"] for item in got[1]["items"]] == ["A2", "S1"]
     size = {"height": 2.5, "length": 2.5, "width": None, "weight": 0.4}
     assert got[1]["items"][0] == {"asin": "A2", "quantity": 1, "name": "thing A2", **size}
+    assert [row["metadata_md5"] for row in got] == [
+        hashlib.md5(body).hexdigest()  # noqa: S324
+        for key, body in sorted(bodies.items())
+        if key.startswith(METADATA)
+    ]
+    assert {row["checked"] for row in got} == {"md5"}
     assert rows(unreadable) == []
+    assert watch.bytes == sum(len(body) for key, body in bodies.items() if key.startswith(METADATA))
+    assert watch.facts == {"errors": 0}
     assert watch.measured == {"pairs": 25, "unreadable": 0}
     assert watch.bars == {"list the bucket": 25, "fetch_metadata": 25}
     assert watch.said == [f"25 pairs, 0 that cannot be used (see {unreadable})"]
@@ -132,8 +154,8 @@ def test_max_pairs_takes_the_first_and_lists_no_further(monkeypatch: pytest.Monk
     listed = []
 
     class Endless(buckets.SyntheticBucket):
-        def list(self, folder: str) -> Iterator[Entry]:
-            for entry in super().list(folder):
+        def list(self, folder: str, most: int | None = None) -> Iterator[Entry]:
+            for entry in super().list(folder, most):
                 listed.append(entry)
                 yield entry
 
@@ -148,23 +170,34 @@ def test_max_pairs_takes_the_first_and_lists_no_further(monkeypatch: pytest.Monk
 def test_a_folder_has_the_same_pairs_without_etags(s3: S3) -> None:
     one, _ = fetched(s3.bucket(bins(), "a/prefix"), Path("one"))
     two, _ = fetched(mirror(bins(), Path("mirror")), Path("two"))
-    drop = [{**row, "image_etag": None} for row in rows(one)]
+    drop = [{**row, "image_etag": None, "checked": "length"} for row in rows(one)]
     assert rows(two) == drop
     assert rows(one) != drop
 
 
 @pytest.mark.parametrize("kind", ["s3", "synthetic"])
-def test_the_same_bytes_whatever_the_concurrency(s3: S3, kind: str) -> None:
-    url = (
-        s3.bucket({**bins(), "metadata/00007.json": b"?", "metadata/x": b""})
-        if kind == "s3"
-        else "synthetic://?pairs=45&seed=2"
-    )
+def test_the_same_bytes_whatever_the_concurrency(serve: Serve, kind: str) -> None:
+    serve({**bins(), "metadata/00007.json": b"?", "metadata/x": b""})
+    url = URL if kind == "s3" else "synthetic://?pairs=45&seed=2"
     runs = [fetched(url, Path(f"{number}"), concurrency=number, part=30) for number in (1, 3)]
-    assert [path.read_bytes() for path in runs[0]] == [path.read_bytes() for path in runs[1]]
+    assert content(runs[0]) == content(runs[1])
     # `part` is how many rows lie together in the file; what the rows say does not depend on it
     other = fetched(url, Path("other"), part=45)
     assert [rows(path) for path in other] == [rows(path) for path in runs[0]]
+
+
+def test_the_same_bytes_whatever_the_server_does(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "TIMEOUTS", (0.3, 0.6, 2.0))
+    bodies = {**bins(90), "metadata/00007.json": b"?", "metadata/00100.json": b"{}", "bin-images/x.jpg": b""}
+    serve(bodies)
+    good = content(fetched(URL, Path("good")))
+    spoiling = ("flip", "short", "longer", "html", "truncated", "reset", "reset_midway", "error_500", "slow_down")
+    shares: dict[Any, float] = dict.fromkeys(spoiling, 0.04) | {"stall": 0.01, Misdeed("slow_down", 0.1): 0.02}
+    for concurrency in (1, 16):
+        served, watch = serve(bodies, plan(concurrency, shares, {**shares, "disorder": 0.04})), Noted()
+        assert content(fetched(URL, Path("bad"), watch, concurrency=concurrency)) == good
+        assert len(served.record().faults) > 8
+        assert watch.facts["errors"] > 20
 
 
 # ---- faults
@@ -179,126 +212,228 @@ def test_nothing_to_go_on_with_is_a_fault_that_leaves_nothing(capfd: pytest.Capt
     assert error_line(capfd, *argv) == empty
     mirror({"bin-images/1.jpg": b""}, Path("bins"))
     assert error_line(capfd, *argv) == (
-        "no metadata can be used, 1 files are rejected; the first is metadata/1.json: has no EXPECTED_QUANTITY"
+        "no metadata can be used; the first is metadata/1.json: has no EXPECTED_QUANTITY"
     )
     assert not list(Path("data").glob("*"))
 
 
-def test_a_bucket_out_of_order_is_a_fault(monkeypatch: pytest.MonkeyPatch, s3: S3) -> None:
-    bucket = buckets.open_bucket(s3.bucket(bins(3)))
-    assert isinstance(bucket, StoreBucket)
+@pytest.mark.parametrize("again", [False, True])
+def test_more_rejected_than_allowed_is_a_fault_that_names_some(serve: Serve, again: bool) -> None:
+    bad = [f"metadata/{n:05}.json" for n in (3, 14, 15, 27)]
+    bodies = bins(30)
+    if again:
+        serve(bodies, lambda request: "denied" if request.key in bad else None)
+    else:
+        serve(bodies | dict.fromkeys(bad, b"{}"))
+    with pytest.raises(Fault) as caught:
+        fetched(URL, max_rejected=2)
+    reason = "access denied" if again else "has no EXPECTED_QUANTITY"
+    assert str(caught.value) == (
+        "fetch_metadata: more metadata files are rejected than max_rejected says; raise it or mend the bucket"
+        f" (among them: {'; '.join(f'{key} {reason}' for key in bad[:3])})"
+    )
+    assert not list(Path("data").glob("*"))
+    assert [row["key"] for row in rows(fetched(URL, max_rejected=4)[1])] == bad
 
-    class Backwards:
-        def list(self, prefix: str, chunk_size: int) -> list[list[dict[str, Any]]]:
-            return [[{"path": f"{prefix}{n:05}.json", "size": 1, "e_tag": "x"} for n in (2, 1)]]
 
-    monkeypatch.setattr(bucket, "store", Backwards())
-    with pytest.raises(Fault, match=r"lists metadata/00001\.json after metadata/00002\.json"):
-        list(bucket.list(METADATA))
+def test_what_has_no_partner_counts_for_nothing(serve: Serve) -> None:
+    serve({**bins(5), "metadata/00009.json": b"{}", "bin-images/x": b""})
+    assert len(rows(fetched(URL, max_rejected=0)[1])) == 2
+
+
+def test_a_bucket_that_changes_meanwhile_is_a_fault_that_names_the_object(serve: Serve) -> None:
+    bodies = bins(30)
+
+    def changing(request: Request) -> None:
+        bodies["metadata/00017.json"] = metadata(request.attempt)
+
+    key = "metadata/00017.json"
+    serve(bodies, lambda request: changing(request) if request.key == key and not request.attempt else None)
+    with pytest.raises(Fault, match=rf"{key} is no longer what was listed \(ETag \w+, now \w+\); `dvc repro -f"):
+        fetched(URL)
+    assert not list(Path("data").glob("*"))
+    assert len(rows(fetched(URL)[0])) == 30
+
+
+def test_a_disk_that_is_full_is_told_and_what_is_done_is_kept(
+    serve: Serve, small_disk: SmallDisk, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever was being written: a part, or one of both tables."""
+    bodies = {}
+    for n in range(60):
+        bodies[f"metadata/{n:05}.json"] = metadata(1, "A", long=random.Random(n).randbytes(2000).hex())
+        bodies[f"bin-images/{n:05}.jpg"] = b"x"
+        bodies[f"metadata/x{n:05}-{random.Random(n).randbytes(400).hex()}"] = b""  # makes a table of what is unreadable
+    served = serve(bodies)
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("bucket: bins", f"bucket: {URL}"))
+    small_disk.resize(8)
+    assert error_line(capfd, "fetch_metadata", "small", "data/metadata.parquet", "data/unreadable.parquet") == (
+        "fetch_metadata: the disk is full; free some space, `dvc repro` goes on from what is done"
+    )
+    parts, asked = [], []
+    for kilobytes in range(8, 400, 8):
+        small_disk.resize(kilobytes)
+        before = served.record().requests["get", 200]
+        try:
+            fetched(URL)
+            break
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+        asked.append(served.record().requests["get", 200] - before)
+        parts.append(len(list(Path(".work").glob("*/part-*.parquet"))))
+        assert not list(Path("data").glob("*"))
+    assert parts == sorted(parts)
+    assert parts[-1] == 6
+    assert asked[-1] == 0  # it was a table that took no more
+    assert len(rows(Path("data/metadata.parquet"))) == 60
+    assert left() == []
 
 
 # ---- killed, and begun again
 
-KILLED_IN_THE_MIDDLE = """
-import os, signal, sys
-from pathlib import Path
-from warehouse_classifier.stages import fetch_metadata as stage
-from warehouse_classifier.watch import Silence
-
-class Killer(Silence):
-    def advance(self, count=1, **facts):
-        if len(list(Path(".work").glob("*/part-*.parquet"))) == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-params = stage.FetchMetadata(bucket=sys.argv[1], max_pairs=None, concurrency=4, part=10)
-stage.fetch_metadata(params, Path("data/metadata.parquet"), Path("data/unreadable.parquet"), watch=Killer())
-"""
-
-
-class Counted(StoreBucket):
-    """Counts what it hands out."""
-
-    asked: int = 0
-
-    def get(self, entry: Entry) -> Body:
-        Counted.asked += 1
-        return super().get(entry)
-
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> type[Counted]:
-    monkeypatch.setattr(buckets, "StoreBucket", Counted)
-    Counted.asked = 0
-    return Counted
+def gets(serve: Serve) -> Callable[..., Callable[[], int]]:
+    """Serve the bodies; what comes back counts the objects that were handed out since the last count."""
+
+    def of(*what: Any, **how: Any) -> Callable[[], int]:
+        served, counted = serve(*what, **how), 0
+
+        def count() -> int:
+            nonlocal counted
+            before, counted = counted, served.record().requests["get", 200]
+            return counted - before
+
+        return count
+
+    return of
 
 
-def test_a_run_that_was_killed_goes_on_and_ends_the_same(s3: S3, counted: type[Counted]) -> None:
-    url = s3.bucket({**bins(45), "metadata/00007.json": b"?"})
-    ran = subprocess.run([sys.executable, "-c", KILLED_IN_THE_MIDDLE, url], env=os.environ, check=False, timeout=60)
-    assert ran.returncode == -signal.SIGKILL
-    assert not list(Path("data").glob("*"))
-    assert len(list(Path(".work").glob("fetch_metadata-*/part-*.parquet"))) == 3
-    again = fetched(url)
-    assert counted.asked == 15  # of 45; three parts of ten were there
-    assert left() == []
-    undisturbed = fetched(url, Path("undisturbed"))
-    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in undisturbed]
+def test_a_run_that_was_killed_goes_on_and_ends_the_same(serve: Serve, elsewhere: Elsewhere) -> None:
+    """At most one part is fetched again, whenever it was."""
+    bodies = {**bins(120), "metadata/00007.json": b"?", "metadata/x": b""}
+    serve(bodies)
+    undisturbed = content(fetched(URL, Path("undisturbed")))
+    at_work = 0
+    for moment in [0, *random.Random(0).sample(range(1, 120), KILLS - 1)]:
+        served = serve(bodies, latency=0.001)
+        paths = Path("data/metadata.parquet"), Path("data/unreadable.parquet")
+        at_work += elsewhere.until_killed(served, moment, "fetch_metadata", values(URL), *paths)
+        assert all(path.read_bytes() == whole for path, whole in zip(paths, undisturbed, strict=True) if path.exists())
+        assert content(fetched(URL)) == undisturbed
+        assert served.record().requests["get", 200] <= 120 + 10
+        assert left() == []
+        for path in paths:
+            path.unlink()
+    assert at_work > KILLS / 2
 
 
 def stopped(url: str) -> None:
     """A run that ends by itself after two parts."""
 
     class Stopping(Noted):
-        def advance(self, count: int = 1, **facts: float) -> None:
+        def advance(self, count: int = 1, size: int = 0, **facts: float) -> None:
             super().advance(count)
             if self.bars.get("fetch_metadata") == 25:  # in its third part
                 raise KeyboardInterrupt
 
-    with contextlib.suppress(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):
         fetched(url, watch=Stopping())
     assert not list(Path("data").glob("*"))
     assert left()
 
 
-@pytest.mark.parametrize("kind", ["s3", "folder"])
-def test_a_part_is_kept_only_while_the_bucket_lists_the_same(s3: S3, counted: type[Counted], kind: str) -> None:
+@pytest.mark.parametrize("etag", ["md5", "5d41402abc4b2a76b9719d911017c592-2", None])
+def test_a_part_is_kept_only_while_the_bucket_lists_the_same(gets: Callable[..., Any], etag: str | None) -> None:
     """Mended metadata of the same length, whose photo is as it was, must not be taken from the last run."""
     bodies, key = bins(30), "metadata/00003.json"
     good = bodies[key]
     bodies[key] = good.replace(b'"EXPECTED_QUANTITY": 1', b'"EXPECTED_QUANTITY": x')
-    url = s3.bucket(bodies) if kind == "s3" else mirror(bodies, Path("mirror"))
-    stopped(url)
-    if kind == "s3":
-        s3.client.put_object(Bucket=url[5:], Key=key, Body=good)
-    else:
-        mirror({key: good}, Path("mirror"))
-    counted.asked = 0
-    table, unreadable = fetched(url)
-    assert counted.asked == (20 if kind == "s3" else 30)  # of a folder nothing tells that it is as it was
+    etags = {} if etag == "md5" else dict.fromkeys(bodies, etag)
+    count = gets(bodies, etags=etags)
+    stopped(URL)
+    assert 25 <= count() <= 30
+    stopped(URL)  # twice, which costs the part that was not done
+    assert 5 <= count() <= (30 if etag is None else 10)
+    bodies[key] = good
+    if etag and key in etags:
+        etags[key] = "other-2"
+    table, unreadable = fetched(URL)
+    assert count() == (30 if etag is None else 20)  # without ETags nothing tells that it is as it was
     assert len(rows(table)) == 30
     assert rows(unreadable) == []
 
 
-def test_what_could_not_be_had_is_asked_for_again(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Denied today, allowed tomorrow: the next run must not answer from the last one's refusals."""
-    url = s3.bucket(bins(15))
-    with monkeypatch.context() as denied:
-        denied.setattr(StoreBucket, "get", lambda *_: Unreadable("access denied"))
-        with pytest.raises(Fault, match=r"15 files are rejected; the first is metadata/00001\.json: access denied"):
-            fetched(url)
-    assert left()
-    assert len(rows(fetched(url)[0])) == 15
-    assert left() == []
-
-
-def test_photos_are_not_fetched(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+def read_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
-    get = StoreBucket.get
+    get = store.StoreBucket.get
 
-    def noted(self: StoreBucket, entry: Entry) -> Body:
+    def noted(self: store.StoreBucket, entry: Entry) -> Any:
         asked.append(entry.key)
         return get(self, entry)
 
-    monkeypatch.setattr(StoreBucket, "get", noted)
-    fetched(s3.bucket(bins(5)))
-    assert not [key for key in asked if key.startswith(PHOTOS)]
+    monkeypatch.setattr(store.StoreBucket, "get", noted)
+    return asked
+
+
+def test_a_file_is_read_anew_only_if_it_was_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies, key = bins(30), "metadata/00003.json"
+    good = bodies[key]
+    bodies[key] = good.replace(b'"EXPECTED_QUANTITY": 1', b'"EXPECTED_QUANTITY": x')
+    url, asked = mirror(bodies, Path("mirror")), read_files(monkeypatch)
+    stopped(url)
+    asked.clear()
+    with monkeypatch.context() as interrupted:  # nothing of the first two parts is read
+        interrupted.setattr(stage, "join", lambda *_: pytest.fail("stop"))
+        with pytest.raises(pytest.fail.Exception):
+            fetched(url)
+    assert asked == [f"metadata/{n:05}.json" for n in range(21, 31)]
+    asked.clear()
+    mirror({key: good}, Path("mirror"))
+    table, unreadable = fetched(url)
+    assert asked == [f"metadata/{n:05}.json" for n in range(1, 11)]
+    assert len(rows(table)) == 30
+    assert rows(unreadable) == []
+    assert left() == []
+
+
+def test_what_could_not_be_had_is_asked_for_again_and_nothing_else(serve: Serve) -> None:
+    """Denied today, allowed tomorrow: the next run must not answer from the last one's refusals."""
+    bodies = {**bins(30), "metadata/00005.json": b"?"}
+    serve(bodies)
+    wanted = content(fetched(URL, Path("wanted")))
+    denied = {"metadata/00003.json", "metadata/00007.json"}
+    served = serve(bodies, lambda request: "denied" if request.key in denied else None)
+    with pytest.raises(Fault, match=r"metadata/00003\.json access denied; .*00005\.json is not JSON .*00007"):
+        fetched(URL, max_rejected=2)
+    assert served.record().requests["get", 200] == 8
+    served = serve(bodies)
+    assert content(fetched(URL)) == wanted
+    asked = [key for _, kind, key, _ in served.record().times if kind == "get"]
+    assert sorted(asked) == sorted([*denied, *(f"metadata/{n:05}.json" for n in range(11, 31))])
+    assert left() == []
+
+
+def test_a_second_run_of_the_same_is_told_in_one_line(
+    serve: Serve, elsewhere: Elsewhere, capfd: pytest.CaptureFixture[str]
+) -> None:
+    served = serve(bins(60), latency=0.02)
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("bucket: bins", f"bucket: {URL}"))
+    paths = Path("data/metadata.parquet"), Path("data/unreadable.parquet")
+    with elsewhere.running("fetch_metadata", values(URL, concurrency=1), *paths) as first:
+        while first.is_alive() and not served.record().requests["get", 200]:
+            time.sleep(0.01)
+        assert error_line(capfd, "fetch_metadata", "small", *map(str, paths)).startswith(
+            "fetch_metadata: another run is doing this very work in "
+        )
+        assert first.is_alive()
+    assert not list(Path("data").glob("*"))
+    assert len(rows(fetched(URL)[0])) == 60
+
+
+def test_photos_are_not_fetched(serve: Serve) -> None:
+    served = serve(bins(5))
+    fetched(URL)
+    asked = [key for _, kind, key, _ in served.record().times if kind == "get"]
+    assert sorted(asked) == [f"metadata/{n:05}.json" for n in range(1, 6)]

@@ -1,6 +1,9 @@
 """The third stage: every chosen photo as one small square, and every one that cannot be used with its reason."""
 
+import errno
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,18 +16,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import S3, Noted, bins, error_line, jpeg, mirror
+from conftest import S3, Elsewhere, Noted, SmallDisk, bins, error_line, jpeg, mirror
+from server import Fault as Misdeed
+from server import Served, plan
 from warehouse_classifier import selection as selections
-from warehouse_classifier.bucket import PHOTOS, open_bucket
+from warehouse_classifier import store
+from warehouse_classifier.bucket import open_bucket
+from warehouse_classifier.entry import PHOTOS, Entry
 from warehouse_classifier.fault import Fault
-from warehouse_classifier.photo import decode
+from warehouse_classifier.photo import decode, square
 from warehouse_classifier.shards import INDEX, REJECTED, Shards
 from warehouse_classifier.stages.resize_images import ResizeImages, resize_images
 
 SPLIT = ("train", "train", "validation", "test")
 HUGE = jpeg(0).replace(b"\x00\x24\x00\x30", b"\xea\x60\xea\x60", 1)  # 60,000 a side instead of 48 x 36
+KILLS = int(os.environ.get("KILLS", "3"))
+URL = "s3://bins"
+Serve = Callable[..., Served]
 REJECTS = {
-    "00003": (jpeg(3)[:700], "is a damaged image (image file is truncated"),
+    "00003": (jpeg(3)[:700], "is a damaged image ("),
     "00007": (b"<html>403 Forbidden</html>", "is no JPEG (it begins with b'<html>403 Fo')"),
     "00010": (b"", "is empty"),
     "00012": (HUGE, "claims far more than 1000000 pixels"),
@@ -50,13 +60,16 @@ def choose(url: str, path: Path = Path("selection.csv"), keep: Callable[[str], b
     return path
 
 
-def resized(url: str, images: Path = Path("images"), watch: Noted | None = None, **changed: Any) -> Path:
-    values = {
+def values(url: str, **changed: Any) -> dict[str, Any]:
+    return {
         "bucket": url, "side": 32, "quality": 90, "max_pixels": 1_000_000, "max_rejected": 0, "concurrency": 4, "workers": 2,
         **changed,
     }  # fmt: skip
+
+
+def resized(url: str, images: Path = Path("images"), watch: Noted | None = None, **changed: Any) -> Path:
     selection = choose(url) if not Path("selection.csv").exists() else Path("selection.csv")
-    resize_images(ResizeImages(**values), selection, images, watch=watch or Noted())
+    resize_images(ResizeImages(**values(url, **changed)), selection, images, watch=watch or Noted())
     return images
 
 
@@ -70,7 +83,8 @@ def rejected(images: Path) -> dict[str, str]:
 
 
 def test_every_photo_is_packed_as_one_small_square(s3: S3) -> None:
-    url, watch = s3.bucket(bins(20)), Noted()
+    bodies = bins(20)
+    url, watch = s3.bucket(bodies), Noted()
     shards = Shards(resized(url, watch=watch))
     chosen = selections.read(Path("selection.csv"))
     facts = ["id", "quantity", "split", "group"]
@@ -82,6 +96,8 @@ def test_every_photo_is_packed_as_one_small_square(s3: S3) -> None:
         assert small[16:, 16:].mean() < 120
     assert watch.measured == {"images": 20, "rejected": 0}
     assert watch.bars == {"resize_images": 20}
+    assert watch.bytes == sum(len(body) for key, body in bodies.items() if key.startswith(PHOTOS))
+    assert watch.facts == {"errors": 0}
     assert rejected(Path("images")) == {}
 
 
@@ -92,7 +108,7 @@ def test_every_kind_of_photo_is_taken(s3: S3) -> None:
     }  # fmt: skip
     shards = Shards(resized(s3.bucket({f"bin-images/{id}.jpg": body for id, body in kinds.items()})))
     assert shards.index["id"].tolist() == list(kinds)
-    assert {decode(shards.jpeg(row), 1024).size for row in range(6)} == {(32, 32)}
+    assert {decode(shards.jpeg(row), 1024).shape for row in range(6)} == {(32, 32, 3)}
 
 
 def test_what_cannot_be_used_is_listed_and_the_rest_survives(s3: S3) -> None:
@@ -107,23 +123,22 @@ def test_what_cannot_be_used_is_listed_and_the_rest_survives(s3: S3) -> None:
         for id, reason in listed.items():
             assert reason.startswith(REJECTS[id][1])
         assert watch.measured == {"images": 20 - len(REJECTS), "rejected": len(REJECTS)}
-        assert watch.facts == {"rejected": len(REJECTS)}
+        assert watch.facts == {"rejected": len(REJECTS), "errors": 0}
 
 
-def test_a_photo_that_is_gone_or_changed_is_rejected_by_name(s3: S3) -> None:
-    url = s3.bucket(bins(9))
-    choose(url)
-    client, name = s3.client, url[5:]
-    client.delete_object(Bucket=name, Key="bin-images/00002.jpg")
-    client.put_object(Bucket=name, Key="bin-images/00004.jpg", Body=jpeg(99, (64, 64)))
-    flipped = bytearray(jpeg(6))
-    flipped[-40] ^= 1
-    client.put_object(Bucket=name, Key="bin-images/00006.jpg", Body=bytes(flipped))
-    listed = rejected(resized(url, max_rejected=3))
-    assert list(listed) == ["00002", "00004", "00006"]
+def test_a_photo_that_is_gone_is_rejected_and_one_that_changed_is_a_fault(serve: Serve) -> None:
+    bodies = bins(9)
+    serve(bodies, lambda request: "flip" if request.key == "bin-images/00006.jpg" else None)
+    choose(URL)
+    del bodies["bin-images/00002.jpg"]
+    listed = rejected(resized(URL, max_rejected=2))
+    assert list(listed) == ["00002", "00006"]
     assert listed["00002"] == "missing"
-    assert listed["00004"].endswith(f"bytes came, {len(jpeg(4))} were listed")
     assert listed["00006"].startswith("its MD5 is not the ETag ")
+    bodies["bin-images/00004.jpg"] = jpeg(99, (64, 64))
+    with pytest.raises(Fault, match=r"00004\.jpg is no longer what was listed \(ETag \w+, now \w+\); `dvc repro -f"):
+        resized(URL, Path("other"), max_rejected=9)
+    assert not Path("other").exists()
 
 
 def test_more_rejected_than_allowed_stops_and_keeps_what_was(capfd: pytest.CaptureFixture[str]) -> None:
@@ -167,7 +182,7 @@ def test_ids_that_look_alike_are_other_bins(s3: S3) -> None:
     by_id = {id: shards.jpeg(row) for row, id in enumerate(shards.index["id"])}
     assert len(set(by_id.values())) == len(ids)
     for n, id in enumerate(ids):
-        wanted = np.asarray(decode(jpeg(n), 10_000).resize((32, 32), 3)).astype(int)
+        wanted = square(decode(jpeg(n), 10_000), 32).astype(int)
         assert np.abs(np.asarray(decode(by_id[id], 1024)).astype(int) - wanted).mean() < 6
 
 
@@ -202,10 +217,9 @@ from warehouse_classifier.stages import resize_images as stage
 from warehouse_classifier.watch import Silence
 
 class Killer(Silence):
-    def advance(self, count=1, **facts):
+    def advance(self, count=1, size=0, **facts):
         self.done = getattr(self, "done", 0) + 1
         if self.done == 20:
-
             children = " ".join(file.read_text() for file in Path("/proc/self/task").glob("*/children"))
             Path("children").write_text(children)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -218,44 +232,144 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_run_goes_on_from_its_last_shard(s3: S3) -> None:
-    ids = [f"{n // 2}000{n % 2}" for n in range(2, 24)]  # two in each shard
-    bodies = {f"bin-images/{id}.jpg": jpeg(n) for n, id in enumerate(ids)}
-    url = s3.bucket(bodies)
+IDS = [f"{shard}{n:04}" for shard in range(1, 9) for n in range(10)]  # ten in each shard
+PHOTOS_OF_IDS = {f"bin-images/{id}.jpg": jpeg(n) for n, id in enumerate(IDS)}
+
+
+def test_the_same_bytes_whatever_the_server_does(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "TIMEOUTS", (0.3, 0.6, 2.0))
+    bodies = {**PHOTOS_OF_IDS, f"bin-images/{IDS[4]}.jpg": b"?"}
+    serve(bodies)
+    good = content(resized(URL, Path("good"), max_rejected=1))
+    spoiling = ("flip", "short", "longer", "html", "truncated", "reset", "reset_midway", "error_500", "slow_down")
+    shares: dict[Any, float] = dict.fromkeys(spoiling, 0.04) | {"stall": 0.01, Misdeed("slow_down", 0.1): 0.02}
+    for concurrency in (1, 16):
+        served, watch = serve(bodies, plan(concurrency, shares)), Noted()
+        assert content(resized(URL, Path("bad"), watch, max_rejected=1, concurrency=concurrency)) == good
+        assert len(served.record().faults) > 8
+        assert watch.facts["errors"] > 20
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(serve: Serve, elsewhere: Elsewhere) -> None:
+    """At most one part is fetched again, whenever it was."""
+    bodies = {**PHOTOS_OF_IDS, f"bin-images/{IDS[4]}.jpg": b"?"}
+    serve(bodies)
+    whole = content(resized(URL, Path("whole"), max_rejected=1))
+    at_work = 0
+    for moment in [1, *random.Random(0).sample(range(2, len(IDS)), KILLS - 1)]:
+        served = serve(bodies, latency=0.001)
+        what = values(URL, max_rejected=1)
+        at_work += elsewhere.until_killed(served, moment, "resize_images", what, Path("selection.csv"), Path("images"))
+        assert not Path("images").exists() or content(Path("images")) == whole
+        assert content(resized(URL, max_rejected=1)) == whole
+        assert served.record().requests["get", 200] <= len(IDS) + 10
+        assert not list(Path(".work").iterdir())
+        shutil.rmtree("images")
+    assert at_work > KILLS / 2
+
+
+def test_what_could_not_be_had_is_asked_for_again_and_nothing_else(serve: Serve) -> None:
+    bodies = {**PHOTOS_OF_IDS, f"bin-images/{IDS[4]}.jpg": b"?"}
+    serve(bodies)
+    whole = content(resized(URL, Path("whole"), max_rejected=1))
+    denied = {f"bin-images/{IDS[n]}.jpg" for n in (2, 33)}
+    served = serve(bodies, lambda request: "denied" if request.key in denied else None)
+    with pytest.raises(Fault, match=f"more images are rejected .*{IDS[33]} access denied"):
+        resized(URL, max_rejected=2)
+    assert served_keys(served) == list(range(40))
+    served = serve(bodies)
+    assert content(resized(URL, max_rejected=1)) == whole
+    # the first part is there but for what was denied, and all of the next; the fourth went when it held too much
+    assert served_keys(served) == [2, *range(30, 80)]
+
+
+def served_keys(served: Served) -> list[int]:
+    return sorted({IDS.index(key[11:-4]) for _, kind, key, _ in served.record().times if kind == "get"})
+
+
+def test_a_part_of_which_nothing_is_kept_is_gone_on_from(serve: Serve) -> None:
+    serve({**PHOTOS_OF_IDS, **{f"bin-images/{id}.jpg": b"?" for id in IDS[:10]}, f"bin-images/{IDS[20]}.jpg": b""})
+    with pytest.raises(Fault, match="more images are rejected"):
+        resized(URL, max_rejected=10)
+    images = resized(URL, max_rejected=11)
+    assert list(rejected(images)) == [*IDS[:10], IDS[20]]
+    assert Shards(images).index["id"].tolist() == [*IDS[10:20], *IDS[21:]]
+
+
+def test_a_file_is_read_anew_only_if_it_was_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    get = store.StoreBucket.get
+
+    def noted(self: store.StoreBucket, entry: Entry) -> Any:
+        asked.append(IDS.index(entry.key[11:-4]))
+        return get(self, entry)
+
+    monkeypatch.setattr(store.StoreBucket, "get", noted)
+    url = mirror(PHOTOS_OF_IDS, Path("mirror"))
+    (Path("mirror") / "metadata").mkdir()
     choose(url)
-    whole = content(resized(url, Path("whole")))
-    Path("killed.py").write_text(KILLED_IN_THE_MIDDLE)
-    killed = subprocess.run([sys.executable, "killed.py", url], check=False, timeout=60, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL
-    assert not Path("images").exists()
-    (work,) = (path for path in Path(".work").iterdir() if path.is_dir())
-    done = sorted(path.name for path in work.glob("shard*"))
-    assert done == sorted({f"shard-{id[:-4]}.bin" for id in sorted(ids)[:18]})
-    for id in sorted(ids)[:18]:  # what is done is not asked for again
-        s3.client.delete_object(Bucket=url[5:], Key=f"bin-images/{id}.jpg")
-    watch = Noted()
-    resize_images(killed_params(url), Path("selection.csv"), Path("images"), watch=watch)
-    assert watch.measured == {"images": 22, "rejected": 0}
-    assert watch.bars == {"resize_images": 22}
-    assert content(Path("images")) == whole
+
+    def stopped() -> list[int]:
+        asked.clear()
+        with monkeypatch.context() as interrupted:
+            interrupted.setattr("warehouse_classifier.shards.join", lambda *_: pytest.fail("stop"))
+            with pytest.raises(pytest.fail.Exception):
+                resized(url)
+        return sorted(asked)
+
+    assert stopped() == list(range(80))
+    assert stopped() == []
+    changed = jpeg(33)  # of the same length, which is all that the selection knows of it
+    mirror({f"bin-images/{IDS[33]}.jpg": changed[:-40] + bytes([changed[-40] ^ 1]) + changed[-39:]}, Path("mirror"))
+    assert stopped() == list(range(30, 40))
+
+
+def test_a_disk_that_is_full_is_told_and_what_is_done_is_kept(
+    serve: Serve, small_disk: SmallDisk, capfd: pytest.CaptureFixture[str]
+) -> None:
+    served = serve(PHOTOS_OF_IDS)
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("bucket: bins", f"bucket: {URL}"))
+    choose(URL)
+    used = 16 + sum(-(-path.stat().st_size // 4096) * 4 for path in Path().iterdir())
+    small_disk.resize(used)
+    assert error_line(capfd, "resize_images", "small", "selection.csv", "images") == (
+        "resize_images: the disk is full; free some space, `dvc repro` goes on from what is done"
+    )
+    parts, asked = [], []
+    for kilobytes in range(used, used + 1000, 36):
+        small_disk.resize(kilobytes)
+        before = served.record().requests["get", 200]
+        try:
+            resized(URL)
+            break
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+        asked.append(served.record().requests["get", 200] - before)
+        parts.append(len(list(Path(".work").glob("*/shard-*"))))
+        assert not Path("images").exists()
+    assert parts == sorted(parts)
+    assert parts[-1] == 8
+    assert asked[-1] == 0  # it was what comes of all parts that had no room
+    assert len(Shards(Path("images")).index) == 80
     assert not list(Path(".work").iterdir())
 
 
-def killed_params(url: str) -> ResizeImages:
-    return ResizeImages(bucket=url, side=32, quality=90, max_pixels=10**6, max_rejected=0, concurrency=2, workers=1)
-
-
-def test_a_part_that_the_bucket_did_not_give_whole_is_asked_for_again(s3: S3) -> None:
-    bodies = {f"bin-images/{n}0001.jpg": jpeg(n) for n in range(1, 6)}
-    url = s3.bucket(bodies)
-    choose(url)
-    for n in (2, 4):
-        s3.client.delete_object(Bucket=url[5:], Key=f"bin-images/{n}0001.jpg")
-    with pytest.raises(Fault, match="more images are rejected"):
-        resized(url, max_rejected=1)
-    for n in (2, 4):
-        s3.client.put_object(Bucket=url[5:], Key=f"bin-images/{n}0001.jpg", Body=jpeg(n))
-    assert rejected(resized(url, max_rejected=0)) == {}
+def test_a_second_run_of_the_same_is_told_in_one_line(
+    serve: Serve, elsewhere: Elsewhere, capfd: pytest.CaptureFixture[str]
+) -> None:
+    served = serve(PHOTOS_OF_IDS, latency=0.02)
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("bucket: bins", f"bucket: {URL}"))
+    choose(URL)
+    what = values(URL, concurrency=1)
+    with elsewhere.running("resize_images", what, Path("selection.csv"), Path("images")) as first:
+        while first.is_alive() and not served.record().requests["get", 200]:
+            time.sleep(0.01)
+        assert error_line(capfd, "resize_images", "small", "selection.csv", "images").startswith(
+            "resize_images: another run is doing this very work in "
+        )
+        assert first.is_alive()
+    assert not Path("images").exists()
 
 
 def runs(process: int) -> bool:
@@ -289,12 +403,12 @@ def test_a_run_that_was_killed_leaves_no_images_and_no_processes() -> None:
 
 
 def test_a_bucket_that_is_gone_ends_with_one_line(
-    s3: S3, aws: pytest.MonkeyPatch, answering: Callable[..., list[str]]
+    serve: Serve, answering: Callable[..., list[str]], told_soon: None
 ) -> None:
-    url = s3.bucket(bins(5))
-    choose(url)
+    serve(bins(5))
+    choose(URL)
     answering(500, "")
     with pytest.raises(Fault, match="cannot be reached") as caught:
-        resized(url)
+        resized(URL)
     assert "\n" not in str(caught.value)
     assert not Path("images").exists()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
@@ -24,12 +25,21 @@ PAIRS = pa.schema(
         ("quantity", pa.int32()),
         ("image_bytes", pa.int64()),  # as listed; null where the listing does not tell
         ("image_etag", pa.string()),
+        ("metadata_md5", pa.string()),  # of the JSON as it was read
+        (
+            "checked",
+            pa.string(),
+        ),  # what that was held against: its md5, its length, or the fingerprint of what draws it
         ("items", pa.list_(ITEM)),
     ]
 )
 UNREADABLE = pa.schema([("id", pa.string()), ("key", pa.string()), ("reason", pa.string())])
 
 UNITS = {"height": "IN", "length": "IN", "width": "IN", "weight": "pounds"}
+
+
+class DoubleKey(ValueError):
+    pass
 
 
 def parse(body: bytes) -> tuple[int, list[dict[str, Any]]]:
@@ -45,11 +55,22 @@ def parse(body: bytes) -> tuple[int, list[dict[str, Any]]]:
 
 def _load(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=_without_doubles)
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8") from None
+    except DoubleKey:
+        raise
     except ValueError as error:
         raise ValueError(f"is not JSON ({error})") from None
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON lets a key stand twice, and which one counts is anybody's guess."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise DoubleKey(f"says {json.dumps(twice[:40])} twice")
+    return found
 
 
 def _content(data: Any) -> tuple[int, list[dict[str, Any]]]:

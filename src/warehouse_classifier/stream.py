@@ -9,14 +9,22 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def in_order(pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: int) -> Iterator[tuple[A, B]]:
-    """`work` of each item on the pool, given back in the order of items, at most `ahead` of them begun beforehand."""
+def in_order(
+    pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: int, weight: Callable[[A], int] = lambda _: 1
+) -> Iterator[tuple[A, B]]:
+    """`work` of each item on the pool, given back in the order of items.
+
+    At most `ahead` of them, by their `weight`, and the one that is next are begun beforehand.
+    """
     begun: deque[tuple[A, Future[B]]] = deque()
+    held = 0
     try:
         for item in items:
             begun.append((item, pool.submit(work, item)))
-            if len(begun) > ahead:
+            held += weight(item)
+            while held > ahead and len(begun) > 1:
                 item, future = begun.popleft()
+                held -= weight(item)
                 yield item, future.result()
         while begun:
             item, future = begun.popleft()

@@ -10,8 +10,11 @@ from typing import Protocol
 
 
 class Bar(Protocol):
-    def advance(self, count: int = 1, **facts: float) -> None:
-        """`count` more are done; `facts` are the latest figures to show beside the rate (loss=1.2, rejected=3)."""
+    def advance(self, count: int = 1, size: int = 0, **facts: float) -> None:
+        """`count` more are done, and `size` bytes of them came from elsewhere.
+
+        `facts` are the latest figures to show beside the rates (loss=1.2, rejected=3).
+        """
 
 
 class Watch(Protocol):
@@ -34,7 +37,7 @@ class Silence:
     def bar(self, title: str, total: int | None, unit: str) -> Iterator[Bar]:
         yield self
 
-    def advance(self, count: int = 1, **facts: float) -> None:
+    def advance(self, count: int = 1, size: int = 0, **facts: float) -> None:
         pass
 
     def measure(self, step: int | None = None, **values: float) -> None:

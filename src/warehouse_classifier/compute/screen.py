@@ -44,10 +44,12 @@ class Screen:
 class TerminalBar:
     def __init__(self, shown: "tqdm[Any]") -> None:
         self.shown = shown
+        self.flow = Flow()
 
-    def advance(self, count: int = 1, **facts: float) -> None:
-        if facts:
-            self.shown.set_postfix({name: f"{value:.4g}" for name, value in facts.items()}, refresh=False)
+    def advance(self, count: int = 1, size: int = 0, **facts: float) -> None:
+        if facts or size:
+            said = {name: f"{value:.4g}" for name, value in facts.items()}
+            self.shown.set_postfix_str(", ".join([*self.flow.of(size), *(f"{k}={v}" for k, v in said.items())]), False)
         self.shown.update(count)
 
 
@@ -55,12 +57,14 @@ class LogBar:
     def __init__(self, title: str, total: int | None, unit: str) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.done, self.facts = 0, ""
+        self.flow = Flow()
         self.begun = self.shown = time.monotonic()
 
-    def advance(self, count: int = 1, **facts: float) -> None:
+    def advance(self, count: int = 1, size: int = 0, **facts: float) -> None:
         self.done += count
-        if facts:
-            self.facts = "".join(f", {name} {value:.4g}" for name, value in facts.items())
+        if facts or size:
+            said = [*self.flow.of(size), *(f"{name} {value:.4g}" for name, value in facts.items())]
+            self.facts = "".join(f", {fact}" for fact in said)
         if time.monotonic() - self.shown >= LINE_EVERY:
             self.show()
 
@@ -70,3 +74,14 @@ class LogBar:
         rate = self.done / took
         left = f" of {self.total}, {(self.total - self.done) / max(rate, 1e-9):.0f} s left" if self.total else ""
         print(f"{self.title}: {self.done}{left}, {rate:.1f} {self.unit}s/s{self.facts}", file=sys.stderr, flush=True)
+
+
+class Flow:
+    """Megabytes a second, over all of the time since the first byte was awaited."""
+
+    def __init__(self) -> None:
+        self.bytes, self.begun = 0, time.monotonic()
+
+    def of(self, size: int) -> list[str]:
+        self.bytes += size
+        return [f"{self.bytes / 1e6 / max(time.monotonic() - self.begun, 1e-9):.1f} MB/s"] if self.bytes else []

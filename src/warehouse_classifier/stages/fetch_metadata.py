@@ -15,77 +15,141 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from warehouse_classifier import bucket as buckets
-from warehouse_classifier.bucket import METADATA, PHOTOS, Body, Bucket, Entry, Unreadable, id_of
+from warehouse_classifier.bucket import Bucket
+from warehouse_classifier.entry import METADATA, PHOTOS, Body, Entry, Unreadable, id_of, key_of
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.files import replacing
 from warehouse_classifier.metadata import PAIRS, UNREADABLE, parse
 from warehouse_classifier.params import Params
-from warehouse_classifier.watch import Watch
+from warehouse_classifier.watch import Bar, Watch
 from warehouse_classifier.work import in_progress
 
 
 class FetchMetadata(Params):
     bucket: str
     max_pairs: int | None = Field(ge=1)  # the first so many in the order of ids; null takes all
+    max_rejected: int = Field(ge=0)  # metadata files; one more stops the stage
     concurrency: int = Field(ge=1, le=1024)  # objects asked for at once
     part: int = Field(ge=1)  # pairs that are kept together when the stage is killed
 
 
 def fetch_metadata(params: FetchMetadata, table: Path, unreadable: Path, *, watch: Watch) -> None:
-    bucket = buckets.open_bucket(params.bucket)
-    with in_progress("fetch_metadata", params.bucket) as work:
-        pairs, unpaired = list_pairs(bucket, params.max_pairs, watch)
-        if not pairs:
+    with (
+        closing(buckets.open_bucket(params.bucket, params.concurrency)) as bucket,
+        in_progress("fetch_metadata", params.bucket) as work,
+    ):
+        parts, unpaired = list_pairs(bucket, params, watch)
+        if not parts:
             raise Fault(
                 f"bucket {params.bucket} holds no pair of {METADATA}/<id>.json and {PHOTOS}/<id>.jpg; check its name"
             )
-        parts = [pairs[start : start + params.part] for start in range(0, len(pairs), params.part)]
-        files = [work / f"part-{_fingerprint(part)}.parquet" for part in parts]
-        todo = {file: part for file, part in zip(files, parts, strict=True) if not _is_done(file, part)}
-        wanted = [metadata for part in todo.values() for _, metadata, _ in part]
-        with (
-            watch.bar("fetch_metadata", len(pairs), "pair") as bar,
-            closing(bucket.get_many(wanted, params.concurrency)) as bodies,
-        ):
-            bar.advance(len(pairs) - len(wanted))
-            for file, part in todo.items():
-                rows = []
-                for pair in part:
-                    _, body = next(bodies)
-                    rows.append(_row(pair, body))
-                    bar.advance()
-                with replacing(file) as half:
-                    pq.write_table(pa.Table.from_pylist(rows, PART), half)
-        read, bad = _join(files, unpaired, table, unreadable)
-    watch.measure(pairs=read, unreadable=bad)
-    watch.say(f"{read} pairs, {bad} that cannot be used (see {unreadable})")
+        files: list[Path] = []
+        rejected: list[dict[str, Any]] = []
+        with watch.bar("fetch_metadata", sum(map(len, parts)), "pair") as bar:
+            for part in parts:
+                files.append(read_part(bucket, part.to_pylist(), work, bar))
+                rejected += pq.read_table(files[-1], filters=pc.is_valid(pc.field("reason"))).to_pylist()
+                check(rejected, params.max_rejected)
+        read = join(files, unpaired, table, unreadable)
+    watch.measure(pairs=read, unreadable=len(rejected) + len(unpaired))
+    watch.say(f"{read} pairs, {len(rejected) + len(unpaired)} that cannot be used (see {unreadable})")
 
 
-def list_pairs(
-    bucket: Bucket, max_pairs: int | None, watch: Watch
-) -> tuple[list[tuple[str, Entry, Entry]], list[dict[str, Any]]]:
-    """(id, metadata, photo) in the order of ids, and rows of UNREADABLE for what has no partner.
+def list_pairs(bucket: Bucket, params: FetchMetadata, watch: Watch) -> tuple[list[pa.Table], list[dict[str, Any]]]:
+    """Tables of LISTED in the order of ids, `part` rows each, and rows of UNREADABLE for what has no partner.
 
-    Both folders are walked side by side and no further than `max_pairs` needs.
+    Both folders are walked side by side and not much further than `max_pairs` needs.
     """
-    pairs: list[tuple[str, Entry, Entry]] = []
+    parts: list[pa.Table] = []
+    pairs: list[dict[str, Any]] = []
     unpaired: list[dict[str, Any]] = []
-    with watch.bar("list the bucket", max_pairs, "pair") as bar:
-        for id, metadata, photo in _side_by_side(bucket.list(METADATA), bucket.list(PHOTOS)):
+    most = params.max_pairs
+    with (
+        watch.bar("list the bucket", most, "pair") as bar,
+        closing(bucket.list(METADATA, most)) as metadata_files,
+        closing(bucket.list(PHOTOS, most)) as photos,
+    ):
+        for id, metadata, photo in _side_by_side(metadata_files, photos):
             if metadata and photo and id is not None:
-                pairs.append((id, metadata, photo))
-                bar.advance()
+                pairs.append(
+                    {
+                        "id": id, "metadata_bytes": metadata.size, "metadata_etag": metadata.etag,
+                        "image_bytes": photo.size, "image_etag": photo.etag,
+                    }
+                )  # fmt: skip
+                bar.advance(errors=bucket.errors)
             elif metadata:
                 unpaired.append({"id": id, "key": metadata.key, "reason": "has no photo" if id else "is no <id>.json"})
             elif photo:
                 unpaired.append({"id": id, "key": photo.key, "reason": "has no metadata" if id else "is no <id>.jpg"})
-            if len(pairs) == max_pairs:
+            count = len(parts) * params.part + len(pairs)
+            if len(pairs) == params.part or count == most:
+                parts.append(pa.Table.from_pylist(pairs, LISTED))  # a tenth of the memory that the objects take
+                pairs = []
+            if count == most:
                 break
-    return pairs, unpaired
+    return [*parts, pa.Table.from_pylist(pairs, LISTED)] if pairs else parts, unpaired
+
+
+def read_part(bucket: Bucket, pairs: list[dict[str, Any]], work: Path, bar: Bar) -> Path:
+    """Read the metadata of rows of LISTED into one file of PART, but for what an earlier run has read and is the same."""
+    entries = {
+        pair["id"]: Entry(key_of(METADATA, pair["id"]), pair["metadata_bytes"], pair["metadata_etag"]) for pair in pairs
+    }
+    stamps = [bucket.stamp(entry) for entry in entries.values()]
+    file = work / f"part-{hashlib.sha256(repr((pairs, stamps)).encode()).hexdigest()[:16]}.parquet"
+    known: dict[str, dict[str, Any]] = {}
+    if file.exists() and None not in stamps:
+        known = {row["id"]: row for row in pq.read_table(file).to_pylist() if not row["again"]}
+        bar.advance(len(known))
+    todo = [entry for id, entry in entries.items() if id not in known]
+    if todo or not file.exists():
+        with closing(bucket.get_many(todo)) as bodies:
+            rows = [known.get(pair["id"]) or _row(bucket, pair, *next(bodies), bar) for pair in pairs]
+        with replacing(file) as half:
+            pq.write_table(pa.Table.from_pylist(rows, PART), half)
+    return file
+
+
+def check(rejected: list[dict[str, Any]], most: int) -> None:
+    """Raises Fault for more rejected files than the most there may be."""
+    if len(rejected) > most:
+        listed = "; ".join(f"{row['key']} {row['reason']}" for row in rejected[:3])
+        raise Fault(
+            f"fetch_metadata: more metadata files are rejected than max_rejected says; raise it or mend the bucket"
+            f" (among them: {listed})"
+        )
+
+
+def join(parts: list[Path], unpaired: list[dict[str, Any]], table: Path, unreadable: Path) -> int:
+    """Write both tables part by part; returns how many pairs can be used. Raises Fault if there is none."""
+    read = 0
+    with replacing(table) as good_half, replacing(unreadable) as bad_half:
+        with pq.ParquetWriter(good_half, PAIRS) as good, pq.ParquetWriter(bad_half, UNREADABLE) as rest:
+            for file in parts:
+                part = pq.read_table(file)
+                good.write_table(usable := part.filter(pc.is_null(part["reason"])).select(PAIRS.names))
+                rest.write_table(part.filter(pc.is_valid(part["reason"])).select(UNREADABLE.names))
+                read += len(usable)
+            rest.write_table(pa.Table.from_pylist(unpaired, UNREADABLE))
+        if not read:
+            first = pq.read_table(bad_half).slice(0, 1).to_pylist()[0]
+            raise Fault(f"no metadata can be used; the first is {first['key']}: {first['reason']}")
+    return read
 
 
 # ---- thoughts
 
+# a pair as the bucket lists it
+LISTED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("metadata_bytes", pa.int64()),
+        ("metadata_etag", pa.string()),
+        ("image_bytes", pa.int64()),
+        ("image_etag", pa.string()),
+    ]
+)
 # a pair that was read, or why it was not, and whether another run may have more luck
 PART = pa.schema([*PAIRS, ("key", pa.string()), ("reason", pa.string()), ("again", pa.bool_())])
 
@@ -109,49 +173,18 @@ def _side_by_side(
             right = next(photos, None)
 
 
-def _row(pair: tuple[str, Entry, Entry], body: Body) -> dict[str, Any]:
-    id, metadata, photo = pair
-    return {"id": id, "image_bytes": photo.size, "image_etag": photo.etag, "key": metadata.key, **_content(body)}
-
-
-def _content(body: Body) -> dict[str, Any]:
+def _row(bucket: Bucket, pair: dict[str, Any], entry: Entry, body: Body, bar: Bar) -> dict[str, Any]:
+    row = {name: pair[name] for name in ("id", "image_bytes", "image_etag")} | {"key": entry.key, "again": False}
     if isinstance(body, Unreadable):
-        return {"reason": body.reason, "again": True}
+        bar.advance(errors=bucket.errors)
+        return row | {"reason": body.reason, "again": body.again}
+    bar.advance(size=len(body), errors=bucket.errors)
     try:
         quantity, items = parse(body)
     except ValueError as error:
-        return {"reason": str(error)}
-    return {"quantity": quantity, "items": items}
-
-
-def _fingerprint(part: list[tuple[str, Entry, Entry]]) -> str:
-    return hashlib.sha256(repr(part).encode()).hexdigest()[:16]
-
-
-def _is_done(file: Path, part: list[tuple[str, Entry, Entry]]) -> bool:
-    """Whether an earlier run read all of this part, and the ETags tell that the bucket holds the very same today."""
-    if not file.exists() or any(metadata.etag is None for _, metadata, _ in part):
-        return False
-    return not any(pq.read_table(file, columns=["again"])["again"].to_pylist())
-
-
-def _join(parts: list[Path], unpaired: list[dict[str, Any]], table: Path, unreadable: Path) -> tuple[int, int]:
-    """Write both tables part by part; returns how many rows each has. Raises Fault if there is nothing to go on with."""
-    read, bad = 0, 0
-    with replacing(table) as good_half, replacing(unreadable) as bad_half:
-        with pq.ParquetWriter(good_half, PAIRS) as good, pq.ParquetWriter(bad_half, UNREADABLE) as rest:
-            for file in parts:
-                part = pq.read_table(file)
-                good.write_table(usable := part.filter(pc.is_null(part["reason"])).select(PAIRS.names))
-                rest.write_table(wrong := part.filter(pc.is_valid(part["reason"])).select(UNREADABLE.names))
-                read, bad = read + len(usable), bad + len(wrong)
-            rest.write_table(pa.Table.from_pylist(unpaired, UNREADABLE))
-        if not read:
-            first = pq.read_table(bad_half).slice(0, 1).to_pylist()[0]
-            raise Fault(
-                f"no metadata can be used, {bad} files are rejected; the first is {first['key']}: {first['reason']}"
-            )
-    return read, bad + len(unpaired)
+        return row | {"reason": str(error)}
+    digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    return row | {"quantity": quantity, "items": items, "metadata_md5": digest, "checked": bucket.checked(entry)}
 
 
 # ---- wire

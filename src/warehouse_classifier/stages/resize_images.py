@@ -3,11 +3,11 @@
 selection.csv, bucket -> images/
 """
 
+import hashlib
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from pydantic import Field
 from warehouse_classifier import bucket as buckets
 from warehouse_classifier import selection as selections
 from warehouse_classifier import shards
-from warehouse_classifier.bucket import PHOTOS, Body, Entry, Unreadable, key_of
+from warehouse_classifier.bucket import Bucket
+from warehouse_classifier.entry import PHOTOS, Body, Entry, Unreadable, key_of
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.files import replacing, sha256
 from warehouse_classifier.params import Params
 from warehouse_classifier.photo import decode, encode, square
+from warehouse_classifier.shards import Shards
 from warehouse_classifier.stream import in_order
 from warehouse_classifier.watch import Bar, Watch
 from warehouse_classifier.work import in_progress
@@ -41,19 +43,15 @@ def resize_images(params: ResizeImages, selection: Path, images: Path, *, watch:
     chosen = selections.read(selection)
     chosen = chosen.assign(shard=chosen["id"].map(shards.shard_of)).sort_values(["shard", "id"])
     what = params.model_dump(include={"bucket", "side", "quality", "max_pixels"})
-    with in_progress("resize_images", what, sha256(selection)) as work:
+    rejected: list[dict[str, Any]] = []
+    with (
+        closing(buckets.open_bucket(params.bucket, params.concurrency)) as bucket,
+        in_progress("resize_images", what, sha256(selection)) as work,
+    ):
         parts = {work / str(name): rows for name, rows in chosen.groupby("shard")}
-        todo = {folder: rows for folder, rows in parts.items() if not _is_done(folder, rows)}
-        rejected = [row for folder in parts if folder not in todo for row in _rejected(folder)]
-        with (
-            watch.bar("resize_images", len(chosen), "image") as bar,
-            closing(resized(params, pd.concat([chosen[:0], *todo.values()]))) as results,
-        ):
-            bar.advance(len(chosen) - sum(map(len, todo.values())))
-            for folder, rows in todo.items():
-                with replacing(folder) as half:
-                    half.mkdir()
-                    rejected += pack(half, islice(results, len(rows)), params.max_rejected - len(rejected), bar)
+        with watch.bar("resize_images", len(chosen), "image") as bar:
+            for folder, rows in parts.items():
+                rejected += make_part(params, bucket, rows, folder, params.max_rejected - len(rejected), bar)
         with replacing(images) as half:
             half.mkdir()
             count = shards.join(parts, half)
@@ -65,44 +63,57 @@ def resize_images(params: ResizeImages, selection: Path, images: Path, *, watch:
 
 # ---- thoughts
 
-
-def resized(params: ResizeImages, chosen: pd.DataFrame) -> Generator[tuple[dict[str, Any], Body], None, None]:
-    """(id, quantity, split, group, again) and the small JPEG of every bin, in the order asked for, as a stream."""
-    facts = chosen[["id", "quantity", "split", "group"]].to_dict("records")
-    bodies = buckets.open_bucket(params.bucket).get_many(
-        [_entry(row) for _, row in chosen.iterrows()], params.concurrency
-    )
-    # Pillow lets go of the interpreter while it decodes and resizes, so threads use every processor
-    with closing(bodies), ThreadPoolExecutor(params.workers) as pool:
-        small = in_order(pool, lambda body: shrink(body, params), (body for _, body in bodies), 4 * params.workers)
-        for (body, result), fact in zip(small, facts, strict=True):
-            # another run may have more luck with the bucket, but not with the image
-            again = isinstance(body, Unreadable)
-            yield {str(name): value for name, value in fact.items()} | {"again": again}, result
+Row = dict[str, Any]  # of the selection
 
 
-def pack(folder: Path, results: Iterable[tuple[dict[str, Any], Body]], most: int, bar: Bar) -> list[dict[str, Any]]:
-    """Write one part and what is rejected in it; returns the latter. Raises Fault for more than `most`."""
-    rejected: list[dict[str, Any]] = []
+def make_part(
+    params: ResizeImages, bucket: Bucket, chosen: pd.DataFrame, folder: Path, most: int, bar: Bar
+) -> list[dict[str, Any]]:
+    """Pack the bins of one shard, but for what an earlier run has packed and is the same; returns what is rejected.
 
-    def kept() -> Iterator[tuple[dict[str, Any], bytes]]:
-        for facts, result in results:
-            again = facts.pop("again")
-            if isinstance(result, Unreadable):
-                rejected.append({"id": facts["id"], "reason": result.reason, "again": again})
-                if len(rejected) > most:
-                    listed = "; ".join(f"{row['id']} {row['reason']}" for row in rejected[:3])
-                    raise Fault(
-                        "resize_images: more images are rejected than max_rejected says; raise it or mend the bucket"
-                        f" (among them: {listed})"
-                    )
+    Raises Fault if that is more than `most`.
+    """
+    rows: list[Row] = [{str(name): value for name, value in row.items()} for row in chosen.to_dict("records")]
+    entries = {row["id"]: _entry(row) for row in rows}
+    stamps = [bucket.stamp(entry) for entry in entries.values()]
+    stamp = hashlib.sha256(repr(stamps).encode()).hexdigest() if None not in stamps else None
+    known = _known(folder, stamp)
+    bar.advance(len(known))
+    todo = [entry for id, entry in entries.items() if id not in known]
+    rejected = [
+        {"id": id, "reason": body.reason, "again": False} for id, body in known.items() if isinstance(body, Unreadable)
+    ]
+    check(rejected, most)
+    if not todo:
+        return rejected
+
+    def bodies(fresh: Iterator[Body]) -> Iterator[tuple[Row, bytes]]:
+        for row in rows:
+            body = known[row["id"]] if row["id"] in known else next(fresh)
+            if isinstance(body, Unreadable):
+                if row["id"] not in known:
+                    rejected.append({"id": row["id"], "reason": body.reason, "again": body.again})
+                    check(rejected, most)
+                bar.advance(rejected=len(rejected), errors=bucket.errors)
             else:
-                yield facts, result
-            bar.advance(rejected=len(rejected))
+                yield {name: row[name] for name in ("id", "quantity", "split", "group")}, body
 
-    shards.write(folder, kept())
-    (folder / shards.REJECTED).write_text(json.dumps(rejected))
+    with replacing(folder) as half, closing(resized(params, bucket, todo, bar)) as fresh:
+        half.mkdir()
+        shards.write(half, bodies(fresh))
+        (half / PROGRESS).write_text(json.dumps({"stamp": stamp, "rejected": rejected}))
     return rejected
+
+
+def resized(params: ResizeImages, bucket: Bucket, entries: list[Entry], bar: Bar) -> Generator[Body, None, None]:
+    """The small JPEG of every photo, in the order asked for, as a stream."""
+    # decoder and resizer let go of the interpreter, so threads use every processor
+    with closing(bucket.get_many(entries)) as bodies, ThreadPoolExecutor(params.workers) as pool:
+        photos = (body for _, body in bodies)
+        for body, small in in_order(pool, lambda body: shrink(body, params), photos, 4 * params.workers):
+            if isinstance(small, bytes):
+                bar.advance(size=len(body) if isinstance(body, bytes) else 0, errors=bucket.errors)
+            yield small
 
 
 def shrink(body: Body, params: ResizeImages) -> Body:
@@ -111,22 +122,39 @@ def shrink(body: Body, params: ResizeImages) -> Body:
     try:
         return encode(square(decode(body, params.max_pixels), params.side), params.quality)
     except ValueError as error:
-        return Unreadable(str(error))
+        return Unreadable(str(error), again=False)  # another run may have more luck with the bucket, not with the photo
 
 
-def _entry(row: "pd.Series[Any]") -> Entry:
+def check(rejected: list[dict[str, Any]], most: int) -> None:
+    """Raises Fault for more rejected images than the most there may be."""
+    if len(rejected) > most:
+        listed = "; ".join(f"{row['id']} {row['reason']}" for row in rejected[:3])
+        raise Fault(
+            "resize_images: more images are rejected than max_rejected says; raise it or mend the bucket"
+            f" (among them: {listed})"
+        )
+
+
+PROGRESS = "progress.json"  # of a part: what the bucket's stamps were, and what is rejected
+
+
+def _known(folder: Path, stamp: str | None) -> dict[str, Body]:
+    """What an earlier run left of this part and another would find the same, by id."""
+    if stamp is None or not folder.exists():
+        return {}
+    progress = json.loads((folder / PROGRESS).read_text())
+    if progress["stamp"] != stamp:
+        return {}
+    packed = Shards(folder)
+    known: dict[str, Body] = {id: packed.jpeg(row) for row, id in enumerate(packed.index["id"])}
+    return known | {
+        row["id"]: Unreadable(row["reason"], again=False) for row in progress["rejected"] if not row["again"]
+    }
+
+
+def _entry(row: Row) -> Entry:
     size, etag = row["image_bytes"], row["image_etag"]
     return Entry(key_of(PHOTOS, row["id"]), None if pd.isna(size) else int(size), None if pd.isna(etag) else etag)
-
-
-def _is_done(folder: Path, rows: pd.DataFrame) -> bool:
-    """Whether an earlier run left this part, and another would find the same: ETags vouch for the photos it had."""
-    return folder.exists() and bool(rows["image_etag"].notna().all()) and not any(x["again"] for x in _rejected(folder))
-
-
-def _rejected(folder: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads((folder / shards.REJECTED).read_text())
-    return rows
 
 
 # ---- wire

@@ -5,10 +5,14 @@ metadata.parquet -> selection.csv
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
@@ -38,12 +42,13 @@ class SelectImages(Params):
 def select_images(params: SelectImages, metadata: Path, selection: Path, *, watch: Watch) -> None:
     if not metadata.exists():
         raise Fault(f"{metadata} is missing; `dvc repro fetch_metadata` makes it")
-    pairs = pq.read_table(metadata).to_pandas()
-    asins = {id: {item["asin"] for item in items} for id, items in zip(pairs["id"], pairs["items"], strict=True)}
-    group = siblings(asins)
+    with pq.ParquetFile(metadata) as file:
+        table = file.read(["id", "quantity", "image_bytes", "image_etag", "items.list.element.asin"])
+    pairs, articles = table.drop_columns("items").to_pandas(), articles_of(table)
+    group = siblings(articles)
     fitting = pairs[pairs["quantity"].isin(params.quantities)]
     sizes = sizes_of(len(fitting), params)
-    together = group if params.split == "grouped" else {id: id for id in asins}
+    together = group if params.split == "grouped" else {id: id for id in group}
     split = share_out(dict(zip(fitting["id"], fitting["quantity"], strict=True)), together, sizes, params.seed)
     # a random split tears groups apart, and the report has to know which
     chosen = fitting.assign(split=fitting["id"].map(split), group=fitting["id"].map(group)).dropna(subset="split")
@@ -55,14 +60,23 @@ def select_images(params: SelectImages, metadata: Path, selection: Path, *, watc
 # ---- thoughts
 
 
-def siblings(asins: dict[str, set[str]]) -> dict[str, str]:
+def articles_of(table: pa.Table) -> dict[str, tuple[int, ...]]:
+    """What is in each bin, by id: a number for every asin, since half a million bins hold a million of texts."""
+    items = table["items"].combine_chunks()
+    asins = pc.struct_field(items.flatten(), "asin").dictionary_encode().indices.to_pylist()
+    ends = np.cumsum(items.value_lengths().to_numpy()).tolist()
+    ids = table["id"].to_pylist()
+    return {id: tuple(asins[start:end]) for id, start, end in zip(ids, [0, *ends], ends, strict=False)}
+
+
+def siblings(articles: Mapping[str, Collection[Hashable]]) -> dict[str, str]:
     """The group of each bin, named after the group's first id.
 
-    `asins`: the items of every bin by id. Bins whose ids are one or two apart and share an item are photos of one bin
+    `articles`: what is in every bin, by id. Bins whose ids are one or two apart and share an item are photos of one bin
     before and after a robot's visit: of consecutive ids 45 % share one, at distance two 4 %, further away none. Only ids
     of five digits or more are a sequence; "1" is another bin than "00001" and has no neighbours.
     """
-    leader = {id: id for id in asins}
+    leader = {id: id for id in articles}
 
     def find(id: str) -> str:
         while leader[id] != id:
@@ -70,15 +84,15 @@ def siblings(asins: dict[str, set[str]]) -> dict[str, str]:
             id = leader[id]
         return id
 
-    for id in sorted(asins):
+    for id in sorted(articles):
         if not _in_sequence(id):
             continue
         for distance in (1, 2):
             neighbour = str(int(id) + distance).zfill(5)
-            if asins[id] & asins.get(neighbour, set()):
+            if not set(articles[id]).isdisjoint(articles.get(neighbour, ())):
                 first, second = sorted((find(id), find(neighbour)))
                 leader[second] = first
-    return {id: find(id) for id in asins}
+    return {id: find(id) for id in articles}
 
 
 def _in_sequence(id: str) -> bool:
