@@ -5,7 +5,7 @@ VENV = .venv
 PYTHON ?= python3
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test lint lock clean
+.PHONY: repro test lint s3 lock clean
 
 repro: $(VENV)/ready
 	dvc repro
@@ -22,6 +22,11 @@ lint: $(VENV)/ready
 	ruff format
 	mypy
 	lint-imports
+
+# an S3 server on loopback for those without an account, and DVC led to it, until Ctrl-C; not ?=, many a shell has a PORT
+s3: PORT = 9000
+s3: $(VENV)/ready
+	@exec python -m warehouse_classifier.compute.storage '$(PORT)'  # exec: a SIGTERM to make reaches its child alone
 
 # exactly what the lock says, checked against its hashes; the project itself is installed by reference
 $(VENV)/ready: requirements.lock pyproject.toml

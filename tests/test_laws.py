@@ -240,7 +240,7 @@ def test_no_stage_is_an_orphan() -> None:
 def test_no_module_is_an_orphan(graph: grimp.ImportGraph) -> None:
     used = set().union(*(graph.find_upstream_modules(f"{PACKAGE}.stages.{name}") for name in STAGES))
     used |= graph.find_upstream_modules(f"{PACKAGE}.compute.__main__")
-    entries = {PACKAGE, f"{PACKAGE}.stages", f"{PACKAGE}.compute", f"{PACKAGE}.compute.__main__"}
+    entries = {PACKAGE, f"{PACKAGE}.stages", *(f"{PACKAGE}.compute{name}" for name in ("", ".__main__", ".storage"))}
     ours = {module for module in graph.modules if module.split(".")[0] == PACKAGE}
     assert sorted(ours - used - entries - {f"{PACKAGE}.stages.{name}" for name in STAGES}) == []
 
