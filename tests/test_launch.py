@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
 from conftest import bins, error_line, mirror
 from warehouse_classifier import stages
@@ -61,6 +62,11 @@ def test_a_scale_that_is_none_is_named(project: Path, capfd: pytest.CaptureFixtu
     [
         (
             OSError(28, "No space left on device"),
+            1,
+            "fetch_metadata: the disk is full; free some space, `dvc repro` goes on",
+        ),
+        (
+            SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
             1,
             "fetch_metadata: the disk is full; free some space, `dvc repro` goes on",
         ),
@@ -211,7 +217,10 @@ def test_a_whole_stage_by_its_command(project: Path) -> None:
     ran = subprocess.run([*COMMAND, *ARGV], capture_output=True, text=True, check=False, timeout=120, env=environment)
     assert ran.returncode == 0, ran.stderr
     lines = ran.stderr.splitlines()
-    assert any(re.fullmatch(r"fetch_metadata: 25 of 25, 0 s left, [\d.]+ pairs/s", line) for line in lines), lines
+    assert any(
+        re.fullmatch(r"fetch_metadata: 25 of 25, 0 s left, [\d.]+ pairs/s, [\d.]+ MB/s, errors 0", line)
+        for line in lines
+    ), lines
     assert lines[-1] == "25 pairs, 0 that cannot be used (see data/unreadable.parquet)"
     assert {path.name for path in (project / "data").iterdir()} == {"metadata.parquet", "unreadable.parquet"}
     assert (project / "curves.db").exists()

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import importlib
+import os
 import pkgutil
 import signal
 from pathlib import Path
@@ -33,10 +34,14 @@ def run(stage: str, argv: list[str]) -> None:
         raise
     except MemoryError:
         raise Fault(f"{stage} needs more memory than there is; lower its batch, workers or concurrency") from None
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        # safetensors and others have errors of their own for it, and only their words tell
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
             raise Fault(f"{stage}: the disk is full; free some space, `dvc repro` goes on from what is done") from None
-        raise Fault(f"{stage}: {error}") from error
+        if isinstance(error, OSError):
+            raise Fault(f"{stage}: {error}") from error
+        raise
     finally:
         try:
             tracked.end(status)
