@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import pytest
 from safetensors import SafetensorError
 
 from conftest import bins, error_line, mirror
-from warehouse_classifier import stages
+from server import Kind, Request, Served
+from warehouse_classifier import stages, store
 from warehouse_classifier.compute import local, screen
 from warehouse_classifier.compute.__main__ import launch
 from warehouse_classifier.compute.screen import Screen
@@ -122,6 +124,32 @@ def test_ctrl_c_is_answered_by_one_line(project: Path) -> None:
     lines = [line for line in said.splitlines() if not line.startswith(("list the bucket: ", "fetch_metadata: "))]
     assert lines == ["error: fetch_metadata was interrupted; `dvc repro` goes on from what is done"]
     assert not (project / "data").exists()
+
+
+@pytest.mark.parametrize("ends", ["ctrl-c", "fault"])
+def test_who_waits_for_a_bucket_does_not_hold_up_the_end(
+    project: Path, serve: Callable[..., Served], ends: str
+) -> None:
+    def fault(request: Request) -> Kind | None:
+        slow = request.kind == "get" and request.key != "metadata/00001.json"
+        return "hang" if slow else "expired" if request.kind == "get" and ends == "fault" else None
+
+    served = serve(bins(25), fault=fault)
+    file = project / "params.yaml"
+    file.write_text(file.read_text().replace("bucket: bins", "bucket: s3://bins", 1))
+    with subprocess.Popen([*COMMAND, *ARGV], stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        until = time.monotonic() + 60
+        while served.record().faults["hang"] < 3 and time.monotonic() < until:
+            time.sleep(0.05)
+        began = time.monotonic()
+        if ends == "ctrl-c":
+            os.killpg(process.pid, signal.SIGINT)
+        assert process.stderr is not None
+        last = process.stderr.read().splitlines()[-1]
+        assert process.wait(60) == (130 if ends == "ctrl-c" else 1)
+    assert time.monotonic() - began < store.TIMEOUTS[0] / 2
+    assert last.startswith("error: ")
+    assert ("was interrupted" if ends == "ctrl-c" else "refuses the credentials (ExpiredToken)") in last
 
 
 def test_inputs_have_a_hash_that_follows_their_content(project: Path) -> None:

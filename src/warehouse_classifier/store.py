@@ -15,8 +15,9 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -160,6 +161,14 @@ class StoreBucket:
             return None
         return f"{file.st_ino}-{file.st_mtime_ns}-{file.st_size}"
 
+    @contextmanager
+    def _threads(self) -> Iterator[ThreadPoolExecutor]:
+        pool = ThreadPoolExecutor(self.concurrency)
+        try:
+            yield pool
+        finally:  # nobody waits for who still waits for an answer that nobody wants any more
+            pool.shutdown(wait=False, cancel_futures=True)
+
     # ---- listing
 
     def list(self, folder: str, most: int | None = None) -> Generator[Entry, None, None]:
@@ -177,7 +186,7 @@ class StoreBucket:
         if len(first) >= PAGE:
             digits = 2 if most is not None or self._page(folder, f"{folder}/5") else 1
             cuts = [cut for n in range(10**digits) if (cut := f"{folder}/{n:0{digits}}") > last]
-        with ThreadPoolExecutor(self.concurrency) as pool:
+        with self._threads() as pool:
             ahead = self.concurrency if most is None else most // 10_000
             stretches = pairwise([last, *cuts, None])
             for _, entries in in_order(pool, lambda ends: self._stretch(folder, *ends), stretches, ahead):
@@ -253,7 +262,7 @@ class StoreBucket:
     # ---- reading
 
     def get_many(self, entries: Iterable[Entry]) -> Generator[tuple[Entry, Body], None, None]:
-        with ThreadPoolExecutor(self.concurrency) as pool:
+        with self._threads() as pool:
             yield from in_order(pool, self.get, entries, AHEAD, lambda entry: (entry.size or 0) + OVERHEAD)
 
     def get(self, entry: Entry) -> Body:

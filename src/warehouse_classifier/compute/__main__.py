@@ -32,4 +32,8 @@ def launch(stage: str, argv: list[str]) -> int:
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit("usage: python -m warehouse_classifier.compute <stage> <scale> <paths>, as in dvc.yaml")
-    sys.exit(launch(sys.argv[1], sys.argv[2:]))
+    status = launch(sys.argv[1], sys.argv[2:])
+    if status:  # all is said and put in order; threads that wait for a bucket's answer would only hold up the end
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
