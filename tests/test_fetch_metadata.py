@@ -302,6 +302,7 @@ def gets(serve: Serve) -> Callable[..., Callable[[], int]]:
 
         def count() -> int:
             nonlocal counted
+            time.sleep(0.1)  # a run that was broken off does not wait for what it still has asked for
             before, counted = counted, served.record().requests["get", 200]
             return counted - before
 
@@ -413,6 +414,17 @@ def test_what_could_not_be_had_is_asked_for_again_and_nothing_else(serve: Serve)
     asked = [key for _, kind, key, _ in served.record().times if kind == "get"]
     assert sorted(asked) == sorted([*denied, *(f"metadata/{n:05}.json" for n in range(11, 31))])
     assert left() == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1", None])
+def test_what_a_power_cut_left_of_a_part_is_read_anew(gets: Callable[..., Any], damage: bytes | None) -> None:
+    count = gets(bins(30))
+    stopped(URL)
+    count()
+    first, *_ = sorted(Path(".work").glob("*/part-*.parquet"))
+    first.write_bytes(first.read_bytes()[:-40] if damage is None else damage)
+    assert len(rows(fetched(URL)[0])) == 30
+    assert count() == 20
 
 
 def test_a_second_run_of_the_same_is_told_in_one_line(

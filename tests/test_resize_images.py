@@ -355,6 +355,27 @@ def test_a_disk_that_is_full_is_told_and_what_is_done_is_kept(
     assert not list(Path(".work").iterdir())
 
 
+@pytest.mark.parametrize("name", ["progress.json", INDEX, "shard-1.bin"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped"])
+def test_what_a_power_cut_left_of_a_part_is_made_anew(serve: Serve, name: str, damage: str) -> None:
+    bodies = {f"bin-images/{shard}000{n}.jpg": jpeg(shard + n) for shard in (1, 2) for n in range(4)}
+    serve(bodies)
+    choose(URL)
+    wanted = content(resized(URL, Path("wanted")))
+    serve(bodies, lambda request: "denied" if request.key == "bin-images/20002.jpg" else None)
+    with pytest.raises(Fault, match="more images are rejected"):
+        resized(URL)
+    (file,) = Path(".work").glob(f"*/shard-1.bin/{name}")
+    good = file.read_bytes()
+    half = len(good) // 2
+    bad = {"empty": b"", "cut": good[:half], "flipped": good[:half] + bytes([good[half] ^ 1]) + good[half + 1 :]}
+    file.write_bytes(bad[damage])
+    watch = Noted()
+    serve(bodies)
+    assert content(resized(URL, watch=watch)) == wanted
+    assert watch.bars == {"resize_images": 8}
+
+
 def test_a_second_run_of_the_same_is_told_in_one_line(
     serve: Serve, elsewhere: Elsewhere, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,8 @@ def decode(body: bytes, max_pixels: int) -> Pixels:
     image = _header(body, max_pixels)
     try:
         pixels = _by_pillow(image) if image.format == "PNG" else _jpeg(body, image)
+    except MemoryError:  # says nothing of the photo
+        raise
     except Exception as error:  # noqa: BLE001 -- Pillow's decoders raise a dozen kinds for damaged files
         raise ValueError(f"is a damaged image ({_line(error)})") from None
     return np.ascontiguousarray(_upright(pixels, image))
@@ -88,6 +90,8 @@ def _header(body: bytes, max_pixels: int) -> Image.Image:
         raise ValueError(f"is no JPEG (it begins with {body[:12]!r})" if body else "is empty") from None
     except Image.DecompressionBombError:
         raise ValueError(f"claims far more than {max_pixels} pixels") from None
+    except MemoryError:  # says nothing of the photo
+        raise
     except Exception as error:  # noqa: BLE001 -- as above
         raise ValueError(f"is a damaged image ({_line(error)})") from None
     if image.width * image.height > max_pixels:

@@ -12,9 +12,11 @@ import math
 import os
 import random
 import re
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -49,6 +51,7 @@ FIRST_SILENCE = 8.0  # the same before the first good answer: a wrong address sh
 PAUSES = (0.1, 10.0)  # seconds before a second try, doubled up to the longest
 LONGEST_WAIT = 120.0  # seconds that a server can ask for by Retry-After
 TRIES_WRONG = 10  # of what is not what was listed: three in ten spoiled at random leave 6 in a million
+TRIES_OTHER = 3  # that bring one other ETag, before an object counts as changed
 TRIES_FAILED = 12  # of an object that does not come while others do
 TRIES_UNPROVEN = 3  # of these, that count before it is looked whether anything comes
 TRIES_REFUSED = 3  # of an object that is missing or denied
@@ -57,7 +60,7 @@ AHEAD = 64 << 20  # bytes that are asked for beyond the one that is next: one th
 OVERHEAD = 16 << 10  # bytes that an object counts for beside its body
 PAGE = 1000  # keys that a server lists at a time
 LOOKS = 2  # at a page of keys, that agree
-LOOKS_EMPTY = 10  # at the end of a listing: a page of HTML looks like one, and three in ten of them are to do no harm
+LOOKS_EMPTY = 10  # at a folder of which nothing is known: a page of HTML looks like an empty one
 
 
 Entries = list[Entry]  # by this name, since a bucket has a `list` of its own
@@ -142,6 +145,7 @@ class StoreBucket:
         except exceptions.BaseError as error:  # one half of a pair of credentials
             self._fault(f"cannot be asked for; check the AWS variables ({_reason(error)})")
         self._throttle = Throttle(concurrency)
+        self._own = threading.local()  # of each thread: the event that ends its waiting
         self._met = False  # one good answer has come
         self._answers = 0  # good ones so far
         self._silent: float | None = None  # since when none has
@@ -157,16 +161,18 @@ class StoreBucket:
             return entry.etag
         try:
             file = (self.place / entry.key).stat()
-        except OSError:
-            return None
+        except OSError as error:
+            return str(error.errno)  # it cannot be had; a part with what could not be had asks for it again
         return f"{file.st_ino}-{file.st_mtime_ns}-{file.st_size}"
 
     @contextmanager
     def _threads(self) -> Iterator[ThreadPoolExecutor]:
-        pool = ThreadPoolExecutor(self.concurrency)
+        over = threading.Event()
+        pool = ThreadPoolExecutor(self.concurrency, initializer=lambda: setattr(self._own, "over", over))
         try:
             yield pool
         finally:  # nobody waits for who still waits for an answer that nobody wants any more
+            over.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
     # ---- listing
@@ -175,22 +181,29 @@ class StoreBucket:
         if isinstance(self.place, Path):
             yield from self._files(folder)
             return
-        first = self._page(folder, None)
+        first = self._page(folder, None, None)
         yield from first
         if not first:
             return
-        last = first[-1].key
         # Pages follow one another only within a stretch. Stretches are cut where ids of digits spread evenly, finely if there
         # are ids far up or only the first are wanted; keys need not be of digits, then some stretches are long and some empty.
         cuts: Cuts = []
         if len(first) >= PAGE:
-            digits = 2 if most is not None or self._page(folder, f"{folder}/5") else 1
-            cuts = [cut for n in range(10**digits) if (cut := f"{folder}/{n:0{digits}}") > last]
+            digits = 2 if most is not None or self._page(folder, f"{folder}/5", None) else 1
+            cuts = [cut for n in range(10**digits) if (cut := f"{folder}/{n:0{digits}}") > first[-1].key]
+        known, beyond = first, None
         with self._threads() as pool:
             ahead = self.concurrency if most is None else most // 10_000
-            stretches = pairwise([last, *cuts, None])
-            for _, entries in in_order(pool, lambda ends: self._stretch(folder, *ends), stretches, ahead):
+            begun = in_order(pool, lambda ends: self._stretch(folder, [], *ends), pairwise([*cuts, None]), ahead)
+            entries, beyond = self._stretch(folder, first, None, cuts[0] if cuts else None)
+            yield from entries
+            known = [*known, *entries][-2:]
+            for (_, end), (entries, after) in begun:
+                # each stretch has seen the first key of the next one, so none can be empty or begin late unnoticed
+                if (entries[0] if entries else after) != beyond:
+                    entries, after = self._stretch(folder, known, None, end)
                 yield from entries
+                known, beyond = [*known, *entries][-2:], after
 
     def _files(self, folder: str) -> Entries:
         try:
@@ -201,24 +214,34 @@ class StoreBucket:
             raise self._trouble(error) from None
         return sorted(entries, key=lambda entry: entry.key)  # a file system lists in no order at all
 
-    def _stretch(self, folder: str, after: str | None, end: str | None) -> Entries:
-        """All that is listed after one key, up to another."""
+    def _stretch(self, folder: str, known: Entries, start: str | None, end: str | None) -> tuple[Entries, Entry | None]:
+        """All that is listed after the last of `known`, or after `start`, up to `end`; and the first entry beyond."""
         entries: Entries = []
-        while page := self._page(folder, after):
+        while True:
+            last = [*known, *entries][-2:]
+            after = last[0].key if len(last) == 2 else start
+            page = self._page(folder, after, last[-1] if last else None)
             entries += [entry for entry in page if end is None or entry.key <= end]
-            after = page[-1].key
-            if end is not None and after > end:
-                break
-        return entries
+            beyond = page[-1] if page and end is not None and page[-1].key > end else None
+            if beyond is not None:
+                beyond = next(entry for entry in page if entry.key > str(end))
+            if beyond is not None or not page:
+                return entries, beyond
 
-    def _page(self, folder: str, after: str | None) -> Entries:
-        """The next keys after one, as looks that agree have it; none at the end."""
+    def _page(self, folder: str, after: str | None, last: Entry | None) -> Entries:
+        """The next keys as looks that agree have it; none at the end.
+
+        `last`: what is known to follow on `after`. The page must begin with it, and is given without: else nothing would
+        tell a page of HTML, in which obstore finds no keys, from the end.
+        """
         before: Entries | None = None
         agree = wrong = failed = 0
         while True:
             try:
                 with self._throttle.turn():
                     page = self._look(folder, after, failed)
+                if last is not None and page[:1] != [last]:
+                    raise Wrong("lists something else every time it is asked; wait until it is at rest")
             except Trouble as trouble:
                 failed += 1
                 self._again(trouble, failed, "")
@@ -228,17 +251,19 @@ class StoreBucket:
                 wrong += 1
                 if wrong >= TRIES_WRONG:
                     self._fault(str(problem))
-                _pause(wrong, longest=1.0)
+                self._pause(wrong, longest=1.0)
                 continue
             self._good()
             agree = agree + 1 if page == before else 1
-            if agree >= (LOOKS if page else LOOKS_EMPTY):
-                return page
+            if agree >= (LOOKS if page or after is not None else LOOKS_EMPTY):
+                return page if last is None else page[1:]
             if before is not None and page != before:
                 self.errors += 1
                 wrong += 1
                 if wrong >= TRIES_WRONG:
                     self._fault("lists something else every time it is asked; wait until it is at rest")
+            if not page:
+                self._pause(agree, longest=1.0)
             before = page
 
     def _look(self, folder: str, after: str | None, failed: int) -> Entries:
@@ -270,13 +295,17 @@ class StoreBucket:
         if entry.size is not None and entry.size > most:
             return Unreadable(f"has {entry.size} bytes, more than the {most} that are ever fetched", again=False)
         wrong = failed = refused = tries = counted = seen = 0
-        other = None
+        began = None
+        others: Counter[str | None] = Counter()
         while True:
             try:
                 with self._throttle.turn():
                     body = self._body(entry, failed, most)
             except Trouble as trouble:
                 tries, failed = tries + 1, failed + (not trouble.busy)
+                began = began or time.monotonic()
+                if trouble.busy and time.monotonic() - began > SILENCE and self._is_there(entry):
+                    return Unreadable(f"could not be had in {SILENCE:.0f} seconds: {trouble}")
                 if not trouble.busy:  # what fails while nothing comes at all says nothing of this object
                     counted += failed <= TRIES_UNPROVEN or self._answers != seen or self._is_there(entry)
                     seen = self._answers
@@ -286,23 +315,23 @@ class StoreBucket:
             except Wrong as problem:
                 self._good()
                 wrong += 1
-                if problem.etag is not None and problem.etag == other:
+                others[problem.etag] += 1
+                if problem.etag is not None and others[problem.etag] >= TRIES_OTHER:
                     raise Fault(
-                        f"bucket {self.url}: {entry.key} is no longer what was listed (ETag {entry.etag}, now {other});"
-                        " `dvc repro -f fetch_metadata` lists the bucket anew"
+                        f"bucket {self.url}: {entry.key} is no longer what was listed (ETag {entry.etag}, now"
+                        f" {problem.etag}); `dvc repro -f fetch_metadata` lists the bucket anew"
                     ) from None
-                other = problem.etag
                 if wrong >= TRIES_WRONG:
                     return Unreadable(str(problem))
                 self.errors += 1
-                _pause(wrong, longest=1.0)
+                self._pause(wrong, longest=1.0)
             except Refused as problem:
                 self._good()
                 refused += 1
                 if refused >= TRIES_REFUSED or isinstance(self.place, Path):
                     return Unreadable(str(problem))
                 self.errors += 1
-                _pause(refused)
+                self._pause(refused)
             else:
                 self._good()
                 self._throttle.went_well()
@@ -313,6 +342,11 @@ class StoreBucket:
         try:
             result = self._stores[min(failed, len(self._stores) - 1)].get(entry.key)
             length, etag = result.meta["size"], _etag(result.meta["e_tag"])
+            if isinstance(self.place, Path) and entry.size not in (None, length):
+                raise Fault(
+                    f"bucket {self.url}: {entry.key} is no longer what was listed ({entry.size} bytes, now {length});"
+                    " `dvc repro -f fetch_metadata` lists the bucket anew"
+                )
             if length > most or (entry.size is not None and length > entry.size + SPARE):
                 other = etag if entry.etag is not None and etag != entry.etag else None
                 raise Wrong(f"{length} bytes were to come, {entry.size} were listed", other)
@@ -328,20 +362,17 @@ class StoreBucket:
         except (exceptions.BaseError, OSError) as error:
             raise self._trouble(error) from None
         if isinstance(self.place, Path):
-            if entry.size is not None and len(body) != entry.size:
-                raise Fault(
-                    f"bucket {self.url}: {entry.key} is no longer what was listed ({entry.size} bytes, now {len(body)});"
-                    " `dvc repro -f fetch_metadata` lists the bucket anew"
-                )
             return body
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
         if entry.etag is not None and etag != entry.etag:
-            whole = etag is not None and ("-" in etag or etag.lower() == digest)
+            whole = etag is not None and Entry(entry.key, None, etag).md5 in (None, digest)
             raise Wrong(f"its ETag is {etag}, {entry.etag} was listed", etag if whole else None)
         if entry.size is not None and len(body) != entry.size:
             raise Wrong(f"{len(body)} bytes came, {entry.size} were listed")
         if entry.md5 not in (None, digest):
-            raise Wrong(f"its MD5 is not the ETag {entry.etag} that was listed")
+            raise Wrong(
+                f"its MD5 is not the ETag {entry.etag} that was listed (one encrypted with KMS has no MD5 there)"
+            )
         return body
 
     # ---- when it does not answer
@@ -374,25 +405,33 @@ class StoreBucket:
             raise Fault(
                 f"bucket {self.url} cannot be reached; check the network and AWS_ENDPOINT_URL ({trouble})"
             ) from None
-        if wait is None:
-            _pause(tries)
-        else:
-            time.sleep(wait)
+        self._pause(tries)
+        if wait is not None:
+            self._sleep(wait)
+
+    def _pause(self, tries: int, longest: float = math.inf) -> None:
+        """Ever longer, and never the same for two that failed together."""
+        self._sleep(min(longest, PAUSES[1], PAUSES[0] * 2 ** min(tries - 1, 20)) * random.uniform(0.5, 1))
+
+    def _sleep(self, seconds: float) -> None:
+        over: threading.Event = getattr(self._own, "over", None) or threading.Event()
+        if over.wait(seconds):
+            raise Fault(f"bucket {self.url}: nobody waits for this any more")
 
     def _asked_to_wait(self, key: str) -> float | None:
         """Seconds that a busy server wants to be left in peace. Its header is asked for once more: obstore drops it."""
         store = self._stores[0]
         if not isinstance(self.place, Place) or not isinstance(store, S3Store):
             return None
-        sign = self.place.signed and key
-        url = obstore.sign(store, "GET", key, timedelta(minutes=5)) if sign else self.place.url(key)
         try:
+            sign = self.place.signed and key
+            url = obstore.sign(store, "GET", key, timedelta(minutes=5)) if sign else self.place.url(key)
             urllib.request.urlopen(url, timeout=TIMEOUTS[0]).close()  # noqa: S310 -- http or https, see _is_address
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in (429, 503):
                 return _seconds(error.headers.get("Retry-After"))
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, exceptions.BaseError):
             pass
         return None
 
@@ -421,11 +460,6 @@ class StoreBucket:
 
 def _etag(said: str | None) -> str | None:
     return (said or "").removeprefix("W/").strip('"') or None
-
-
-def _pause(tries: int, longest: float = math.inf) -> None:
-    """Ever longer, and never the same for two that failed together."""
-    time.sleep(min(longest, PAUSES[1], PAUSES[0] * 2 ** min(tries - 1, 20)) * random.uniform(0.5, 1))
 
 
 def _seconds(retry_after: str | None) -> float | None:

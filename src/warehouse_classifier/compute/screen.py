@@ -72,7 +72,7 @@ class LogBar:
         self.shown = time.monotonic()
         took = max(self.shown - self.begun, 1e-9)
         rate = self.done / took
-        left = f" of {self.total}, {(self.total - self.done) / max(rate, 1e-9):.0f} s left" if self.total else ""
+        left = f" of {self.total}, {(self.total - self.done) / rate:.0f} s left" if self.total and self.done else ""
         print(f"{self.title}: {self.done}{left}, {rate:.1f} {self.unit}s/s{self.facts}", file=sys.stderr, flush=True)
 
 

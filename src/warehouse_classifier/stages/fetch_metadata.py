@@ -98,12 +98,10 @@ def read_part(bucket: Bucket, pairs: list[dict[str, Any]], work: Path, bar: Bar)
     }
     stamps = [bucket.stamp(entry) for entry in entries.values()]
     file = work / f"part-{hashlib.sha256(repr((pairs, stamps)).encode()).hexdigest()[:16]}.parquet"
-    known: dict[str, dict[str, Any]] = {}
-    if file.exists() and None not in stamps:
-        known = {row["id"]: row for row in pq.read_table(file).to_pylist() if not row["again"]}
-        bar.advance(len(known))
+    known = _known(file) if None not in stamps else {}
+    bar.advance(len(known))
     todo = [entry for id, entry in entries.items() if id not in known]
-    if todo or not file.exists():
+    if todo:
         with closing(bucket.get_many(todo)) as bodies:
             rows = [known.get(pair["id"]) or _row(bucket, pair, *next(bodies), bar) for pair in pairs]
         with replacing(file) as half:
@@ -171,6 +169,14 @@ def _side_by_side(
         else:
             yield b, None, right
             right = next(photos, None)
+
+
+def _known(file: Path) -> dict[str, dict[str, Any]]:
+    """The rows of PART that another run would find the same, by id."""
+    try:
+        return {row["id"]: row for row in pq.read_table(file).to_pylist() if not row["again"]}
+    except (OSError, pa.ArrowInvalid):  # not there; and a power cut leaves empty files under good names
+        return {}
 
 
 def _row(bucket: Bucket, pair: dict[str, Any], entry: Entry, body: Body, bar: Bar) -> dict[str, Any]:

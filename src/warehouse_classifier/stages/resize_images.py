@@ -5,9 +5,11 @@ selection.csv, bucket -> images/
 
 import hashlib
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ def resize_images(params: ResizeImages, selection: Path, images: Path, *, watch:
     chosen = selections.read(selection)
     chosen = chosen.assign(shard=chosen["id"].map(shards.shard_of)).sort_values(["shard", "id"])
     what = params.model_dump(include={"bucket", "side", "quality", "max_pixels"})
+    what |= {library: version(library) for library in ("pillow", "simplejpeg", "torch")}
     rejected: list[dict[str, Any]] = []
     with (
         closing(buckets.open_bucket(params.bucket, params.concurrency)) as bucket,
@@ -77,7 +80,7 @@ def make_part(
     entries = {row["id"]: _entry(row) for row in rows}
     stamps = [bucket.stamp(entry) for entry in entries.values()]
     stamp = hashlib.sha256(repr(stamps).encode()).hexdigest() if None not in stamps else None
-    known = _known(folder, stamp)
+    known = _known(folder, stamp, params.workers)
     bar.advance(len(known))
     todo = [entry for id, entry in entries.items() if id not in known]
     rejected = [
@@ -87,20 +90,20 @@ def make_part(
     if not todo:
         return rejected
 
-    def bodies(fresh: Iterator[Body]) -> Iterator[tuple[Row, bytes]]:
+    def jpegs(fresh: Iterator[Body]) -> Iterator[tuple[Row, bytes]]:
         for row in rows:
-            body = known[row["id"]] if row["id"] in known else next(fresh)
-            if isinstance(body, Unreadable):
-                if row["id"] not in known:
-                    rejected.append({"id": row["id"], "reason": body.reason, "again": body.again})
-                    check(rejected, most)
-                bar.advance(rejected=len(rejected), errors=bucket.errors)
-            else:
+            again = known.get(row["id"])
+            body = again() if callable(again) else again or next(fresh)
+            if isinstance(body, bytes):
                 yield {name: row[name] for name in ("id", "quantity", "split", "group")}, body
+            elif again is None:
+                rejected.append({"id": row["id"], "reason": body.reason, "again": body.again})
+                check(rejected, most)
+                bar.advance(rejected=len(rejected), errors=bucket.errors)
 
     with replacing(folder) as half, closing(resized(params, bucket, todo, bar)) as fresh:
         half.mkdir()
-        shards.write(half, bodies(fresh))
+        shards.write(half, jpegs(fresh))
         (half / PROGRESS).write_text(json.dumps({"stamp": stamp, "rejected": rejected}))
     return rejected
 
@@ -138,18 +141,23 @@ def check(rejected: list[dict[str, Any]], most: int) -> None:
 PROGRESS = "progress.json"  # of a part: what the bucket's stamps were, and what is rejected
 
 
-def _known(folder: Path, stamp: str | None) -> dict[str, Body]:
-    """What an earlier run left of this part and another would find the same, by id."""
+def _known(folder: Path, stamp: str | None, workers: int) -> dict[str, Unreadable | Callable[[], bytes]]:
+    """What an earlier run left of this part and another would find the same, by id: a reason, or what reads the JPEG."""
     if stamp is None or not folder.exists():
         return {}
-    progress = json.loads((folder / PROGRESS).read_text())
-    if progress["stamp"] != stamp:
+    try:
+        progress = json.loads((folder / PROGRESS).read_text())
+        if progress["stamp"] != stamp:
+            return {}
+        packed = Shards(folder)
+        packed.verify(workers)
+    except (Fault, OSError, ValueError, KeyError):  # a power cut leaves empty files under good names
         return {}
-    packed = Shards(folder)
-    known: dict[str, Body] = {id: packed.jpeg(row) for row, id in enumerate(packed.index["id"])}
-    return known | {
-        row["id"]: Unreadable(row["reason"], again=False) for row in progress["rejected"] if not row["again"]
+    rejected = (row for row in progress["rejected"] if not row["again"])
+    known: dict[str, Unreadable | Callable[[], bytes]] = {
+        row["id"]: Unreadable(row["reason"], again=False) for row in rejected
     }
+    return known | {id: partial(packed.jpeg, row) for row, id in enumerate(packed.index["id"])}
 
 
 def _entry(row: Row) -> Entry:
