@@ -127,7 +127,9 @@ def test_a_copy_of_the_project_runs_its_own_code(project: Project) -> None:
     """As DVC has hashed it, and not what is installed: else `--queue` would run what was edited in the meantime."""
     stage = project.folder / "src/warehouse_classifier/stages/select_images.py"
     code = stage.read_text()
-    stage.write_text(code.replace("    pairs = pq.", "    raise Fault(__file__)\n    pairs = pq."))
+    act = "    with pq.ParquetFile(metadata)"
+    assert act in code
+    stage.write_text(code.replace(act, f"    raise Fault(__file__)\n{act}"))
     said = project.run("dvc", "exp", "run", "--temp", fails=True)
     assert re.search(r"error: .*/\.dvc/tmp/exps/.*/src/warehouse_classifier/stages/select_images\.py\n", said)
     project.run("git", "checkout", "-q", "--", ".")
