@@ -278,7 +278,8 @@ class SmallDisk:
         command = ["mount", "-t", "tmpfs", "-o", f"{how}size={kilobytes}k", "none", str(self.folder)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
-            lacking(f"a full disk takes the right to mount one ({done.stderr.strip()})")
+            # a right of whoever runs the tests, and no package that could be asked for: said with -ra, not failed
+            pytest.skip(f"a full disk takes the right to mount one ({done.stderr.strip()})")
 
 
 @pytest.fixture
