@@ -28,7 +28,7 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from server import Served, Store, serving
-from warehouse_classifier import store
+from warehouse_classifier import patience
 from warehouse_classifier.compute.__main__ import launch
 from warehouse_classifier.watch import Silence
 
@@ -187,13 +187,13 @@ def s3(s3_server: S3, aws: pytest.MonkeyPatch) -> S3:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the store does about an answer that is wrong or missing is as ever, only sooner."""
-    monkeypatch.setattr(store, "PAUSES", (0.001, 0.01))
+    monkeypatch.setattr(patience, "PAUSES", (0.001, 0.01))
 
 
 @pytest.fixture
 def told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what is out of reach: that is told after less than the usual seconds."""
-    monkeypatch.setattr(store, "FIRST_SILENCE", 0.2)
+    monkeypatch.setattr(patience, "FIRST_SILENCE", 0.2)
 
 
 @pytest.fixture

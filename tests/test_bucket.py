@@ -255,7 +255,7 @@ def test_the_public_bucket_is_read_without_credentials(
     for url, anonymous in (("s3://aft-vbi-pds", True), ("s3://mine", not credentials)):
         bucket = open_bucket(url)
         assert isinstance(bucket, StoreBucket)
-        assert all(s3.config["skip_signature"] in (anonymous, str(anonymous).lower()) for s3 in bucket._stores)  # noqa: SLF001
+        assert all(s3.config["skip_signature"] in (anonymous, str(anonymous).lower()) for s3 in bucket.client._stores)  # noqa: SLF001
 
 
 def test_a_stage_whose_bucket_is_wrong_ends_with_one_line(

@@ -16,7 +16,7 @@ from conftest import S3, Elsewhere, Noted, SmallDisk, bins, error_line, jpeg, me
 from server import Fault as Misdeed
 from server import Request, Served, plan
 from warehouse_classifier import bucket as buckets
-from warehouse_classifier import store
+from warehouse_classifier import client, store
 from warehouse_classifier.entry import METADATA, Entry
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.metadata import PAIRS, UNREADABLE
@@ -187,7 +187,7 @@ def test_the_same_bytes_whatever_the_concurrency(serve: Serve, kind: str) -> Non
 
 
 def test_the_same_bytes_whatever_the_server_does(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "TIMEOUTS", (0.3, 0.6, 2.0))
+    monkeypatch.setattr(client, "TIMEOUTS", (0.3, 0.6, 2.0))
     bodies = {**bins(90), "metadata/00007.json": b"?", "metadata/00100.json": b"{}", "bin-images/x.jpg": b""}
     serve(bodies)
     good = content(fetched(URL, Path("good")))

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 
 from conftest import bins, error_line, mirror
 from server import Kind, Request, Served
-from warehouse_classifier import stages, store
+from warehouse_classifier import client, stages
 from warehouse_classifier.compute import local, screen
 from warehouse_classifier.compute.__main__ import launch
 from warehouse_classifier.compute.screen import Screen
@@ -147,7 +147,7 @@ def test_who_waits_for_a_bucket_does_not_hold_up_the_end(
         assert process.stderr is not None
         last = process.stderr.read().splitlines()[-1]
         assert process.wait(60) == (130 if ends == "ctrl-c" else 1)
-    assert time.monotonic() - began < store.TIMEOUTS[0] / 2
+    assert time.monotonic() - began < client.TIMEOUTS[0] / 2
     assert last.startswith("error: ")
     assert ("was interrupted" if ends == "ctrl-c" else "refuses the credentials (ExpiredToken)") in last
 

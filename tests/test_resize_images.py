@@ -19,8 +19,8 @@ import pytest
 from conftest import S3, Elsewhere, Noted, SmallDisk, bins, error_line, jpeg, mirror
 from server import Fault as Misdeed
 from server import Served, plan
+from warehouse_classifier import client, store
 from warehouse_classifier import selection as selections
-from warehouse_classifier import store
 from warehouse_classifier.bucket import open_bucket
 from warehouse_classifier.entry import PHOTOS, Entry
 from warehouse_classifier.fault import Fault
@@ -237,7 +237,7 @@ PHOTOS_OF_IDS = {f"bin-images/{id}.jpg": jpeg(n) for n, id in enumerate(IDS)}
 
 
 def test_the_same_bytes_whatever_the_server_does(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "TIMEOUTS", (0.3, 0.6, 2.0))
+    monkeypatch.setattr(client, "TIMEOUTS", (0.3, 0.6, 2.0))
     bodies = {**PHOTOS_OF_IDS, f"bin-images/{IDS[4]}.jpg": b"?"}
     serve(bodies)
     good = content(resized(URL, Path("good"), max_rejected=1))

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from conftest import CREDENTIALS, mirror
 from server import Fault as Misdeed
 from server import Request, Served, Store, plan, serving
+from warehouse_classifier import client, patience, store
 from warehouse_classifier import entry as entries_of
-from warehouse_classifier import store
 from warehouse_classifier.bucket import open_bucket
 from warehouse_classifier.entry import METADATA, PHOTOS, Body, Entry, Unreadable, key_of
 from warehouse_classifier.fault import Fault
@@ -71,7 +71,7 @@ def only(key: str, kind: Any) -> Callable[[Request], Any]:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(store, "PAGE", 10)
+    monkeypatch.setattr(client, "PAGE", 10)
     return 10
 
 
@@ -245,7 +245,7 @@ def test_no_more_is_asked_for_than_memory_may_hold(serve: Serve, monkeypatch: py
 
 
 def test_one_connection_in_a_hundred_hangs(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "TIMEOUTS", QUICK)
+    monkeypatch.setattr(client, "TIMEOUTS", QUICK)
     served = serve(BODIES, lambda request: "hang" if request.connection % 100 == 5 else None, latency=0.002)
     bucket = opened(32)
     assert read(bucket) == BODIES
@@ -255,7 +255,7 @@ def test_one_connection_in_a_hundred_hangs(serve: Serve, monkeypatch: pytest.Mon
 
 
 def test_what_stalls_is_asked_for_again(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "TIMEOUTS", QUICK)
+    monkeypatch.setattr(client, "TIMEOUTS", QUICK)
     served = serve(BODIES, plan(7, {"stall": 0.05, "hang": 0.05}))
     bucket = opened(32)
     assert read(bucket) == BODIES
@@ -265,7 +265,7 @@ def test_what_stalls_is_asked_for_again(serve: Serve, monkeypatch: pytest.Monkey
 def test_a_hundred_bytes_a_second_have_the_time_they_need_in_the_end(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "TIMEOUTS", (0.1, 0.2, 2.0))
+    monkeypatch.setattr(client, "TIMEOUTS", (0.1, 0.2, 2.0))
     bodies = {key: BODIES[key][:60] for key in KEYS[:20]}
     served = serve(bodies, lambda _: Misdeed("trickle", 100))
     bucket = opened(20)
@@ -275,7 +275,7 @@ def test_a_hundred_bytes_a_second_have_the_time_they_need_in_the_end(
 
 
 def test_what_hangs_for_ever_is_listed_and_holds_up_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "TIMEOUTS", (0.05, 0.1))
+    monkeypatch.setattr(client, "TIMEOUTS", (0.05, 0.1))
     serve(BODIES, only(KEYS[0], "hang"))
     began = time.monotonic()
     came = read(opened())
@@ -319,7 +319,7 @@ def test_a_busy_server_is_left_in_peace_as_long_as_it_asks(
 def test_a_busy_server_that_asks_for_nothing_is_asked_ever_more_seldom(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "PAUSES", (0.02, 10.0))
+    monkeypatch.setattr(patience, "PAUSES", (0.02, 10.0))
     served = serve(BODIES, lambda request: "slow_down" if request.attempt < 10 else None)
     assert read(opened(), listed()[:1]) == {KEYS[0]: BODIES[KEYS[0]]}
     tries = times_of(served, KEYS[0])[::2]
@@ -406,14 +406,14 @@ def test_a_wait_that_cannot_be_asked_for_is_ours(dated: type[Dated], monkeypatch
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        ("3", 3), ("0", 0), ("0.5", 0.5), (" 7 ", 7), ("-5", 0), ("1e9", store.LONGEST_WAIT), ("inf", store.LONGEST_WAIT),
+        ("3", 3), ("0", 0), ("0.5", 0.5), (" 7 ", 7), ("-5", 0), ("1e9", client.LONGEST_WAIT), ("inf", client.LONGEST_WAIT),
         ("nan", None), ("soon", None), ("", None), (None, None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", store.LONGEST_WAIT), ("Wed, 99 Oct 2015 07:28:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", client.LONGEST_WAIT), ("Wed, 99 Oct 2015 07:28:00 GMT", None),
         ("Wed, 21 Oct 2015 09:28:00 +0200", 0), ("Wed, 21 Oct 2015 07:28:00", None),
     ],
 )  # fmt: skip
 def test_what_a_wait_is(header: str | None, seconds: float | None) -> None:
-    assert store._seconds(header) == seconds  # noqa: SLF001
+    assert client.seconds(header) == seconds
 
 
 # ---- nothing comes at all
@@ -430,7 +430,7 @@ def test_credentials_that_end_in_the_middle_are_named(serve: Serve) -> None:
 
 
 def test_an_endpoint_that_goes_down_in_the_middle(aws: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "SILENCE", 1.0)
+    monkeypatch.setattr(patience, "SILENCE", 1.0)
     with serving(Store(BODIES, latency=0.002)) as served:
         aws.setenv("AWS_ENDPOINT_URL", served.url)
         bucket = opened()
@@ -489,7 +489,7 @@ def test_a_host_that_nobody_knows(aws: pytest.MonkeyPatch, told_soon: None) -> N
 def test_a_listing_that_goes_wrong_is_whole(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, small_pages: int, misdeed: Any, where: str
 ) -> None:
-    monkeypatch.setattr(store, "PAGE", 2 * small_pages if misdeed == "repeat" else small_pages)
+    monkeypatch.setattr(client, "PAGE", 2 * small_pages if misdeed == "repeat" else small_pages)
     served = serve(
         BODIES,
         plan(8, {}, {misdeed: 0.1})
@@ -513,7 +513,7 @@ def test_three_pages_in_ten_are_html_and_no_key_is_lost(serve: Serve, small_page
 
 @pytest.mark.parametrize("misdeed", ["endless", "hang", "stall"])
 def test_a_listing_without_end_is_asked_for_again(serve: Serve, monkeypatch: pytest.MonkeyPatch, misdeed: Any) -> None:
-    monkeypatch.setattr(store, "TIMEOUTS", (0.2, 2.0))
+    monkeypatch.setattr(client, "TIMEOUTS", (0.2, 2.0))
     serve(BODIES, lambda request: None if request.attempt else misdeed)
     assert list(opened().list(METADATA)) == listed()
 
@@ -523,7 +523,7 @@ def test_a_listing_without_end_is_asked_for_again(serve: Serve, monkeypatch: pyt
     [
         ("disorder", "lists metadata/00008.json after metadata/00009.json; a bucket must list in the order of keys"),
         ("repeat", "lists metadata/00000.json after metadata/00009.json; a bucket must list in the order of keys"),
-        ("denied", f"denies access; set {store.CREDENTIALS[0]} and its secret, or check"),
+        ("denied", f"denies access; set {client.CREDENTIALS[0]} and its secret, or check"),
         ("gone", "cannot be reached; check the network and AWS_ENDPOINT_URL (it answers 404 Not Found)"),
         (
             "error_500",
@@ -537,7 +537,7 @@ def test_a_listing_without_end_is_asked_for_again(serve: Serve, monkeypatch: pyt
 def test_a_listing_that_is_wrong_for_ever_is_a_fault(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, told_soon: None, small_pages: int, misdeed: Any, said: str
 ) -> None:
-    monkeypatch.setattr(store, "PAGE", 2 * small_pages)
+    monkeypatch.setattr(client, "PAGE", 2 * small_pages)
     serve(BODIES, lambda _: misdeed, page=small_pages)
     assert fault_of(lambda: list(opened().list(METADATA))).startswith(f"bucket {URL} {said}")
 
@@ -571,7 +571,7 @@ def test_folders_have_nothing_of_each_other(serve: Serve) -> None:
 @pytest.mark.parametrize("page", [3, 4, 10])  # one key of a page is that of the page before
 def test_the_marks_of_folders_are_in_nobody_s_way(serve: Serve, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
     """What consoles make when a folder is made: a key that ends in a slash."""
-    monkeypatch.setattr(store, "PAGE", page)
+    monkeypatch.setattr(client, "PAGE", page)
     serve({"metadata/": b"", "bin-images/": b"", "bin-images/1.jpg": b"x"}, page=page)
     assert [entry.key for entry in opened().list(METADATA)] in ([], ["metadata"])
     bodies = {f"metadata/{name}": b"x" for name in ("1", "1-", "1.json", "1/a", "2.json", "a/x", "b")}
@@ -624,7 +624,7 @@ STRANGE = {
 def test_whatever_the_keys_are_called_all_are_listed_in_their_order(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "PAGE", 3)
+    monkeypatch.setattr(client, "PAGE", 3)
     monkeypatch.setattr(store, "LOOKS", 1)
     monkeypatch.setattr(store, "LOOKS_EMPTY", 1)
     bodies: dict[str, bytes] = {}
@@ -680,7 +680,7 @@ def test_a_moment_of_html_does_not_end_a_listing(
     serve: Serve, small_pages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy that answers everything with a page of its own for a while: obstore takes each for the end of the keys."""
-    monkeypatch.setattr(store, "PAUSES", (0.05, 0.2))
+    monkeypatch.setattr(patience, "PAUSES", (0.05, 0.2))
     began: list[float] = []
 
     def html(request: Request) -> str | None:
@@ -696,7 +696,7 @@ def test_a_moment_of_html_does_not_end_a_listing(
 def test_one_object_that_is_always_busy_is_given_up_and_the_rest_comes(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "SILENCE", 0.5)
+    monkeypatch.setattr(patience, "SILENCE", 0.5)
     serve(BODIES, only(KEYS[5], "slow_down"))
     came = read(opened())
     assert came[KEYS[5]] == Unreadable("could not be had in 0 seconds: it answers 503 Service Unavailable")
@@ -704,7 +704,7 @@ def test_one_object_that_is_always_busy_is_given_up_and_the_rest_comes(
 
 
 def test_retry_after_nothing_is_no_leave_to_hurry(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PAUSES", (0.1, 0.4))
+    monkeypatch.setattr(patience, "PAUSES", (0.1, 0.4))
     served = serve(BODIES, lambda request: Misdeed("slow_down", 0) if request.attempt < 8 else None)
     assert read(opened(), listed()[:1]) == {KEYS[0]: BODIES[KEYS[0]]}
     times = [when for when, *_ in served.record().times]

@@ -16,16 +16,19 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, cast
 from urllib.parse import parse_qs, urlsplit
 
-from warehouse_classifier.entry import METADATA, PHOTOS, Body, Entry, Unreadable, id_of, key_of
+from warehouse_classifier.client import PUBLIC, s3
+from warehouse_classifier.entry import METADATA, PHOTOS, Body, Entry, Unreadable, folder_of, id_of, key_of
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.files import root
-from warehouse_classifier.store import PUBLIC, StoreBucket, s3
+from warehouse_classifier.store import StoreBucket
 from warehouse_classifier.stream import in_order
 from warehouse_classifier.synthetic import SyntheticBins
 
 
 class Bucket(Protocol):
-    errors: int  # tries that failed so far, each followed by another
+    @property
+    def errors(self) -> int:
+        """Tries that failed so far, each followed by another."""
 
     def list(self, folder: str, most: int | None = None) -> Generator[Entry, None, None]:
         """Every object of PHOTOS or METADATA in the order of keys. `most`: how many the caller will want.
@@ -138,7 +141,7 @@ class SyntheticBucket:
 
 def _draw(bins: SyntheticBins, entry: Entry) -> Body | None:
     """None if another object was listed."""
-    folder, id = entry.key.split("/")[0], id_of(entry.key)
+    folder, id = folder_of(entry.key), id_of(entry.key)
     if id is None or id not in bins:
         return Unreadable("missing")
     if entry.etag is not None and entry.etag != bins.fingerprint(id, folder):

@@ -39,6 +39,10 @@ def key_of(folder: str, id: str) -> str:
     return f"{folder}/{id}{SUFFIX[folder]}"
 
 
+def folder_of(key: str) -> str:
+    return key.partition("/")[0]
+
+
 def id_of(key: str) -> str | None:
     """The id that a key of the layout names; None if it is no such key. An id is a text: "1" is not "00001"."""
     folder, _, name = key.partition("/")
