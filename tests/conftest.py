@@ -27,6 +27,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # tests hold a processor to its bits, with a GPU beside it or without
+
 from server import Served, Store, serving
 from warehouse_classifier import patience
 from warehouse_classifier.compute.__main__ import launch
@@ -123,7 +125,7 @@ class Noted:
         self.bytes = 0
 
     @contextmanager
-    def bar(self, title: str, total: int | None, unit: str) -> Iterator["Noted"]:
+    def bar(self, title: str, total: int | None, unit: str, done: int = 0) -> Iterator["Noted"]:
         self.bars[title] = 0
         self.title = title
         yield self

@@ -3,7 +3,6 @@
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ import torch
 
 from conftest import jpeg
 from images import SIDE, pack, spoil
-from warehouse_classifier.batches import Images, batches
+from warehouse_classifier.batches import Images, batches, evenly
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.photo import decode
 from warehouse_classifier.shards import Shards, write
@@ -27,9 +26,9 @@ def photo(shards: Shards, row: int) -> torch.Tensor:
     return torch.from_numpy(decode(shards.jpeg(row), 1 << 20)).permute(2, 0, 1)
 
 
-def read(shards: Images, rows: npt.NDArray[np.int64], *how: Any) -> torch.Tensor:
+def read(shards: Images, rows: npt.NDArray[np.int64], batch: int, workers: int) -> torch.Tensor:
     """All batches as one tensor, which keeps what each of them held while it was valid."""
-    return torch.cat([images.clone() for images in batches(shards, rows, *how)])
+    return torch.cat([images.clone() for images in batches(shards, evenly(rows, batch), workers)])
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -43,28 +42,21 @@ def test_images_come_in_the_order_asked_for(shards: Shards, workers: int) -> Non
 
 @pytest.mark.parametrize(("count", "batch"), [(60, 7), (60, 60), (60, 100), (13, 4), (7, 3), (4, 3), (1, 8)])
 def test_batches_are_even(shards: Shards, count: int, batch: int) -> None:
-    sizes = [len(images) for images in batches(shards, np.arange(count), batch, 1)]
+    sizes = [len(images) for images in batches(shards, evenly(np.arange(count), batch), 1)]
     assert sum(sizes) == count
     assert max(sizes) <= batch
     assert max(sizes) - min(sizes) <= 1
     assert len(sizes) == -(-count // batch)  # no more of them than it takes
 
 
-def test_no_batch_of_three_or_more_leaves_a_single_image() -> None:
-    """The floor of TrainResnet34.batch: a BatchNorm cannot learn from one image."""
-    for batch in range(3, 40):
-        for count in range(2, 300):
-            assert count // -(-count // batch) >= 2  # the smallest part of an even cut
-
-
-def test_flips_are_horizontal_and_only_where_asked(shards: Shards) -> None:
-    rows = np.arange(20)
-    flip = rows % 3 == 0
-    images = read(shards, rows, 6, 2, flip)
-    for row, image in zip(rows, images, strict=True):
-        wanted = photo(shards, row)
-        assert not torch.equal(wanted, wanted.flip(2))
-        assert torch.equal(image, wanted.flip(2) if flip[row] else wanted)
+def test_parts_of_every_size_come_as_they_are_asked_for(shards: Shards) -> None:
+    parts = [np.array(rows) for rows in ([3], [5, 1, 5], [], [2, 0])]
+    sizes = []
+    for rows, images in zip(parts, batches(shards, parts, 2), strict=True):
+        assert all(torch.equal(image, photo(shards, row)) for image, row in zip(images, rows, strict=True))
+        sizes.append(len(images))
+    assert sizes == [1, 3, 0, 2]
+    assert list(batches(shards, [], 2)) == []
 
 
 def test_few_batches_are_decoded_ahead(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +64,7 @@ def test_few_batches_are_decoded_ahead(shards: Shards, monkeypatch: pytest.Monke
     decoded = []
     jpeg = shards.jpeg
     monkeypatch.setattr(shards, "jpeg", lambda row: decoded.append(row) or jpeg(row))
-    stream = batches(shards, np.arange(60), 2, 2)
+    stream = batches(shards, evenly(np.arange(60), 2), 2)
     next(stream)
     time.sleep(0.3)  # time enough to decode everything, were it allowed
     stream.close()
@@ -85,7 +77,7 @@ def test_a_damaged_image_is_one_line(tmp_path: Path) -> None:
     rows = shards.rows("test")
     first = shards.index["id"].iloc[rows[0]]
     with pytest.raises(Fault, match=f"images: image {first} is no JPEG.*dvc repro") as fault:
-        list(batches(shards, rows, 4, 2))
+        list(batches(shards, evenly(rows, 4), 2))
     assert "\n" not in str(fault.value)
 
 
@@ -103,7 +95,7 @@ def test_a_batch_holds_until_the_next_one_is_asked_for(shards: Shards, batch: in
     rows = np.random.default_rng(5).permutation(len(shards.index))
     seen = 0
     memory = set()
-    for images in batches(shards, rows, batch, workers):
+    for images in batches(shards, evenly(rows, batch), workers):
         if seen % 5 == 0:
             time.sleep(0.02)  # time enough for the threads to write wherever they may
         for image, row in zip(images, rows[seen : seen + len(images)], strict=True):
@@ -115,7 +107,7 @@ def test_a_batch_holds_until_the_next_one_is_asked_for(shards: Shards, batch: in
 
 
 def test_a_batch_is_channels_last_in_memory(shards: Shards) -> None:
-    (images,) = batches(shards, np.arange(5), 5, 1)
+    (images,) = batches(shards, [np.arange(5)], 1)
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -126,7 +118,7 @@ def test_an_image_of_another_size_is_named(tmp_path: Path, size: tuple[int, int]
     write(tmp_path, [(fact, jpeg(n, sizes[n])) for n, fact in enumerate(facts)])
     wanted = rf"image 6 has {size[0]} x {size[1]} pixels and not 32 x 32; .dvc repro -f resize_images. makes it again"
     with pytest.raises(Fault, match=wanted):
-        list(batches(Shards(tmp_path), np.arange(9), 4, 2))
+        list(batches(Shards(tmp_path), evenly(np.arange(9), 4), 2))
 
 
 def test_what_simplejpeg_does_not_take_is_read_all_the_same(tmp_path: Path) -> None:

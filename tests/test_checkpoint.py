@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from warehouse_classifier import checkpoint
+from warehouse_classifier.checkpoint import Keeper, Position
 from warehouse_classifier.fault import Fault
 
 Rows = list[dict[str, Any]]
@@ -19,7 +20,7 @@ def parts(width: int = 4, seed: int = 0) -> tuple[nn.Module, torch.optim.Optimiz
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.Flatten(), nn.LazyLinear(2))
     network(torch.zeros(2, 3, 5, 5))
-    return network, torch.optim.AdamW(network.parameters(), 0.01, weight_decay=0.1)
+    return network, torch.optim.AdamW(network.parameters(), 0.01, weight_decay=0.1, fused=True)
 
 
 def step(network: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
@@ -33,6 +34,11 @@ def rows(*accuracies: float) -> Rows:
     return [{"epoch": i + 1, "validation_accuracy": accuracy} for i, accuracy in enumerate(accuracies)]
 
 
+def at(*accuracies: float, step: int = 0, loss: float = 0.0) -> Position:
+    """After so many epochs and, in the next one, so many steps."""
+    return Position(rows(*accuracies), [{"images_per_second": 9.5}] * len(accuracies), step, loss)
+
+
 def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
 
@@ -41,12 +47,12 @@ def saved(work: Path, accuracies: tuple[float, ...] = (0.5, 0.4)) -> tuple[nn.Mo
     network, optimizer = parts()
     for epoch in range(len(accuracies)):
         step(network, optimizer, epoch)
-        checkpoint.save(work, network, optimizer, rows(*accuracies[: epoch + 1]))
+        checkpoint.save(work, network, optimizer, at(*accuracies[: epoch + 1]))
     return network, optimizer
 
 
 def test_a_new_run_has_no_past(tmp_path: Path) -> None:
-    assert checkpoint.resume(tmp_path, *parts()) == []
+    assert checkpoint.resume(tmp_path, *parts()) == Position()
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -55,12 +61,13 @@ def test_a_resumed_run_takes_the_very_same_steps(tmp_path: Path, layout: torch.m
     network.to(memory_format=layout)
     for seed in range(3):
         step(network, optimizer, seed)
-    checkpoint.save(tmp_path, network, optimizer, rows(0.25))
+    checkpoint.save(tmp_path, network, optimizer, at(0.25))
+    checkpoint.save(tmp_path, network, optimizer, at(0.25, step=3, loss=1 / 3))
 
     again, its_optimizer = parts(seed=1)
     again.to(memory_format=layout)
     assert not same(network, again)
-    assert checkpoint.resume(tmp_path, again, its_optimizer) == rows(0.25)
+    assert checkpoint.resume(tmp_path, again, its_optimizer) == at(0.25, step=3, loss=1 / 3)
     for seed in range(3, 6):
         step(network, optimizer, seed)
         step(again, its_optimizer, seed)
@@ -70,11 +77,10 @@ def test_a_resumed_run_takes_the_very_same_steps(tmp_path: Path, layout: torch.m
 def test_the_best_epoch_is_kept_beside_the_last(tmp_path: Path) -> None:
     network, optimizer = parts()
     states = []
-    for epoch, accuracy in enumerate((0.5, 0.75, 0.75, 0.25)):
+    for epoch in range(4):
         step(network, optimizer, epoch)
         states.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
-        checkpoint.save(tmp_path, network, optimizer, rows(0.5, 0.75, 0.75, 0.25)[: epoch + 1])
-        assert accuracy >= 0
+        checkpoint.save(tmp_path, network, optimizer, at(*(0.5, 0.75, 0.75, 0.25)[: epoch + 1]))
     checkpoint.restore_best(tmp_path, network)
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in network.state_dict().items())
     assert not all(torch.equal(tensor, states[2][name]) for name, tensor in network.state_dict().items())
@@ -88,7 +94,7 @@ def test_the_first_of_equals_is_the_best() -> None:
 def test_only_the_newest_is_kept_and_it_is_no_pickle(tmp_path: Path) -> None:
     saved(tmp_path)
     (folder,) = tmp_path.iterdir()
-    assert folder.name == "epoch-00002"
+    assert folder.name == "00002-0000000"
     for file in folder.iterdir():
         if file.suffix == ".json":
             assert json.loads(file.read_text())["history"] == rows(0.5, 0.4)
@@ -107,14 +113,15 @@ def test_a_kill_while_it_saves_leaves_the_last_one(tmp_path: Path, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.json, "dumps", killed)
         with pytest.raises(KeyboardInterrupt):
-            checkpoint.save(tmp_path, network, optimizer, rows(0.5, 0.6))
+            checkpoint.save(tmp_path, network, optimizer, at(0.5, 0.6))
     # what a kill -9 leaves beside it, with no chance to tidy up
-    (tmp_path / ".epoch-00002.half").mkdir()
-    (tmp_path / ".epoch-00002.half" / "weights.safetensors").write_bytes(b"half")
-    assert checkpoint.resume(tmp_path, network, optimizer) == rows(0.5)
+    (tmp_path / ".00001-0000007.half").mkdir()
+    (tmp_path / ".00001-0000007.half" / "weights.safetensors").write_bytes(b"half")
+    assert checkpoint.resume(tmp_path, network, optimizer) == at(0.5)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["00001-0000000"]
     assert all(torch.equal(tensor, kept[name]) for name, tensor in network.state_dict().items())
-    checkpoint.save(tmp_path, network, optimizer, rows(0.5, 0.6))
-    assert [folder.name for folder in tmp_path.iterdir()] == ["epoch-00002"]
+    checkpoint.save(tmp_path, network, optimizer, at(0.5, 0.6))
+    assert [folder.name for folder in tmp_path.iterdir()] == ["00002-0000000"]
 
 
 def test_a_kill_before_the_older_one_is_removed_leaves_the_newer(
@@ -125,14 +132,14 @@ def test_a_kill_before_the_older_one_is_removed_leaves_the_newer(
         saved(tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     network, optimizer = parts()
-    assert len(checkpoint.resume(tmp_path, network, optimizer)) == 2
-    checkpoint.save(tmp_path, network, optimizer, rows(0.5, 0.4, 0.6))
-    assert [folder.name for folder in tmp_path.iterdir()] == ["epoch-00003"]
+    assert checkpoint.resume(tmp_path, network, optimizer) == at(0.5, 0.4)
+    checkpoint.save(tmp_path, network, optimizer, at(0.5, 0.4, 0.6))
+    assert [folder.name for folder in tmp_path.iterdir()] == ["00003-0000000"]
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     saved(tmp_path)
-    with pytest.raises(Fault, match=r"epoch-00002 cannot be used .*size mismatch.*remove it to start anew") as fault:
+    with pytest.raises(Fault, match=r"00002-0000000 cannot be used .*size mismatch.*remove it to start anew") as fault:
         checkpoint.resume(tmp_path, *parts(width=5))
     assert "\n" not in str(fault.value)
 
@@ -141,7 +148,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["cut", "empty", "gone", "other"])
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str) -> None:
     saved(tmp_path)
-    file = tmp_path / "epoch-00002" / name
+    file = tmp_path / "00002-0000000" / name
     body = file.read_bytes()
     match damage:
         case "cut":
@@ -152,14 +159,79 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str)
             file.unlink()
         case "other":
             file.write_bytes(b"[1, 2, 3]" if name.endswith("json") else b"\x08" + body[1:])
-    with pytest.raises(Fault, match=r"epoch-00002 cannot be used .*remove it to start anew") as fault:
+    with pytest.raises(Fault, match=r"00002-0000000 cannot be used .*remove it to start anew") as fault:
         checkpoint.resume(tmp_path, *parts())
     assert "\n" not in str(fault.value)
 
 
 def test_a_checkpoint_without_its_history_is_refused(tmp_path: Path) -> None:
     saved(tmp_path)
-    file = tmp_path / "epoch-00002" / "position.json"
-    file.write_text(json.dumps({"param_groups": json.loads(file.read_text())["param_groups"]}))
-    with pytest.raises(Fault, match=r"cannot be used .*history"):
+    file = tmp_path / "00002-0000000" / "position.json"
+    file.write_text(file.read_text().replace('"history"', '"story"'))
+    with pytest.raises(Fault, match=r"cannot be used .*story"):
         checkpoint.resume(tmp_path, *parts())
+
+
+def test_the_same_position_again_is_left_as_it_is(tmp_path: Path) -> None:
+    """To replace it would be a moment without any."""
+    network, optimizer = saved(tmp_path)
+    (folder,) = tmp_path.iterdir()
+    before = {file.name: file.stat().st_ino for file in folder.iterdir()}
+    checkpoint.save(tmp_path, network, optimizer, at(0.5, 0.4))
+    assert {file.name: file.stat().st_ino for file in folder.iterdir()} == before
+
+
+def test_weights_of_the_best_epoch_are_not_written_anew(tmp_path: Path) -> None:
+    """They are most of a checkpoint of a large network."""
+    network, optimizer = saved(tmp_path, (0.5,))
+    (folder,) = tmp_path.iterdir()
+    best = (folder / "best.safetensors").stat().st_ino
+    step(network, optimizer, 9)
+    checkpoint.save(tmp_path, network, optimizer, at(0.5, step=1))
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "best.safetensors").stat().st_ino == best
+
+
+def test_before_the_first_epoch_there_is_no_best_one(tmp_path: Path) -> None:
+    network, optimizer = parts()
+    step(network, optimizer, 0)
+    checkpoint.save(tmp_path, network, optimizer, at(step=1, loss=0.5))
+    assert checkpoint.resume(tmp_path, *parts()) == at(step=1, loss=0.5)
+    checkpoint.save(tmp_path, network, optimizer, at(0.5))
+    checkpoint.restore_best(tmp_path, other := parts(seed=3)[0])
+    assert same(network, other)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.kept: list[Position] = []
+        self.asked = False
+
+    def keeper(self, work: Path, seconds: float, monkeypatch: pytest.MonkeyPatch) -> Keeper:
+        monkeypatch.setattr(checkpoint.time, "monotonic", lambda: self.now)
+        return Keeper(work, lambda _, position: self.kept.append(position), seconds, lambda: self.asked)
+
+
+def test_a_keeper_saves_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    keeper = clock.keeper(tmp_path, 10, monkeypatch)
+    due = []
+    for second in range(35):
+        clock.now = float(second)
+        if keeper.due():
+            due.append(second)
+            keeper.keep(at(step=second))
+    assert due == [11, 22, 33]
+    assert clock.kept == [at(step=11), at(step=22), at(step=33)]
+
+
+def test_a_keeper_saves_and_ends_a_run_that_is_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    keeper = clock.keeper(tmp_path, 10, monkeypatch)
+    keeper.keep(at(step=1))
+    clock.asked = True
+    assert keeper.due()
+    with pytest.raises(KeyboardInterrupt):
+        keeper.keep(at(step=2))
+    assert clock.kept == [at(step=1), at(step=2)]

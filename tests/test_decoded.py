@@ -14,7 +14,7 @@ import torch
 
 from conftest import Noted
 from images import SIDE, pack, spoil
-from warehouse_classifier.batches import batches
+from warehouse_classifier.batches import batches, evenly
 from warehouse_classifier.decoded import Decoded, images_of
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.shards import INDEX, Shards
@@ -66,9 +66,8 @@ def test_nothing_is_cached_unasked(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_batches_are_the_same_with_and_without(folder: Path, cache: Path) -> None:
     shards, rows = Shards(folder), np.random.default_rng(1).permutation(60)
-    pairs = zip(
-        batches(shards, rows, 7, 2, rows % 2 == 0), batches(opened(folder), rows, 7, 2, rows % 2 == 0), strict=True
-    )
+    parts = evenly(rows, 7)
+    pairs = zip(batches(shards, parts, 2), batches(opened(folder), parts, 2), strict=True)
     assert sum(len(one) for one, other in pairs if torch.equal(one, other)) == 60
 
 

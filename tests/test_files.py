@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from warehouse_classifier.files import replacing, root, sha256
+from warehouse_classifier.files import replacing, root, same, sha256
 
 
 def names(folder: Path) -> list[str]:
@@ -72,3 +72,20 @@ def test_root_is_where_dvc_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"bins" * 100_000)
     assert sha256(tmp_path / "file") == hashlib.sha256(b"bins" * 100_000).hexdigest()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_second_name_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """Some file systems know no links."""
+
+    def refused(*_: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr("os.link", refused)
+    (tmp_path / "one").write_text("text")
+    same(tmp_path / "one", tmp_path / "two")
+    assert (tmp_path / "two").read_text() == "text"
+    assert (tmp_path / "one").samefile(tmp_path / "two") == links
+    with pytest.raises(FileExistsError):
+        same(tmp_path / "one", tmp_path / "two")

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,23 @@ def test_the_command_says_what_is_wrong_in_one_line_and_fails(project: Path) -> 
     assert ran.stderr == (
         f"error: params.yaml: {section}.concurrency is missing; {section}.concurrancy is unknown, did you mean concurrency?\n"
     )
+
+
+@pytest.mark.parametrize("stage", ["train_resnet34", "train_vit", "evaluate"])
+def test_a_mistake_is_seen_before_torch_is_loaded(project: Path, stage: str) -> None:
+    """Which takes seconds, and mlflow more of them."""
+    shutil.copy(Path(__file__).parent.parent / "params.yaml", "params.yaml")
+    file = project / "params.yaml"
+    file.write_text(file.read_text().replace("threads: 2", "threads: 0"))
+    code = f"""
+import sys
+from warehouse_classifier.compute.__main__ import launch
+status = launch({stage!r}, ["sample", "images", "model"])
+sys.exit(status + 10 * len({{"torch", "mlflow", "transformers", "pandas"}} & set(sys.modules)))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stderr == f"error: params.yaml: {stage}.sample.threads is 0, it must be at least 1\n"
+    assert ran.returncode == 1
 
 
 def test_a_place_that_is_none_is_named(
@@ -186,14 +204,19 @@ def test_a_log_has_plain_lines(
     with watch.bar("list", None, "pair") as bar:
         clock[0] += 2.0
         bar.advance(10)
+    with watch.bar("train", 400, "image", 300) as bar:  # three quarters of it in an earlier run
+        clock[0] += 10.0
+        bar.advance(50)
     watch.measure(pairs=10)
-    watch.measure(2, train_loss=0.51239, learning_rate=1e-3, epoch=2, images_per_second=9)
+    watch.measure(2, train_loss=0.51239, learning_rate=1e-3, epoch=2, images_per_second=9, memory_mib=9)
     assert capfd.readouterr().err.splitlines() == [
         "fetch: 100 of 400, 30 s left, 10.0 pairs/s, rejected 3",
         "fetch: 200 of 400, 20 s left, 10.0 pairs/s, rejected 3",
         "halfway",
         "fetch: 200 of 400, 20 s left, 10.0 pairs/s, rejected 3",
         "list: 10, 5.0 pairs/s",
+        "train: 350 of 400, 10 s left, 5.0 images/s",
+        "train: 350 of 400, 10 s left, 5.0 images/s",
         "epoch 2: train_loss 0.5124",
     ]
 

@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from conftest import CREDENTIALS, S3
@@ -22,8 +23,8 @@ SMALL = {
     "data": {"bucket": "synthetic://?pairs=160&seed=7", "side": 32},
     "fetch_metadata": {"part": 50},
     "select_images": {"test_images": 30},
-    "train_resnet34": {"epochs": 1, "batch": 32},
-    "train_vit": {"epochs": 2, "batch": 32},
+    "train_resnet34": {"epochs": 1, "batch": 32, "micro_batch": 32},
+    "train_vit": {"epochs": 2, "batch": 32, "micro_batch": 16},
     "evaluate": {"resamples": 1000, "gallery": 6},
 }
 
@@ -120,6 +121,32 @@ def test_lr_retrains_both_and_selects_nothing_anew(project: Project) -> None:
         assert all(0 <= float(rate) <= 1e-4 for rate in rates)
     project.run("git", "checkout", "-q", "--", ".")
     project.run("dvc", "checkout")
+    assert "up to date" in project.run("dvc", "status")
+
+
+def test_a_sweep_in_the_queue_is_compared_in_mlflow(project: Project) -> None:
+    """As typed in the README: two rates for both networks, in copies of the project, by a worker in the background."""
+    project.run("dvc", "exp", "run", "--queue", "-S", "lr=2e-3,2e-4")
+    project.run("dvc", "queue", "start")
+    until = time.monotonic() + 200
+    while re.search("Queued|Running", said := project.run("dvc", "queue", "status")) and time.monotonic() < until:
+        time.sleep(1)
+    project.run("dvc", "queue", "stop")
+    assert said.count("Success") == 2, said + project.run("dvc", "queue", "logs", said.split("\n")[1].split()[0])
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("warehouse-classifier").experiment_id
+    swept = client.search_runs([experiment], "params.lr LIKE '0.%'")
+    names = {run.data.tags["dvc_exp_name"] for run in swept if float(run.data.params["lr"]) in (2e-3, 2e-4)}
+    assert len(names) == 2
+    for stage in ("train_resnet34", "train_vit"):
+        losses = {
+            float(run.data.params["lr"]): run.data.metrics["validation_loss"]
+            for run in swept
+            if run.info.run_name == stage and run.data.tags["dvc_exp_name"] in names
+        }
+        assert {*losses} == {2e-3, 2e-4}
+        assert losses[2e-3] != losses[2e-4]
+    assert project.run("git", "status", "--porcelain") == ""
     assert "up to date" in project.run("dvc", "status")
 
 

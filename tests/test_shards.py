@@ -10,12 +10,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from images import SIDE, Diary, pack
+from images import RECIPE, SIDE, Diary, pack
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.label import Labels
+from warehouse_classifier.recipe import Recipe
 from warehouse_classifier.shards import COLUMNS, INDEX, Shards, shard_of, write
 from warehouse_classifier.stages.evaluate import HISTORY, PUBLISHED, Evaluate, evaluate
-from warehouse_classifier.training import Recipe, train
+from warehouse_classifier.training import train
 
 IDS = ["1", "10", "523", "00001", "09999", "10000", "10001", "99999", "100000"]
 
@@ -167,9 +168,9 @@ def test_no_step_is_taken_from_images_of_another_hash(tmp_path: Path) -> None:
     folder, network, diary = pack(tmp_path / "images"), torch.nn.Linear(1, 1), Diary()
     flip_a_bit(folder)
     optimizer = torch.optim.SGD(network.parameters())
-    recipe = Recipe(epochs=1, batch=8, seed=1, workers=2, precision="fp32", rate=lambda _: 0.1)
+    recipe, labels = Recipe(**RECIPE), Labels([1, 2, 3])
     with pytest.raises(Fault, match="image 10059 is not the one in the index"):
-        train("small", network, optimizer, Shards(folder), Labels([1, 2, 3]), recipe, tmp_path / "work", diary)
+        train("small", network, optimizer, lambda _: 0.1, Shards(folder), labels, recipe, tmp_path / "work", diary)
     assert diary.titles == []
     assert not (tmp_path / "work").exists()
 

@@ -1,5 +1,6 @@
 """Runs of stages as MLflow shows them afterwards."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run as Tracked
 
-from images import pack
+from images import RECIPE, pack
 from warehouse_classifier import tracking
 from warehouse_classifier.compute.screen import Screen
 from warehouse_classifier.fault import Fault
@@ -20,10 +21,7 @@ from warehouse_classifier.stages.train_resnet34 import TrainResnet34, train_resn
 from warehouse_classifier.stages.train_vit import TrainVit, train_vit
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "patch_size": 8}
-SHARED: dict[str, Any] = {
-    "lr": None, "seed": 7, "quantities": [1, 2, 3], "batch": 8, "learning_rate": 1e-3, "epochs": 1, "precision": "fp32",
-    "threads": 1, "workers": 1,
-}  # fmt: skip
+SHARED: dict[str, Any] = {**RECIPE, "epochs": 1}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +86,7 @@ def test_both_networks_log_the_same_names(trained: Path) -> None:
     assert {*resnet34.data.metrics} == {*vit.data.metrics}
     assert {*vit.data.metrics} == {
         "epoch", "train_loss", "validation_loss", "validation_accuracy", "validation_rmse", "learning_rate",
-        "images_per_second", "seconds",
+        "images_per_second", "memory_mib", "seconds",
     }  # fmt: skip
     (point,) = client(trained).get_metric_history(vit.info.run_id, "validation_accuracy")
     assert point.step == 1
@@ -171,3 +169,32 @@ run.end("FINISHED")
     assert (done.stdout, done.stderr) == ("", "")
     assert [run.info.status for run in runs(tmp_path, "quiet")] == ["FINISHED"]
     assert [file.name for file in tmp_path.iterdir() if not file.name.startswith(".")] == ["mlflow.db"]
+
+
+KILLED = """
+import os, signal, sys
+from alembic.operations import Operations
+from warehouse_classifier.tracking import Run
+
+left, real = int(sys.argv[1]), Operations.create_table
+def counted(*words, **names):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*words, **names)
+Operations.create_table = counted
+Run("train_vit", {}, "").measure(1, {"loss": 1.0})
+"""
+
+
+def test_a_kill_while_the_database_is_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow makes it in many steps, and says of half of them that they are there already."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/curves.db")
+    ran = subprocess.run([sys.executable, "-c", KILLED, "9"], check=False, capture_output=True, text=True)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    assert not (tmp_path / "curves.db").exists()
+    run = tracking.Run("train_vit", {}, "")
+    run.measure(1, {"loss": 1.0})
+    run.end("FINISHED")
+    assert (tmp_path / "curves.db").exists()

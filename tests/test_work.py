@@ -2,6 +2,8 @@
 
 import contextlib
 import multiprocessing
+import os
+import signal
 import threading
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from warehouse_classifier.fault import Fault
-from warehouse_classifier.work import in_progress
+from warehouse_classifier.work import in_progress, stoppable
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,26 @@ def test_work_that_fails_is_found_again_by_the_same_work_alone(root: Path) -> No
     with in_progress("fetch", {"a": 2, "b": 1}) as again:
         assert again == folder
         assert (again / "part").read_text() == "half"
+    assert not list(root.iterdir())
+
+
+def test_a_kill_while_it_is_tidied_up_leaves_nothing_to_go_on_from(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage has not ended well then, so it begins anew; half of a checkpoint would be refused."""
+
+    def killed(path: Path) -> None:
+        next(path.iterdir()).unlink()
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        with in_progress("fetch", 1) as folder:
+            for name in ("one", "two"):
+                (folder / name).write_text("")
+            patch.setattr("warehouse_classifier.work.shutil.rmtree", killed)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        work()
+    with in_progress("fetch", 1) as again:
+        assert list(again.iterdir()) == []
     assert not list(root.iterdir())
 
 
@@ -109,3 +131,36 @@ def test_two_processes_never_hold_the_same_work(tmp_path: Path, root: Path) -> N
         process.join(60)
     assert not (tmp_path / "trouble").exists()
     assert [process.exitcode for process in both] == [0, 0]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_waits_for_a_point_to_stop_at_and_a_second_does_not(sent: signal.Signals) -> None:
+    before = signal.getsignal(sent)
+    with stoppable() as asked:
+        assert not asked()
+        os.kill(os.getpid(), sent)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), sent)
+    assert signal.getsignal(sent) == before
+
+
+def test_a_thread_can_hold_no_signal_back() -> None:
+    said = []
+
+    def work() -> None:
+        with stoppable() as asked:
+            said.append(asked())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert said == [False]
+
+
+def test_of_a_team_the_first_process_holds_the_work(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with in_progress("train", 1) as folder:
+        monkeypatch.setenv("RANK", "1")
+        with in_progress("train", 1) as its:
+            assert its == folder
+        assert folder.exists()

@@ -1,6 +1,6 @@
 """Batches of images, read by threads ahead of whoever eats them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from typing import Protocol
@@ -13,6 +13,8 @@ from warehouse_classifier.photo import Pixels
 from warehouse_classifier.stream import in_order
 
 AHEAD = 3  # batches: enough to bridge a slow one, little beside a network's memory
+CPU = torch.device("cpu")
+Rows = npt.NDArray[np.int64]
 
 
 class Images(Protocol):
@@ -25,30 +27,40 @@ class Images(Protocol):
         """RGB into `out` [side, side, 3], by many threads at once."""
 
 
-def batches(
-    images: Images, rows: npt.NDArray[np.int64], batch: int, workers: int, flip: npt.NDArray[np.bool_] | None = None
-) -> Iterator[torch.Tensor]:
-    """uint8 tensors of shape [B, 3, side, side] in the order of `rows`; B is at most `batch`.
+def evenly(rows: Rows, size: int) -> list[Rows]:
+    """Cut `rows` into as few parts of at most `size` as will do, as even as they can be: no last one is far smaller."""
+    return np.array_split(rows, max(1, -(-len(rows) // size)))
 
-    A tensor is valid until the next one is asked for: its memory is then used again, so clone what is to be kept.
-    B is as even as it can be, so that no last batch is too small for a BatchNorm. `flip` (one for each of `rows`):
-    mirrored. Raises Fault if an image is damaged or not of the size of the others.
+
+def batches(images: Images, parts: Sequence[Rows], workers: int, device: torch.device = CPU) -> Iterator[torch.Tensor]:
+    """For each of `parts` the images of its rows: uint8 [B, 3, side, side] on `device`, channels last in memory.
+
+    On the CPU a tensor is valid until the next one is asked for: its memory is then used again, so clone what is to be
+    kept. Raises Fault if an image is damaged or not of the size of the others.
     """
-    cuts = np.array_split(np.arange(len(rows)), max(1, -(-len(rows) // batch)))
     ahead = max(AHEAD, workers)
     # one buffer for every batch under way and one for the reader: none is written to before it is free again
-    size, side = max(map(len, cuts)), images.side
-    buffers = [np.empty((size, side, side, 3), np.uint8) for _ in range(min(ahead + 1, len(cuts)))]
+    shape = (max(map(len, parts), default=0), images.side, images.side, 3)
+    gpu = device.type == "cuda"
+    buffers = [torch.empty(shape, dtype=torch.uint8, pin_memory=gpu).numpy() for _ in range(min(ahead + 1, len(parts)))]
 
-    def fill(task: tuple[npt.NDArray[np.int64], Pixels]) -> torch.Tensor:
-        cut, pixels = task[0], task[1][: len(task[0])]
-        for position, out in zip(cut, pixels, strict=True):
-            images.read_into(int(rows[position]), out)
-            if flip is not None and flip[position]:
-                triples = out.view("V3")[..., 0]  # three times as fast as turning bytes around
-                triples[:] = triples[:, ::-1]
+    def fill(task: tuple[Rows, Pixels]) -> torch.Tensor:
+        rows, pixels = task[0], task[1][: len(task[0])]
+        for row, out in zip(rows, pixels, strict=True):
+            images.read_into(int(row), out)
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)  # in memory it stays channels last
 
     with ThreadPoolExecutor(workers) as pool:
-        for _, filled in in_order(pool, fill, zip(cuts, cycle(buffers)), ahead):
-            yield filled
+        filled = (images for _, images in in_order(pool, fill, zip(parts, cycle(buffers)), ahead))
+        yield from _copied(filled, device) if gpu else filled
+
+
+def _copied(batches: Iterator[torch.Tensor], device: torch.device) -> Iterator[torch.Tensor]:
+    """Each batch on the GPU, copied beside what it computes, which nobody waits for."""
+    beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    for images in batches:
+        with torch.cuda.stream(beside):
+            there = images.to(device, non_blocking=True)
+        beside.synchronize()  # with the copy alone: the buffer is free again
+        there.record_stream(torch.cuda.current_stream(device))
+        yield there

@@ -30,6 +30,17 @@ def replacing(path: Path) -> Iterator[Path]:
         _remove(beside)
 
 
+def same(source: Path, target: Path) -> None:
+    """Give a file a second name or, where the file system has no such thing, copy it. Raises FileExistsError."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        with source.open("rb") as original, target.open("xb") as copy:
+            shutil.copyfileobj(original, copy)
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,15 +7,18 @@ import logging
 import os
 import platform
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.files import root
 
 EXPERIMENT = "warehouse-classifier"
+SQLITE = "sqlite:///"
 
 
 class Run:
@@ -60,9 +63,10 @@ class Run:
 
         for noisy in ("mlflow", "alembic"):  # the store says at length how it is made
             logging.getLogger(noisy).setLevel(logging.WARNING)
-        self._client = MlflowClient(
-            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root()}/mlflow.db"
-        )
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root()}/mlflow.db"
+        if uri.startswith(SQLITE):
+            _make(Path(uri.removeprefix(SQLITE)))
+        self._client = MlflowClient(tracking_uri=uri)
         experiment = self._client.get_experiment_by_name(EXPERIMENT)
         id = experiment.experiment_id if experiment else self._client.create_experiment(EXPERIMENT)
         tags = {
@@ -80,6 +84,24 @@ class Run:
         self._run_id = run.info.run_id
         for name, value in self.params.items():
             self._client.log_param(self._run_id, name, value)
+
+
+def _make(database: Path) -> None:
+    """MLflow makes its tables one by one, and cannot go on from half of them: so in a file that gets its name at the end."""
+    from mlflow import MlflowClient
+
+    if database.exists():
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{database.name}.", dir=database.parent) as beside:
+        whole = Path(beside, database.name)
+        MlflowClient(tracking_uri=f"{SQLITE}{whole.resolve()}").search_experiments(max_results=1)
+        try:
+            os.link(whole, database)
+        except FileExistsError:
+            pass  # another run was faster
+        except OSError:  # a file system without links
+            whole.rename(database)
 
 
 def _git(*words: str) -> str:

@@ -1,105 +1,206 @@
 """The one training loop, for every network.
 
-The order of the images and every augmentation are a function of (seed, epoch, row), so an epoch is the same epoch whether
-the run was interrupted before it or not.
+The order of the images, every augmentation and every dropout are a function of (seed, epoch, row) and of how a batch is
+cut into micro-batches, so a run that goes on from a checkpoint takes the very steps of one that was never interrupted.
 """
 
-import os
+import resource
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from accelerate import Accelerator
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from warehouse_classifier import checkpoint
-from warehouse_classifier.batches import Images, batches
+from warehouse_classifier import checkpoint, team
+from warehouse_classifier.batches import Images, Rows, batches, evenly
+from warehouse_classifier.checkpoint import Keeper, Position
 from warehouse_classifier.decoded import images_of
+from warehouse_classifier.engine import Engine, MicroBatch
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.label import Labels
+from warehouse_classifier.recipe import Recipe
 from warehouse_classifier.shards import Shards
-from warehouse_classifier.watch import Watch
+from warehouse_classifier.trouble import explained
+from warehouse_classifier.watch import Bar, Watch
+from warehouse_classifier.work import stoppable
 
-
-@dataclass(frozen=True)
-class Recipe:
-    epochs: int
-    batch: int
-    seed: int
-    workers: int
-    precision: str
-    rate: Callable[[float], float]  # learning rate by how much of all steps is done, 0 to 1
-
-    @property
-    def layout(self) -> torch.memory_format:
-        """Of weights and images: channels last is faster in bf16 and slower in fp32 (benchmarks/layout.py: ResNet34 at 64
-        pixels on two cores, 1.08 and 0.91 times)."""
-        return torch.channels_last if self.precision == "bf16" else torch.contiguous_format
+LOOK = 1.0  # seconds from one look at the loss to the next: a GPU has to be waited for
 
 
 def train(
-    name: str, network: nn.Module, optimizer: torch.optim.Optimizer, shards: Shards, labels: Labels, recipe: Recipe,
-    work: Path, watch: Watch,
+    name: str, network: nn.Module, optimizer: torch.optim.Optimizer, rate: Callable[[float], float],
+    shards: Shards, labels: Labels, recipe: Recipe, work: Path, watch: Watch,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Leave `network` with the weights of its best epoch by validation accuracy (the first of equals).
 
-    Returns one row an epoch: epoch, train_loss, validation_loss, validation_accuracy, validation_rmse, learning_rate.
-    After every epoch `work` holds all it takes to go on from there. Raises Fault if the loss is not finite, a split is
-    empty, an image is not the one in the index, or a bin holds another quantity than the network is to tell apart.
+    `rate`: the learning rate when that share (0 to 1) of all steps is done. Returns one row an epoch: epoch, train_loss,
+    validation_loss, validation_accuracy, validation_rmse, learning_rate. `work` holds what it takes to go on. Under
+    torchrun every process calls this; the one of rank 0 saves, and its network alone is the best one in the end.
+    Raises Fault if the loss is not finite, a split is empty or too small, an image is not the one in the index, a bin holds
+    another quantity than the network is to tell apart, or the machine cannot do what the recipe asks for; and
+    KeyboardInterrupt after a SIGTERM or Ctrl-C, with all that is done saved.
     """
-    rows, held_out, known = shards.rows("train"), shards.rows("validation"), targets(shards, labels)
-    shards.verify(recipe.workers)
-    photos = images_of(shards, recipe.workers, watch)
-    accelerator = Accelerator(mixed_precision="bf16" if recipe.precision == "bf16" else "no")
-    network, optimizer = accelerator.prepare(network.to(memory_format=recipe.layout), optimizer)
-    gpu = accelerator.device.type == "cuda"
-    if gpu:  # the same bytes on a rerun; warned of, not stopped by, where CUDA knows no such way
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.backends.cudnn.benchmark = False
-    if recipe.precision == "bf16" and gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise Fault(f"params.yaml: {name}'s precision is bf16, which this machine's GPU cannot do; set fp32")
-    target = known.to(accelerator.device)
-    history = checkpoint.resume(work, accelerator.unwrap_model(network), optimizer)
-    steps = -(-len(rows) // recipe.batch)
-    for epoch in range(len(history), recipe.epochs):
-        drawn = np.random.default_rng([recipe.seed, epoch])
-        order, mirrored = drawn.permutation(rows), drawn.random(len(shards.index)) < 0.5
-        torch.manual_seed(int(drawn.integers(1 << 63)))  # of dropout, which a network from the hub may have
-        network.train()
-        total, seen, rate, began = torch.zeros((), device=accelerator.device), 0, 0.0, time.perf_counter()
-        with watch.bar(f"{name} epoch {epoch + 1}/{recipe.epochs}", len(rows), "image") as bar:
-            for step, images in enumerate(batches(photos, order, recipe.batch, recipe.workers, mirrored[order])):
-                rate = recipe.rate((epoch * steps + step) / (recipe.epochs * steps))
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                part = torch.from_numpy(order[seen : seen + len(images)]).to(accelerator.device)
-                images = images.to(accelerator.device, memory_format=recipe.layout)
-                with accelerator.autocast():
-                    loss = cross_entropy(network(images).float(), target[part])
-                accelerator.backward(loss)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                total, seen = total + loss.detach() * len(images), seen + len(images)
-                bar.advance(len(images))
-                if step % 8 == 7:
-                    bar.advance(0, loss=_finite(total, name, epoch) / seen)
-        took = time.perf_counter() - began
-        train_loss = _finite(total, name, epoch) / seen
-        scores = validate(network, photos, held_out, target, labels, recipe, accelerator)
-        _finite(scores["validation_loss"], name, epoch)  # the last step alone can break the weights
-        row = {"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate}
-        history.append({key: round(value, 6) if key != "learning_rate" else value for key, value in row.items()})
-        checkpoint.save(work, accelerator.unwrap_model(network), optimizer, history)
-        watch.measure(epoch + 1, **{**history[-1], "images_per_second": seen / took})
-    checkpoint.restore_best(work, accelerator.unwrap_model(network))
-    return history
+    rows, held_out, target = shards.rows("train"), shards.rows("validation"), targets(shards, labels)
+    seconds = checkpoint.interval()
+    with ExitStack() as entered:
+        entered.enter_context(explained(name, recipe))
+        engine = entered.enter_context(Engine(name, network, optimizer, recipe))
+        photos = verified(shards, engine, watch)
+        asked = entered.enter_context(stoppable())
+        keeper = Keeper(work, engine.save, seconds, asked) if engine.first else None
+        course = Course(engine, photos, rows, held_out, target.to(engine.device), labels, rate, keeper, watch)
+        course.refuse_too_few()
+        position = engine.resume(work)
+        for row, speed in zip(position.history, position.speeds, strict=True):
+            watch.measure(row["epoch"], **row, **speed)  # so that the curves of each run are whole
+        done = len(position.history) * len(rows) + course.bounds[position.step]
+        with watch.bar(name, recipe.epochs * len(rows), "image", done) as whole:
+            while not ended(position.history, recipe):
+                position = course.epoch(position, whole)
+                if keeper:
+                    keeper.keep(position)
+                watch.measure(position.history[-1]["epoch"], **position.history[-1], **position.speeds[-1])
+        if engine.first:
+            checkpoint.restore_best(work, network)
+    return position.history
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a network learns from, epoch by epoch, and what it is examined on."""
+
+    engine: Engine
+    photos: Images
+    rows: Rows
+    held_out: Rows
+    target: torch.Tensor  # the label of every row, on the device
+    labels: Labels
+    rate: Callable[[float], float]
+    keeper: Keeper | None
+    watch: Watch
+
+    @cached_property
+    def bounds(self) -> list[int]:
+        """Images done in an epoch after 0, 1, 2, ... steps."""
+        return [0, *np.cumsum([len(batch) for batch in evenly(self.rows, self.engine.recipe.batch)]).tolist()]
+
+    def epoch(self, position: Position, whole: Bar) -> Position:
+        """What is left of the epoch at `position`, and its figures on the held-out images."""
+        number, epochs, began = len(position.history) + 1, self.engine.recipe.epochs, time.perf_counter()
+        begun_at = self.bounds[position.step]
+        with self.watch.bar(f"{self.engine.name} epoch {number}/{epochs}", len(self.rows), "image", begun_at) as bar:
+            position = self.learn(position, (whole, bar))
+        speed = {"images_per_second": (len(self.rows) - begun_at) / (time.perf_counter() - began)}
+        row = {
+            "epoch": number,
+            "train_loss": position.loss / len(self.rows),
+            **self.examine(position),
+            "learning_rate": self.engine.optimizer.param_groups[0]["lr"],
+        }
+        self.finite(row["validation_loss"], number)  # the last step alone can break the weights
+        row = {key: round(value, 6) if key != "learning_rate" else value for key, value in row.items()}
+        return Position(
+            [*position.history, row], [*position.speeds, {**speed, "memory_mib": memory(self.engine.device)}]
+        )
+
+    def learn(self, position: Position, bars: tuple[Bar, ...]) -> Position:
+        """The steps of an epoch from `position` on."""
+        epoch, bounds, looked = len(position.history), self.bounds, time.monotonic()
+        steps, micro_batches = len(bounds) - 1, self.micro_batches(epoch, position.step)
+        total = torch.tensor(position.loss, dtype=torch.float64, device=self.engine.device)
+        for step in range(position.step, steps):
+            size = bounds[step + 1] - bounds[step]
+            rate = self.rate((epoch * steps + step) / (self.engine.recipe.epochs * steps))
+            total += self.engine.step(micro_batches, size, rate)
+            for bar in bars:
+                bar.advance(size)
+            if self.engine.first and time.monotonic() - looked > LOOK:  # all have the same loss
+                bars[-1].advance(0, loss=self.finite(total, epoch + 1) / bounds[step + 1])
+                looked = time.monotonic()
+            if self.keeper and self.keeper.due():
+                self.keeper.keep(replace(position, step=step + 1, loss=self.finite(total, epoch + 1)))
+        return replace(position, step=steps, loss=self.finite(total, epoch + 1))
+
+    def micro_batches(self, epoch: int, step: int) -> Iterator[MicroBatch]:
+        """Of one epoch from `step` on, those that fall to this process."""
+        engine = self.engine
+        drawn = np.random.default_rng([engine.recipe.seed, epoch])
+        order, mirrored = drawn.permutation(self.rows), drawn.random(len(self.target)) < 0.5
+        steps = evenly(order, engine.recipe.batch)
+        parts = [part for batch in steps for part in np.array_split(batch, engine.parts)]
+        seeds = drawn.integers(1 << 63, size=len(parts)).tolist()
+        mine = slice(step * engine.parts + team.rank(), None, engine.recipe.processes)
+        parts, seeds = parts[mine], seeds[mine]
+        there = torch.from_numpy(np.concatenate([*parts, order[:0]])).to(engine.device)
+        sizes = [len(part) for part in parts]
+        wanted = torch.split(self.target[there], sizes)
+        turned = torch.split(torch.from_numpy(mirrored).to(engine.device)[there], sizes)
+        images = batches(self.photos, parts, engine.recipe.workers, engine.device)
+        yield from map(MicroBatch, images, wanted, turned, seeds)
+
+    def examine(self, position: Position) -> dict[str, float]:
+        """Loss, accuracy and RMSE (items) on the held-out images."""
+        engine = self.engine
+        wanted = self.target[torch.from_numpy(self.held_out).to(engine.device)]
+        logits = torch.zeros(len(wanted), len(self.labels), device=engine.device)
+        parts = evenly(np.arange(len(wanted)), engine.recipe.micro_batch)[team.rank() :: engine.recipe.processes]
+        images = batches(self.photos, [self.held_out[part] for part in parts], engine.recipe.workers, engine.device)
+        title = f"{engine.name} validation {len(position.history) + 1}/{engine.recipe.epochs}"
+        with self.watch.bar(title, sum(map(len, parts)), "image") as bar:
+            for part, photos in zip(parts, images, strict=True):
+                logits[part[0] : part[-1] + 1] = engine.answer(photos)
+                bar.advance(len(part))
+                if self.keeper and self.keeper.due():
+                    self.keeper.keep(position)
+        logits = engine.sum(logits)
+        counted = self.labels.quantity(logits.argmax(1).cpu().numpy())
+        expected = self.labels.quantity(wanted.cpu().numpy())
+        return {
+            "validation_loss": float(cross_entropy(logits, wanted)),
+            "validation_accuracy": float(np.mean(counted == expected)),
+            "validation_rmse": float(np.sqrt(np.mean((counted - expected) ** 2))),
+        }
+
+    def finite(self, loss: torch.Tensor | float, epoch: int) -> float:
+        value = float(loss)
+        if not np.isfinite(value):
+            other = "" if self.engine.recipe.precision == "fp32" else ", or use precision fp32"
+            raise Fault(f"{self.engine.name}: the loss is {value} in epoch {epoch}; lower the learning rate{other}")
+        return value
+
+    def refuse_too_few(self) -> None:
+        """A BatchNorm takes its averages over two images at least."""
+        fewest = len(self.rows) // (len(self.bounds) - 1) // self.engine.parts
+        if fewest < (2 if len(self.engine.averages) else 1):
+            raise Fault(
+                f"params.yaml: {self.engine.name}'s batch and micro_batch cut the {len(self.rows)} images to train on into"
+                f" micro-batches of {fewest}, too few; set a smaller batch or a larger micro_batch"
+            )
+
+
+def ended(history: list[dict[str, Any]], recipe: Recipe) -> bool:
+    """Whether all epochs are done, or as many as `patience` allows without one that was better."""
+    since = len(history) - 1 - checkpoint.best(history) if history else 0
+    return len(history) >= recipe.epochs or (recipe.patience is not None and since >= recipe.patience)
+
+
+def verified(shards: Shards, engine: Engine, watch: Watch) -> Images:
+    """The images, none of which is another than the index says. One process of each machine looks, and decodes for all."""
+    workers = engine.recipe.workers
+    if team.local_rank():
+        engine.wait()
+        return images_of(shards, workers, watch)
+    shards.verify(workers)
+    images = images_of(shards, workers, watch)
+    engine.wait()
+    return images
 
 
 def targets(shards: Shards, labels: Labels) -> torch.Tensor:
@@ -114,30 +215,8 @@ def targets(shards: Shards, labels: Labels) -> torch.Tensor:
     return torch.from_numpy(labels.of(quantity))
 
 
-def validate(
-    network: nn.Module, photos: Images, rows: npt.NDArray[np.int64], target: torch.Tensor, labels: Labels,
-    recipe: Recipe, accelerator: Accelerator,
-) -> dict[str, float]:  # fmt: skip
-    """Loss, accuracy and RMSE (items) on `rows`."""
-    network.eval()
-    with torch.inference_mode(), accelerator.autocast():
-        logits = torch.cat(
-            [
-                network(images.to(accelerator.device, memory_format=recipe.layout)).float()
-                for images in batches(photos, rows, recipe.batch, recipe.workers)
-            ]
-        )
-    wanted = target[torch.from_numpy(rows).to(target.device)]
-    counted, expected = labels.quantity(logits.argmax(1).cpu().numpy()), labels.quantity(wanted.cpu().numpy())
-    return {
-        "validation_loss": float(cross_entropy(logits, wanted)),
-        "validation_accuracy": float(np.mean(counted == expected)),
-        "validation_rmse": float(np.sqrt(np.mean((counted - expected) ** 2))),
-    }
-
-
-def _finite(total: torch.Tensor | float, name: str, epoch: int) -> float:
-    value = float(total)
-    if not np.isfinite(value):
-        raise Fault(f"{name}: the loss is {value} in epoch {epoch + 1}; lower the learning rate, or use precision fp32")
-    return value
+def memory(device: torch.device) -> float:
+    """The most that was held so far, in MiB: of the GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

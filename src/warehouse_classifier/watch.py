@@ -19,8 +19,8 @@ class Bar(Protocol):
 
 class Watch(Protocol):
     @contextmanager
-    def bar(self, title: str, total: int | None, unit: str) -> Iterator[Bar]:
-        """Progress of one long piece of work of `total` units (None: not known beforehand)."""
+    def bar(self, title: str, total: int | None, unit: str, done: int = 0) -> Iterator[Bar]:
+        """Progress of one long piece of work of `total` units (None: not known beforehand), `done` of them earlier."""
         yield Silence()
 
     def measure(self, step: int | None = None, **values: float) -> None:
@@ -34,7 +34,7 @@ class Silence:
     """A watcher, and a bar, that shows nothing."""
 
     @contextmanager
-    def bar(self, title: str, total: int | None, unit: str) -> Iterator[Bar]:
+    def bar(self, title: str, total: int | None, unit: str, done: int = 0) -> Iterator[Bar]:
         yield self
 
     def advance(self, count: int = 1, size: int = 0, **facts: float) -> None:

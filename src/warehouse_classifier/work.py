@@ -9,15 +9,20 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.files import root
+from warehouse_classifier.team import rank, size
 
 PACKAGE = Path(__file__).parent
+LAST_HELP = 60  # seconds
 
 
 @contextmanager
@@ -25,10 +30,13 @@ def in_progress(stage: str, *depends_on: Any) -> Iterator[Path]:
     """Yield the folder of this work; it is removed if the block succeeds and kept if it fails.
 
     `depends_on`: everything beside the code that the work depends on, as values that JSON can hold.
-    Raises Fault if another process holds the same work.
+    Of a team's processes the first holds it for all. Raises Fault if another process holds the same work.
     """
     key = hashlib.sha256(json.dumps([stage, _code(), *depends_on], sort_keys=True).encode()).hexdigest()[:16]
     folder = root() / ".work" / f"{stage}-{key}"
+    if rank():
+        yield folder
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         try:
@@ -39,10 +47,44 @@ def in_progress(stage: str, *depends_on: Any) -> Iterator[Path]:
         except OSError:
             raise Fault(f"{stage}: another run is doing this very work in {folder}; wait for it or end it") from None
         # not before the lock is ours: whoever holds it may be taking the folder away
+        over = folder.with_name(f".{folder.name}.half")
+        shutil.rmtree(over, ignore_errors=True)
         folder.mkdir(exist_ok=True)
         yield folder
-        shutil.rmtree(folder)
+        folder.rename(over)  # all at once: a kill while it is removed leaves nothing that looks like a checkpoint
+        shutil.rmtree(over)
         Path(lock.name).unlink(missing_ok=True)
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Hold SIGTERM and Ctrl-C back while the block runs; what is yielded says whether one has come.
+
+    The block then comes to a point from which it can go on, and raises KeyboardInterrupt. A second one ends it at once.
+    Of a team's processes the first saves what is done; the others help it to come to such a point, for a while.
+    """
+    asked: list[int] = []
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        asked.append(signum)
+        if rank():
+            signal.alarm(LAST_HELP)
+        elif len(asked) > 1:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # which alone may hold signals
+        yield lambda: False
+        return
+    before = {signum: signal.signal(signum, note) for signum in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: bool(asked)
+    except RuntimeError:
+        if asked and size() > 1:  # the others have been asked too, and some are gone
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _code() -> str:

@@ -7,8 +7,9 @@ the same wherever that is.
 import os
 import sys
 
-from warehouse_classifier.compute import local
+from warehouse_classifier.compute import local, processes
 from warehouse_classifier.fault import Fault
+from warehouse_classifier.team import size
 
 PLACES = {"local": local.run}
 
@@ -21,10 +22,12 @@ def launch(stage: str, argv: list[str]) -> int:
             raise Fault(f"STAGE_RUNNER is {place}, it must be one of: {', '.join(PLACES)}; unset it to run here")
         PLACES[place](stage, argv)
     except Fault as fault:
-        print(f"error: {' '.join(str(fault).split())}", file=sys.stderr)
+        if processes.speaks(fault):
+            print(f"error: {' '.join(str(fault).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"error: {stage} was interrupted; `dvc repro` goes on from what is done", file=sys.stderr)
+        if size() == 1:  # else whoever started the processes says it
+            print(f"error: {stage} was interrupted; `dvc repro` goes on from what is done", file=sys.stderr)
         return 130
     return 0
 

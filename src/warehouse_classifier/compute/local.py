@@ -12,10 +12,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from warehouse_classifier import params, stages
+from warehouse_classifier import params, stages, team
+from warehouse_classifier.compute import processes
 from warehouse_classifier.compute.screen import Screen
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.tracking import Run
+from warehouse_classifier.watch import Silence
 
 
 def run(stage: str, argv: list[str]) -> None:
@@ -24,18 +26,33 @@ def run(stage: str, argv: list[str]) -> None:
     if stage not in known:
         raise Fault(f"there is no stage {stage}; there are: {', '.join(known)}")
     signal.signal(signal.SIGTERM, _interrupt)
+    module = importlib.import_module(f"{stages.__name__}.{stage}")
+    if team.size() == 1:
+        # checked here too, so that what is wrong is said once and not by every process
+        told = getattr(module, stage.title().replace("_", "")).load(stage, argv[0])
+        if getattr(told, "processes", 1) > 1:
+            processes.together(stage, argv, told.processes, told.threads)
+            return
+    else:
+        processes.end_with_launcher()
+    if team.rank():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # it has nothing to save, and the first one tells
+        module.wire(argv, Silence())
+        return
     tracked = Run(stage, tracked_params(stage, argv[0]), inputs_of(stage, argv))
     status = "FAILED"
     try:
-        importlib.import_module(f"{stages.__name__}.{stage}").wire(argv, Screen(tracked))
+        module.wire(argv, Screen(tracked))
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
         raise
     except MemoryError:
-        raise Fault(f"{stage} needs more memory than there is; lower its batch, workers or concurrency") from None
+        raise _too_much(stage) from None
     except Exception as error:
         # safetensors and others have errors of their own for it, and only their words tell
+        if isinstance(error, RuntimeError) and "memory" in str(error) and "alloc" in str(error):  # torch's own
+            raise _too_much(stage) from None
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         if full or any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
             raise Fault(f"{stage}: the disk is full; free some space, `dvc repro` goes on from what is done") from None
@@ -74,6 +91,10 @@ def inputs_of(stage: str, argv: list[str]) -> str:
         content = known.get(dep) or (hashlib.md5(path.read_bytes()).hexdigest() if path.is_file() else "")  # noqa: S324
         digest.update(f"{dep} {content}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _too_much(stage: str) -> Fault:
+    return Fault(f"{stage} needs more memory than there is; lower its batch, workers or concurrency")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

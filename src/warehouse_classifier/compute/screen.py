@@ -11,7 +11,7 @@ from tqdm import tqdm
 from warehouse_classifier.tracking import Run
 
 LINE_EVERY = 10.0  # seconds between lines of progress in a log
-QUIET = ("learning_rate", "images_per_second")
+QUIET = ("learning_rate", "images_per_second", "memory_mib")
 
 
 class Screen:
@@ -21,13 +21,13 @@ class Screen:
         self.run = run
 
     @contextmanager
-    def bar(self, title: str, total: int | None, unit: str) -> Iterator["TerminalBar | LogBar"]:
+    def bar(self, title: str, total: int | None, unit: str, done: int = 0) -> Iterator["TerminalBar | LogBar"]:
         if sys.stderr.isatty():
             shown: tqdm[Any]
-            with tqdm(total=total, desc=title, unit=f" {unit}", dynamic_ncols=True, leave=True) as shown:
+            with tqdm(total=total, initial=done, desc=title, unit=f" {unit}", dynamic_ncols=True) as shown:
                 yield TerminalBar(shown)
         else:
-            bar = LogBar(title, total, unit)
+            bar = LogBar(title, total, unit, done)
             yield bar
             bar.show()
 
@@ -54,9 +54,10 @@ class TerminalBar:
 
 
 class LogBar:
-    def __init__(self, title: str, total: int | None, unit: str) -> None:
+    def __init__(self, title: str, total: int | None, unit: str, done: int) -> None:
         self.title, self.total, self.unit = title, total, unit
-        self.done, self.facts = 0, ""
+        self.earlier = self.done = done
+        self.facts = ""
         self.flow = Flow()
         self.begun = self.shown = time.monotonic()
 
@@ -71,8 +72,8 @@ class LogBar:
     def show(self) -> None:
         self.shown = time.monotonic()
         took = max(self.shown - self.begun, 1e-9)
-        rate = self.done / took
-        left = f" of {self.total}, {(self.total - self.done) / rate:.0f} s left" if self.total and self.done else ""
+        rate = (self.done - self.earlier) / took
+        left = f" of {self.total}, {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
         print(f"{self.title}: {self.done}{left}, {rate:.1f} {self.unit}s/s{self.facts}", file=sys.stderr, flush=True)
 
 

@@ -4,8 +4,7 @@ images/, models/resnet34/, models/vit/, published.csv -> metrics.json, predictio
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +20,6 @@ from warehouse_classifier.watch import Watch
 
 if TYPE_CHECKING:  # what takes seconds to import is imported where it is used: a bad parameter fails at once
     import pandas as pd
-    import torch
 
     from warehouse_classifier.charts import Chart
     from warehouse_classifier.report import Bin
@@ -44,7 +42,7 @@ class Evaluate(Params):
     batch: int = Field(ge=1)  # images; sums differ between sizes in their last digit
     workers: int = Field(ge=1)  # that decode
     threads: int = Field(ge=1)  # of torch
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "tf32", "bf16"]
     resamples: int = Field(ge=1000, le=1_000_000)  # of the bootstrap
     gallery: int = Field(ge=0, le=100)  # bins with their photo in the report
 
@@ -112,47 +110,28 @@ def predict(params: Evaluate, shards: "Shards", folders: Mapping[str, Path], wat
     import torch
 
     from warehouse_classifier import resnet34, vit
-    from warehouse_classifier.batches import batches
+    from warehouse_classifier.arithmetic import arithmetic, autocast, layout
+    from warehouse_classifier.batches import batches, evenly
     from warehouse_classifier.decoded import images_of
 
     modules = {"resnet34": resnet34.load, "vit": vit.load}
     rows, pixels = shards.rows("test"), images_of(shards, params.workers, watch)
     logits: dict[str, list[torch.Tensor]] = {net: [] for net in folders}
-    # one layout for weights and images: two are slower; channels last pays in bf16 alone
-    layout = torch.channels_last if params.precision == "bf16" else torch.contiguous_format
-    with placed(params) as device, watch.bar("evaluate", rows.size, "image") as bar:
-        networks = {
-            net: modules[net](folder).to(device).to(memory_format=layout).eval() for net, folder in folders.items()
-        }
+    with (
+        arithmetic("evaluate", params.precision, params.threads, deterministic=True) as device,
+        torch.inference_mode(),
+        watch.bar("evaluate", rows.size, "image") as bar,
+    ):
+        order = layout(params.precision)
+        networks = {net: modules[net](folder).to(device).to(memory_format=order) for net, folder in folders.items()}
         start = time.perf_counter()
-        for images in batches(pixels, rows, params.batch, params.workers):
+        for images in batches(pixels, evenly(rows, params.batch), params.workers, device):
             for net, network in networks.items():
-                logits[net].append(network(images.to(device, memory_format=layout)).double().cpu())
+                with autocast(device, params.precision):
+                    logits[net].append(network(images.to(memory_format=order)).double().cpu())
             bar.advance(len(images))
     watch.measure(images_per_second=rows.size / (time.perf_counter() - start))
     return {net: chances(net, torch.cat(parts).numpy(), len(params.quantities)) for net, parts in logits.items()}
-
-
-@contextmanager
-def placed(params: Evaluate) -> "Iterator[torch.device]":
-    """Settings of torch under which the same images give the same logits on the same kind of machine."""
-    import torch
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    half = params.precision == "bf16"
-    if half and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise Fault("params.yaml: evaluate's precision is bf16, which this machine's GPU cannot do; set fp32")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(params.threads)
-    try:
-        with (
-            torch.inference_mode(),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-            torch.autocast(device.type, torch.bfloat16, enabled=half),
-        ):
-            yield device
-    finally:
-        torch.set_num_threads(threads)
 
 
 def chances(net: str, logits: Floats, quantities: int) -> Floats:

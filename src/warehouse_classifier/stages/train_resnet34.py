@@ -3,30 +3,22 @@
 images/ -> models/resnet34/
 """
 
+from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from warehouse_classifier.files import replacing, sha256
 from warehouse_classifier.label import Labels
-from warehouse_classifier.params import Params
+from warehouse_classifier.recipe import Recipe
+from warehouse_classifier.team import rank
 from warehouse_classifier.watch import Watch
 from warehouse_classifier.work import in_progress
 
 
-class TrainResnet34(Params):
-    lr: float | None = Field(gt=0, allow_inf_nan=False)  # overrides learning_rate
-    seed: int = Field(ge=0)
-    quantities: list[int]
+class TrainResnet34(Recipe):  # whose learning_rate is of Adam, and constant
     weights: str  # imagenet, none, or the path of a state dict
     weights_sha256: str | None = Field(pattern="^[0-9a-f]{64}$")  # of that state dict
-    batch: int = Field(ge=3)  # cut from an odd number, batches of two leave one image, too few for a BatchNorm
-    learning_rate: float = Field(gt=0, allow_inf_nan=False)  # of Adam, constant
-    epochs: int = Field(ge=1)
-    precision: Literal["fp32", "bf16"]
-    threads: int = Field(ge=1)  # of the processor; sums differ in the last bit between one and two
-    workers: int = Field(ge=1)  # threads that decode images
 
     @field_validator("weights_sha256")
     @classmethod
@@ -49,16 +41,15 @@ def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, watch: W
     labels, shards = Labels(params.quantities), Shards(images)
     network = resnet34.build(len(labels), params.weights, params.weights_sha256)
     rate = params.lr or params.learning_rate
-    optimizer = torch.optim.Adam(network.parameters(), rate)
-    recipe = training.Recipe(
-        params.epochs, params.batch, params.seed, params.workers, params.precision, rate=lambda _: rate
-    )
-    with in_progress("train_resnet34", params.model_dump(), sha256(images / INDEX)) as work:
-        rows = training.train("train_resnet34", network, optimizer, shards, labels, recipe, work, watch)
-        with replacing(model) as half:
-            half.mkdir()
-            resnet34.save(network, labels.quantities, half)
-            history.write(rows, half)
+    optimizer = torch.optim.Adam(network.parameters(), rate, fused=True)
+    known = params.model_dump(), sha256(images / INDEX), version("torch"), version("torchvision")
+    with in_progress("train_resnet34", *known) as work:
+        rows = training.train("train_resnet34", network, optimizer, lambda _: rate, shards, labels, params, work, watch)
+        if rank() == 0:
+            with replacing(model) as half:
+                half.mkdir()
+                resnet34.save(network, labels.quantities, half)
+                history.write(rows, half)
 
 
 # ---- wire

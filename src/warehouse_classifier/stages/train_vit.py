@@ -3,14 +3,15 @@
 images/ -> models/vit/
 """
 
+from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from warehouse_classifier.files import replacing, sha256
 from warehouse_classifier.label import Labels
-from warehouse_classifier.params import Params
+from warehouse_classifier.recipe import Recipe
+from warehouse_classifier.team import rank
 from warehouse_classifier.watch import Watch
 from warehouse_classifier.work import in_progress
 
@@ -27,24 +28,15 @@ class Size(BaseModel):
     patch_size: int = Field(ge=1)  # pixels
 
 
-class TrainVit(Params):
-    lr: float | None = Field(gt=0, allow_inf_nan=False)  # overrides learning_rate
-    seed: int = Field(ge=0)
-    quantities: list[int]
+class TrainVit(Recipe):  # whose learning_rate is of AdamW, and falls to 0 in a line
     side: int = Field(ge=16)  # pixels
     model_name: str  # a hub name, the path of a folder, or own
     revision: str | None = Field(
         pattern="^([0-9a-f]{40}|[0-9a-f]{64})$"
     )  # commit of a hub name, or the sha256 of the folder's model.safetensors
     own_size: Size | None
-    batch: int = Field(ge=1)
-    learning_rate: float = Field(gt=0, allow_inf_nan=False)  # of AdamW; falls to 0 in a line
     warmup: float = Field(ge=0, lt=1)  # share of all steps in which the rate first rises from 0
     weight_decay: float = Field(ge=0)
-    epochs: int = Field(ge=1)
-    precision: Literal["fp32", "bf16"]
-    threads: int = Field(ge=1)  # of the processor; sums differ in the last bit between one and two
-    workers: int = Field(ge=1)  # threads that decode images
 
     @field_validator("revision")
     @classmethod
@@ -82,17 +74,18 @@ def train_vit(params: TrainVit, images: Path, model: Path, *, watch: Watch) -> N
     size = params.own_size.model_dump() if params.own_size else None
     network = vit.build(params.model_name, params.revision, size, params.side, labels.quantities)
     highest = params.lr or params.learning_rate
-    optimizer = torch.optim.AdamW(network.parameters(), highest, weight_decay=params.weight_decay)
-    recipe = training.Recipe(
-        params.epochs, params.batch, params.seed, params.workers, params.precision,
-        rate=lambda done: highest * rise_and_fall(done, params.warmup),
-    )  # fmt: skip
-    with in_progress("train_vit", params.model_dump(), sha256(images / INDEX)) as work:
-        rows = training.train("train_vit", network, optimizer, shards, labels, recipe, work, watch)
-        with replacing(model) as half:
-            half.mkdir()
-            vit.save(network, half)
-            history.write(rows, half)
+    optimizer = torch.optim.AdamW(network.parameters(), highest, weight_decay=params.weight_decay, fused=True)
+    known = params.model_dump(), sha256(images / INDEX), version("torch"), version("transformers")
+    with in_progress("train_vit", *known) as work:
+        rows = training.train(
+            "train_vit", network, optimizer, lambda done: highest * rise_and_fall(done, params.warmup),
+            shards, labels, params, work, watch,
+        )  # fmt: skip
+        if rank() == 0:
+            with replacing(model) as half:
+                half.mkdir()
+                vit.save(network, half)
+                history.write(rows, half)
 
 
 # ---- thoughts
