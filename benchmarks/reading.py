@@ -75,7 +75,7 @@ def ours(folder: Path, turns: int, *, floats: bool = False) -> Reader:
     import numpy as np
     import torch
 
-    from warehouse_classifier.batches import batches
+    from warehouse_classifier.batches import batches, evenly
     from warehouse_classifier.decoded import images_of
     from warehouse_classifier.shards import Shards
     from warehouse_classifier.watch import Silence
@@ -87,7 +87,7 @@ def ours(folder: Path, turns: int, *, floats: bool = False) -> Reader:
 
     def one() -> Iterable[Any]:
         order = np.concatenate([draw.permutation(rows) for _ in range(turns)])  # a real pass has more images
-        for batch in batches(images, order, BATCH, WORKERS):
+        for batch in batches(images, evenly(order, BATCH), WORKERS):
             yield (batch.float().sub_(mean).div_(std) if floats else batch,)
 
     return one

@@ -28,11 +28,11 @@ PACKAGES = {
     "awscli": ["awscli==1.46.3"],
     "webdataset": ["webdataset==1.0.2"],
     "datasets": ["datasets==5.2.0"],
+    "timm": ["timm==1.0.31"],
 }
-WITH_TORCH = (
-    "webdataset",
-    "datasets",
-)  # they see the project's packages behind their own: no second torch is installed
+# they see the project's packages behind their own: no second torch is installed
+WITH_TORCH = ("webdataset", "datasets", "timm")
+ALONE = ("timm",)  # all it needs is there already, torch first of all
 
 
 @contextmanager
@@ -55,6 +55,8 @@ def _installed(folder: Path, packages: list[str]) -> bool:
         own = folder / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
         (own / "project.pth").write_text(sysconfig.get_path("purelib"))
     pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--ignore-installed", *packages]
+    if folder.name in ALONE:
+        pip.append("--no-deps")
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"LEFT OUT, {folder.name} cannot be installed: {done.stderr.strip().splitlines()[-1]}", flush=True)
