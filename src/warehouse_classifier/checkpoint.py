@@ -1,7 +1,8 @@
 """A run's state, as safetensors and JSON and never a pickle: weights, optimizer, position, best weights.
 
 A checkpoint is one folder that is renamed into place when it is whole and on the disk, so a kill leaves the last one or
-the next one.
+the next one. The one before stays too: a rented machine copies them away file by file, and what comes back may be a part of
+the newest.
 """
 
 import json
@@ -94,7 +95,7 @@ def save(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer, posit
             _flush(file)
         _flush(half)
     _flush(work)
-    for folder in older:
+    for folder in older[:-1]:
         shutil.rmtree(folder)
 
 
@@ -103,9 +104,11 @@ def resume(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> 
 
     Raises Fault for a checkpoint that is damaged or of another network.
     """
-    for half in work.glob(".*.half"):  # of a run that was killed while it saved
-        shutil.rmtree(half)
     folders = _folders(work)
+    for rest in {*work.glob(".*.half"), *work.glob("[0-9]*-[0-9]*")} - {
+        *folders
+    }:  # of a run that was killed as it saved
+        shutil.rmtree(rest)
     if not folders:
         return Position()
     newest = folders[-1]
@@ -143,8 +146,14 @@ def _as_it_lay(moment: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
 
 
 def _folders(work: Path) -> list[Path]:
-    """The checkpoints, the newest one last."""
-    return sorted(work.glob("[0-9]*-[0-9]*"))
+    """The checkpoints that are whole, the newest one last."""
+    return sorted(folder for folder in work.glob("[0-9]*-[0-9]*") if _whole(folder))
+
+
+def _whole(folder: Path) -> bool:
+    """Whether all its files are there. The name tells how many epochs are done, and so whether one is the best."""
+    needed = {WEIGHTS, OPTIMIZER, POSITION} | ({BEST} if int(folder.name.partition("-")[0]) else set())
+    return all((folder / name).exists() for name in needed)
 
 
 def _flush(path: Path) -> None:

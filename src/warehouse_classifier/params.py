@@ -93,12 +93,17 @@ def _explain(cls: type[Params], detail: ErrorDetails, stage: str, scale: str) ->
     name, *deeper = map(str, detail["loc"])
     section = _section(name, stage, scale)
     key = ".".join([section if name in {*TOP, *DATA} else f"{section}.{name}", *deeper])
+    known = [name for name in cls.model_fields if name not in {*TOP, *DATA}]
+    return explain(key, detail, known)
+
+
+def explain(key: str, detail: ErrorDetails, known: list[str]) -> str:
+    """What pydantic has against a key, in the words of whoever wrote it. `known`: the keys there are beside it."""
     kind, context, value = detail["type"], detail.get("ctx", {}), json.dumps(detail["input"])
     if kind == "missing":
         return f"{key} is missing"
     if kind == "extra_forbidden":
-        known = [name for name in cls.model_fields if name not in {*TOP, *DATA}]
-        near = difflib.get_close_matches((deeper or [name])[-1], known, n=1)
+        near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
         return f"{key} is unknown" + (f", did you mean {near[0]}?" if near else f"; known are: {', '.join(known)}")
     words = {
         "greater_than": f"it must be above {context.get('gt')}",
@@ -111,6 +116,9 @@ def _explain(cls: type[Params], detail: ErrorDetails, stage: str, scale: str) ->
         "float_type": "it must be a number",
         "bool_type": "it must be true or false",
         "string_type": "it must be a text",
+        "string_pattern_mismatch": f"it must match {context.get('pattern')}",
+        "dict_type": "it must be a mapping",
+        "model_type": "it must be a mapping",
         "list_type": "it must be a list",
         "finite_number": "it must be a finite number",
         "value_error": str(context.get("error", "")),

@@ -1,7 +1,8 @@
 """Work in progress that a killed run leaves for the next one.
 
-DVC wipes a stage's outputs before every run, so what is done so far lives beside them, in `$DVC_ROOT/.work/<key>`. The key
-is a hash of all that the work depends on: other parameters, inputs or code never pick it up.
+DVC wipes a stage's outputs before every run, so what is done so far lives beside them, in `$DVC_ROOT/.work/<key>`, or where
+WORK_FOLDER says: a rented machine keeps one folder alone. The key is a hash of all that the work depends on: other parameters,
+inputs or code never pick it up.
 """
 
 import fcntl
@@ -21,6 +22,7 @@ from warehouse_classifier.fault import Fault
 from warehouse_classifier.files import root
 from warehouse_classifier.team import rank, size
 
+VARIABLE = "WORK_FOLDER"
 PACKAGE = Path(__file__).parent
 LAST_HELP = 60  # seconds
 
@@ -33,7 +35,7 @@ def in_progress(stage: str, *depends_on: Any) -> Iterator[Path]:
     Of a team's processes the first holds it for all. Raises Fault if another process holds the same work.
     """
     key = hashlib.sha256(json.dumps([stage, _code(), *depends_on], sort_keys=True).encode()).hexdigest()[:16]
-    folder = root() / ".work" / f"{stage}-{key}"
+    folder = Path(os.environ.get(VARIABLE) or root() / ".work").resolve() / f"{stage}-{key}"
     if rank():
         yield folder
         return
