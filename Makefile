@@ -5,7 +5,7 @@ VENV = .venv
 PYTHON ?= python3
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test lint s3 lock clean
+.PHONY: repro test lint s3 sagemaker-dry-run sagemaker-image lock clean
 
 repro: $(VENV)/ready
 	dvc repro
@@ -27,6 +27,17 @@ lint: $(VENV)/ready
 s3: PORT = 9000
 s3: $(VENV)/ready
 	@exec python -m warehouse_classifier.compute.storage '$(PORT)'  # exec: a SIGTERM to make reaches its child alone
+
+# SageMaker on this machine, for those without an account, until Ctrl-C; with RUN='dvc repro' until that has ended
+sagemaker-dry-run: PORT = 9100
+sagemaker-dry-run: RUN =
+sagemaker-dry-run: export DRY_RUN = $(value RUN)
+sagemaker-dry-run: $(VENV)/ready
+	@exec python -m warehouse_classifier.compute.emulator.dry_run '$(PORT)' "$$DRY_RUN"
+
+# the environment as an image in ECR, and the address it has there; BASE=... for another base than the Dockerfile's
+sagemaker-image: $(VENV)/ready
+	@exec python -m warehouse_classifier.compute.image
 
 # exactly what the lock says, checked against its hashes; the project itself is installed by reference
 $(VENV)/ready: requirements.lock pyproject.toml

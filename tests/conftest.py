@@ -29,6 +29,7 @@ from PIL import Image
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # tests hold a processor to its bits, with a GPU beside it or without
 
+from projects import Project, shrunk
 from server import Served, Store, serving
 from warehouse_classifier import patience
 from warehouse_classifier.compute.__main__ import launch
@@ -252,6 +253,26 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     terminated = signal.getsignal(signal.SIGTERM)  # a launched stage answers it in its own way
     yield tmp_path
     signal.signal(signal.SIGTERM, terminated)
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A small pipeline after `dvc repro` on this machine, with everything committed; to be copied, and left as it is."""
+    project = shrunk(tmp_path_factory.mktemp("reproduced") / "project")
+    project.run("dvc", "repro")
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "the pipeline, run")
+    return project
+
+
+@pytest.fixture(scope="session")
+def account(s3_server: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """An AWS account whose SageMaker is the emulator, see cloud.py."""
+    from cloud import Account
+
+    account = Account(s3_server, tmp_path_factory.mktemp("jobs"))
+    with account.emulator:
+        yield account
 
 
 @pytest.fixture(scope="session")

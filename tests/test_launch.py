@@ -21,8 +21,9 @@ from conftest import bins, error_line, mirror
 from server import Kind, Request, Served
 from warehouse_classifier import client, stages
 from warehouse_classifier.compute import local, screen
-from warehouse_classifier.compute.__main__ import launch
+from warehouse_classifier.compute.__main__ import launch, place_of
 from warehouse_classifier.compute.screen import Screen
+from warehouse_classifier.fault import Fault
 from warehouse_classifier.tracking import Run
 
 COMMAND = [sys.executable, "-m", "warehouse_classifier.compute"]
@@ -48,7 +49,7 @@ def test_a_mistake_is_seen_before_torch_is_loaded(project: Path, stage: str) -> 
     file.write_text(file.read_text().replace("threads: 2", "threads: 0"))
     code = f"""
 import sys
-from warehouse_classifier.compute.__main__ import launch
+from warehouse_classifier.compute.__main__ import launch, place_of
 status = launch({stage!r}, ["sample", "images", "model"])
 sys.exit(status + 10 * len({{"torch", "mlflow", "transformers", "pandas"}} & set(sys.modules)))
 """
@@ -63,6 +64,36 @@ def test_a_place_that_is_none_is_named(
     monkeypatch.setenv("STAGE_RUNNER", "moon")
     said = error_line(capfd, *ARGV)
     assert re.fullmatch(r"STAGE_RUNNER is moon, it must be one of: local.*; unset it to run here", said)
+
+
+@pytest.mark.parametrize(
+    ("told", "place"),
+    [
+        ("", "local"),
+        ("local", "local"),
+        ("sagemaker", "sagemaker"),
+        ("train_vit:sagemaker,train_resnet34:sagemaker", "sagemaker"),
+        ("train_resnet34:sagemaker", "local"),
+        ("sagemaker, train_vit:local", "local"),
+        (" train_vit:sagemaker ,", "sagemaker"),
+    ],
+)
+def test_a_place_is_for_all_stages_or_for_those_that_are_named(told: str, place: str) -> None:
+    assert place_of("train_vit", told, ["train_vit", "train_resnet34"]) == place
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("train_vit:moon", "STAGE_RUNNER is train_vit:moon, it must be one of: local, sagemaker; unset it to run here"),
+        ("train_vit", "STAGE_RUNNER is train_vit, it must be one of: local, sagemaker; unset it to run here"),
+        ("train:local", "STAGE_RUNNER is train:local, and there is no stage train; there are: train_vit"),
+    ],
+)
+def test_a_place_or_a_stage_that_is_none_is_named(told: str, said: str) -> None:
+    with pytest.raises(Fault) as fault:
+        place_of("train_vit", told, ["train_vit"])
+    assert str(fault.value) == said
 
 
 def test_a_stage_that_is_none_is_named(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -224,6 +255,7 @@ def test_a_log_has_plain_lines(
 SHOWN = """
 import time
 from warehouse_classifier.compute.screen import Screen
+from warehouse_classifier.fault import Fault
 from warehouse_classifier.tracking import Run
 
 watch = Screen(Run("fetch_metadata", {}, ""))

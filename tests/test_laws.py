@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import pkgutil
+import re
 import signal
 import subprocess
 import sys
@@ -120,7 +121,7 @@ def dead_numbers(tree: Map) -> list[str]:
     """Keys of params.yaml that no stage reads, and keys that only one scale has."""
     read = {name: {*class_of(name).model_fields} for name in STAGES}
     shared = set().union(*read.values())
-    wrong = [f"{key} is unknown" for key in sorted({*tree} - {"scale", "data", *TOP, *STAGES})]
+    wrong = [f"{key} is unknown" for key in sorted({*tree} - {"scale", "data", "sagemaker", *TOP, *STAGES})]
     wrong += [f"{key} is read by no stage" for key in TOP if key not in shared]
     for section in ("data", *STAGES):
         known = {*DATA} & shared if section == "data" else read[section] - {*TOP, *DATA}
@@ -240,7 +241,10 @@ def test_no_stage_is_an_orphan() -> None:
 def test_no_module_is_an_orphan(graph: grimp.ImportGraph) -> None:
     used = set().union(*(graph.find_upstream_modules(f"{PACKAGE}.stages.{name}") for name in STAGES))
     used |= graph.find_upstream_modules(f"{PACKAGE}.compute.__main__")
-    entries = {PACKAGE, f"{PACKAGE}.stages", *(f"{PACKAGE}.compute{name}" for name in ("", ".__main__", ".storage"))}
+    used |= graph.find_upstream_modules(f"{PACKAGE}.compute.emulator.dry_run")
+    rooms = {PACKAGE, f"{PACKAGE}.stages", f"{PACKAGE}.compute", f"{PACKAGE}.compute.emulator"}
+    commands = ("__main__", "storage", "container", "image", "stop", "emulator.dry_run")
+    entries = rooms | {f"{PACKAGE}.compute.{name}" for name in commands}
     ours = {module for module in graph.modules if module.split(".")[0] == PACKAGE}
     assert sorted(ours - used - entries - {f"{PACKAGE}.stages.{name}" for name in STAGES}) == []
 
@@ -328,10 +332,11 @@ def test_no_stage_knows_its_watchers(stage: str, graph: grimp.ImportGraph) -> No
     assert [module for module in used if any(f"{module}.".startswith(f"{other}.") for other in WATCHERS)] == []
 
 
-def test_where_a_stage_runs_is_known_to_compute_and_tracking_alone() -> None:
-    known = {file for file in MODULES if "STAGE_RUNNER" in file.read_text()}
-    assert {str(file.relative_to(SOURCE)) for file in known} <= {"compute/__main__.py", "tracking.py"}
-    assert not any("STAGE_RUNNER" in text for text in [*leaves(PIPELINE), *leaves(PARAMS)])
+def test_where_a_stage_runs_is_known_to_compute_alone() -> None:
+    known = {file for file in MODULES if re.search("STAGE_RUNNER|sagemaker", file.read_text(), re.IGNORECASE)}
+    assert {file.relative_to(SOURCE).parts[0] for file in known} == {"compute"}
+    tracked = {stage: {"cmd": told["cmd"], "params": told["params"]} for stage, told in PIPELINE["stages"].items()}
+    assert not any(re.search("STAGE_RUNNER|sagemaker", text, re.IGNORECASE) for text in leaves(tracked))
 
 
 def test_modules_are_nouns() -> None:

@@ -6,7 +6,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -16,66 +15,13 @@ from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from conftest import CREDENTIALS, S3
-
-TOP = Path(__file__).resolve().parent.parent
-STAGES = ["fetch_metadata", "select_images", "resize_images", "train_resnet34", "train_vit", "evaluate"]
-SMALL = {
-    "data": {"bucket": "synthetic://?pairs=160&seed=7", "side": 32},
-    "fetch_metadata": {"part": 50},
-    "select_images": {"test_images": 30},
-    "train_resnet34": {"epochs": 1, "batch": 32, "micro_batch": 32},
-    "train_vit": {"epochs": 2, "batch": 32, "micro_batch": 16},
-    "evaluate": {"resamples": 1000, "gallery": 6},
-}
-
-
-class Project:
-    """A clone of this project's working tree in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        unwanted = {name: "" for name in os.environ if name.startswith(("DVC_", "MLFLOW_", "AWS_", "STAGE_"))}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        kept = {name: value for name, value in os.environ.items() if name not in unwanted}
-        self.environment = {**kept, "PATH": path, "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": str(folder.parent)}
-
-    def run(self, *words: str, fails: bool = False, **environment: str) -> str:
-        """What the command says, on either stream; it must end well, or badly if it is to fail."""
-        ran = subprocess.run(
-            words, cwd=self.folder, env={**self.environment, **environment}, capture_output=True, text=True, check=False
-        )
-        said = ran.stdout + ran.stderr
-        assert (ran.returncode != 0) == fails, said
-        return said
-
-    def read(self, name: str) -> str:
-        return (self.folder / name).read_text()
+from projects import STAGES, Project
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """After `dvc repro`, with everything committed."""
-    project = Project(tmp_path_factory.mktemp("clone") / "project")
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=TOP, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, files.split("\0")):
-        if (TOP / name).is_file() and name != "dvc.lock":
-            (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(TOP / name, project.folder / name)
-    yaml = YAML()
-    params = yaml.load(project.folder / "params.yaml")
-    for section, values in SMALL.items():
-        params[section]["sample"].update(values)
-    yaml.dump(params, project.folder / "params.yaml")
-    project.run("git", "init", "-q")
-    project.run("git", "config", "user.name", "a tester")
-    project.run("git", "config", "user.email", "tester@example.com")
-    project.run("dvc", "repro")
-    project.run("git", "add", "-A")
-    project.run("git", "commit", "-qm", "the pipeline, run")
-    return project
+    return reproduced.copy(tmp_path_factory.mktemp("clone") / "project")
 
 
 def ran(said: str) -> list[str]:

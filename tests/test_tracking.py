@@ -103,14 +103,12 @@ def test_the_commit_is_that_of_the_project(store: Path, monkeypatch: pytest.Monk
     commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=project, text=True).strip()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")
     monkeypatch.setenv("DVC_ROOT", str(project))
-    monkeypatch.setenv("STAGE_RUNNER", "elsewhere")
     run = tracking.Run("a_commit", {}, "")
     run.measure(None, {"accuracy": 0.5})
     run.end("FINISHED")
     (found,) = runs(store, "a_commit")
     assert found.data.tags["git_commit"] == commit
     assert found.data.tags["git_changed"] == "false"
-    assert found.data.tags["runner"] == "elsewhere"
     # the address in the environment was taken, not the default one
     assert not (project / "mlflow.db").exists()
 

@@ -5,22 +5,30 @@ the same wherever that is.
 """
 
 import os
+import pkgutil
 import sys
 
+from warehouse_classifier import stages
 from warehouse_classifier.compute import local, processes
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.team import size
 
-PLACES = {"local": local.run}
+VARIABLE = "STAGE_RUNNER"
+PLACES = ("local", "sagemaker")
 
 
 def launch(stage: str, argv: list[str]) -> int:
     """Run a stage where it belongs; returns the exit status. What is wrong is said in one line on stderr."""
     try:
-        place = os.environ.get("STAGE_RUNNER") or "local"
-        if place not in PLACES:
-            raise Fault(f"STAGE_RUNNER is {place}, it must be one of: {', '.join(PLACES)}; unset it to run here")
-        PLACES[place](stage, argv)
+        known = [module.name for module in pkgutil.iter_modules(stages.__path__)]
+        if stage not in known:
+            raise Fault(f"there is no stage {stage}; there are: {', '.join(known)}")
+        if place_of(stage, os.environ.get(VARIABLE, ""), known) == "sagemaker":
+            from warehouse_classifier.compute import sagemaker  # with boto3, which no local run waits for
+
+            sagemaker.run(stage, argv)
+        else:
+            local.run(stage, argv)
     except Fault as fault:
         if processes.speaks(fault):
             print(f"error: {' '.join(str(fault).split())}", file=sys.stderr)
@@ -30,6 +38,22 @@ def launch(stage: str, argv: list[str]) -> int:
             print(f"error: {stage} was interrupted; `dvc repro` goes on from what is done", file=sys.stderr)
         return 130
     return 0
+
+
+def place_of(stage: str, told: str, known: list[str]) -> str:
+    """`told`: a place for all stages, or for those that it names: `train_vit:sagemaker,train_resnet34:sagemaker`.
+
+    Raises Fault for a place or a stage that is none.
+    """
+    places = {"": "local"}
+    for words in filter(None, (words.strip() for words in told.split(","))):
+        name, _, place = words.rpartition(":")
+        if place not in PLACES:
+            raise Fault(f"{VARIABLE} is {told}, it must be one of: {', '.join(PLACES)}; unset it to run here")
+        if name and name not in known:
+            raise Fault(f"{VARIABLE} is {told}, and there is no stage {name}; there are: {', '.join(known)}")
+        places[name] = place
+    return places.get(stage, places[""])
 
 
 if __name__ == "__main__":

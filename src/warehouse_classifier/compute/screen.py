@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from warehouse_classifier.tracking import Run
+from warehouse_classifier.compute.figures import Run
 
 LINE_EVERY = 10.0  # seconds between lines of progress in a log
 QUIET = ("learning_rate", "images_per_second", "memory_mib")

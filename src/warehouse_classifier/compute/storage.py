@@ -25,7 +25,7 @@ from warehouse_classifier.files import replacing
 
 HOST = "127.0.0.1"  # and no other: the server asks nobody for a password
 REMOTE, BUCKET = "storage", "warehouse"
-KEY = "nobody-of-make-s3"  # the server takes any; this one tells our config.local from people's own
+KEY, SECRET = "nobody-of-make-s3", "none"  # the server takes any; these tell our config.local from people's own
 CONFIG, KEPT = Path(".dvc/config.local"), Path(".dvc/tmp/config.local.kept")
 
 
@@ -36,9 +36,9 @@ def serve(port: int) -> None:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
         ends.add(signal.SIGHUP)
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    with _alone():
+    with alone():
         put_back()
-        with _server(port) as address, _led_to(address):
+        with server(port, "s3") as address, led_to(address):
             _say(address)
             signal.sigwait(ends)
     print(f"ended; {CONFIG} is again what it was", flush=True)
@@ -55,7 +55,8 @@ def put_back() -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
+    """Keep all others out that would write the same file. Raises Fault."""
     if not CONFIG.parent.is_dir():
         raise Fault("there is no .dvc here; run this in the project's folder")
     KEPT.parent.mkdir(exist_ok=True)
@@ -68,20 +69,20 @@ def _alone() -> Iterator[None]:
 
 
 @contextmanager
-def _server(port: int) -> Iterator[str]:
-    """Yield the address of a server that holds the empty bucket."""
+def server(port: int, target: str) -> Iterator[str]:
+    """Yield the address of a server that holds the empty bucket. `target`: make's. Raises Fault."""
     try:
         from moto.server import ThreadedMotoServer
     except ImportError as error:
-        raise Fault(f"the S3 server is not installed ({error}); `make s3` installs and starts it") from None
+        raise Fault(f"the S3 server is not installed ({error}); `make {target}` installs and starts it") from None
     try:
         socket.create_server((HOST, port)).close()  # moto would tell its own thread alone, and wait for ever
     except OSError as error:
         why = f"port {port} of {HOST} cannot be had ({os.strerror(error.errno or 0)})"
-        raise Fault(f"{why}; name another: `make s3 PORT={port + 100 if port < 65000 else 9000}`") from None
+        raise Fault(f"{why}; name another: `make {target} PORT={port + 100 if port < 65000 else 9000}`") from None
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
-    server = ThreadedMotoServer(HOST, port, verbose=False)
-    server.start()
+    moto = ThreadedMotoServer(HOST, port, verbose=False)
+    moto.start()
     try:
         asked = http.client.HTTPConnection(HOST, port)  # boto3 would need a sound ~/.aws, urllib might go by a proxy
         asked.request("PUT", f"/{BUCKET}")
@@ -89,11 +90,12 @@ def _server(port: int) -> Iterator[str]:
             raise Fault(f"the S3 server on port {port} does not make a bucket")
         yield f"http://{HOST}:{port}"
     finally:
-        server.stop()
+        moto.stop()
 
 
 @contextmanager
-def _led_to(address: str) -> Iterator[None]:
+def led_to(address: str) -> Iterator[None]:
+    """Meanwhile config.local leads DVC there. Raises Fault."""
     if CONFIG.exists():
         with replacing(KEPT) as half:
             shutil.copy2(CONFIG, half)
@@ -106,7 +108,7 @@ def _led_to(address: str) -> Iterator[None]:
 
 def _lead_to(address: str) -> None:
     """Let the remote be the server alone: a profile or an encryption of people's own bucket would only disturb."""
-    from dvc.config import Config, ConfigError  # type: ignore[import-untyped]
+    from dvc.config import Config, ConfigError
 
     with tempfile.TemporaryDirectory(dir=KEPT.parent) as folder:
         draft = Path(folder) / CONFIG.name
@@ -120,7 +122,7 @@ def _lead_to(address: str) -> None:
                     "endpointurl": address,
                     "region": "us-east-1",
                     "access_key_id": KEY,
-                    "secret_access_key": "none",
+                    "secret_access_key": SECRET,
                 }
         except ConfigError as error:
             raise Fault(f"DVC cannot read its configuration: {error}") from None

@@ -1,0 +1,55 @@
+"""How the figures of a stage leave a rented machine: as lines of its log, which whoever follows it passes on to MLflow."""
+
+import json
+import os
+import platform
+import sys
+from typing import Any, Protocol
+
+VARIABLE = "FIGURES"  # "log": there is no MLflow here
+MARK = "figures "  # begins such a line
+
+
+class Run(Protocol):
+    """What tracking.Run is to a stage's watcher."""
+
+    def measure(self, step: int | None, values: dict[str, float]) -> None: ...
+
+    def end(self, status: str) -> None: ...
+
+
+class Lines:
+    """A Run that is written to the log."""
+
+    def __init__(self) -> None:
+        self._say({"host": platform.node(), "machine": platform.machine(), "processors": str(os.cpu_count())})
+
+    def measure(self, step: int | None, values: dict[str, float]) -> None:
+        self._say({"step": step, "values": {name: float(value) for name, value in values.items()}})
+
+    def end(self, status: str) -> None:
+        self._say({"ended": status})
+
+    def _say(self, what: dict[str, Any]) -> None:
+        sys.stdout.write(f"{MARK}{json.dumps(what)}\n")  # as one piece: stderr goes to the same log
+        sys.stdout.flush()
+
+
+def wanted() -> bool:
+    return os.environ.get(VARIABLE) == "log"
+
+
+def read(line: str) -> dict[str, Any] | None:
+    """What a line of the log reports, or None."""
+    if not line.startswith(MARK):
+        return None
+    try:
+        told = json.loads(line.removeprefix(MARK))
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def pattern(name: str) -> str:
+    """What finds a figure's value in the log, for CloudWatch."""
+    return f'"{name}": ([-+0-9.eE]+)'

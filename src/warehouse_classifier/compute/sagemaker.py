@@ -1,0 +1,154 @@
+"""Run a stage on SageMaker: send what it reads, follow the job, bring what it leaves.
+
+One job does one work: whoever asks for the same (inputs, command, code, parameters, remote) while it runs follows it, and
+whoever asks when it is done takes what it has left.
+"""
+
+import signal
+import sys
+import time
+from types import FrameType
+
+from warehouse_classifier.compute import archive, aws, door, outcome, plan, remote
+from warehouse_classifier.compute.follow import Status, follow
+from warehouse_classifier.compute.job import CODE, RUNS, Jobs, State
+from warehouse_classifier.compute.local import tracked_params
+from warehouse_classifier.compute.settings import HOUR, Settings
+from warehouse_classifier.fault import Fault
+from warehouse_classifier.files import root
+from warehouse_classifier.tracking import Run
+
+WHY = {
+    "MaxRuntimeExceeded": "it took longer than sagemaker.max_hours; the same command goes on from its checkpoint",
+    "MaxWaitTimeExceeded": "it waited for a machine longer than sagemaker.max_wait_hours; the same command goes on from there",
+}
+
+
+class Gone(KeyboardInterrupt):
+    """Whoever followed a job is to end, and has nobody to ask."""
+
+
+def run(stage: str, argv: list[str]) -> None:
+    """Raises Fault if the stage fails there or cannot be started, and KeyboardInterrupt if nobody waits for it any more."""
+    signal.signal(signal.SIGTERM, _gone)
+    told, settings, place = plan.read(stage, argv), Settings.load(), remote.read()
+    door.check(told, settings)
+    jobs = Jobs(told, place, settings)
+    attempt, state = jobs.newest()
+    if state and state.status == "Completed" and (entry := wanted(jobs, jobs.name(attempt))):
+        say(f"{stage} was done as {jobs.name(attempt)}; taking what it has left")
+        followed(jobs, jobs.name(attempt))
+        return bring(jobs, entry)
+    if state and state.status == "Stopping":
+        say(f"{stage} is being stopped; another attempt comes after that")
+        followed(jobs, jobs.name(attempt))
+        return run(stage, argv)
+    if state and not state.ended:
+        say(f"{stage} is at work already; following it")
+    else:
+        attempt += 1
+        start(jobs, jobs.name(attempt))
+    name = jobs.name(attempt)
+    state = followed(jobs, name)
+    if state.status != "Completed":
+        phase = f", {state.phase}" if state.phase != state.status else ""
+        why = state.reason or WHY.get(state.phase, "somebody stopped it; the same command goes on from its checkpoint")
+        raise Fault(f"{stage} on SageMaker: {state.status}{phase} ({name}): {why}")
+    if (entry := outcome.read(jobs, name)) is None:
+        raise Fault(f"{stage} on SageMaker: {name} is done, and its outcome is not in {jobs.address(name)}")
+    return bring(jobs, entry)
+
+
+def start(jobs: Jobs, name: str) -> None:
+    """Send what the remote lacks, and ask for the job."""
+    told, place = jobs.plan, jobs.remote
+    packed = archive.pack(told, place)
+    if told.inputs:
+        say(f"{told.stage}: sending what {place.url} lacks of {', '.join(told.inputs)}")
+        remote.dvc("push", *told.inputs)
+    with aws.asking("the code for SageMaker"):
+        place.client(jobs.settings.region).put_object(Bucket=place.bucket, Key=place.key(RUNS, name, CODE), Body=packed)
+    jobs.create(name)
+
+
+def wanted(jobs: Jobs, name: str) -> outcome.Entry | None:
+    """What a completed job has left, unless it is gone, or known here already: then the stage is to be run anew."""
+    entry = outcome.read(jobs, name)
+    if entry is None or outcome.is_known(jobs.plan.stage, entry) or not outcome.is_there(jobs, entry):
+        return None
+    return entry
+
+
+def bring(jobs: Jobs, entry: outcome.Entry) -> None:
+    outcome.bring(jobs, entry)
+    outcome.tidy(jobs)
+
+
+def followed(jobs: Jobs, name: str) -> State:
+    """The job's end, however often one asks to leave. Raises KeyboardInterrupt if it is left or was to be stopped."""
+    instance, settings = jobs.settings.instance(jobs.plan.stage), jobs.settings
+    tags = {
+        "runner": "sagemaker", "job": name, "instance": f"{instance.count} x {instance.type}", "image": str(settings.image),
+    }  # fmt: skip
+    told = jobs.plan
+    tracked = Run(told.stage, tracked_params(told.stage, told.argv[0]), told.digest, tags, settings.mlflow)
+    stopped = False
+    while True:
+        try:
+            state = follow(jobs, name, tracked, root() / ".work" / "sagemaker" / f"{name}.lock")
+            break
+        except (Gone, Fault):  # such as credentials that have expired meanwhile
+            _tell(name)
+            raise
+        except KeyboardInterrupt:
+            match _asked(jobs, name):
+                case "stop":
+                    jobs.stop(name)
+                    stopped = True
+                case "leave":
+                    _tell(name)
+                    raise
+    price = settings.price(told.stage)
+    tracked.end(
+        {"Completed": "FINISHED", "Stopped": "KILLED"}.get(state.status, "FAILED"),
+        seconds=state.seconds(time.time()),
+        **({} if price is None else {"dollars": state.billed(time.time()) / HOUR * price}),
+    )
+    if stopped:
+        raise KeyboardInterrupt
+    return state
+
+
+def _asked(jobs: Jobs, name: str) -> str:
+    """What is to become of a job that nobody wants to wait for: stop, leave or follow."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return "leave"
+    state = jobs.state(name)
+    if state is None or state.ended:
+        return "follow"
+    cost = Status(name, jobs.settings.price(jobs.plan.stage)).cost(state, time.time())
+    say(f"{name} is at work on SageMaker, {cost}")
+    try:
+        while True:
+            print("[s]top it, [l]eave it running, or [f]ollow on? ", end="", file=sys.stderr, flush=True)
+            answer = sys.stdin.readline()
+            for choice in ("stop", "leave", "follow"):
+                if answer.strip().lower() in (choice, choice[0]):
+                    return choice
+            if not answer:  # the terminal is gone
+                return "leave"
+    except KeyboardInterrupt:
+        return "leave"
+
+
+def _tell(name: str) -> None:
+    say(f"{name} goes on on SageMaker, and so does its price; the same command attaches to it again")
+    say(f"to stop it: python -m warehouse_classifier.compute.stop {name}")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _gone(signum: int, frame: FrameType | None) -> None:
+    raise Gone

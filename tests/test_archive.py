@@ -1,0 +1,157 @@
+"""What travels to a rented machine, and the hash that tells one work from another."""
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from warehouse_classifier.compute import archive, figures, plan
+from warehouse_classifier.compute.remote import Remote
+from warehouse_classifier.fault import Fault
+
+MAP = """\
+stages:
+  count:
+    cmd: python -m x count ${scale} data/in.csv out
+    deps: [src/warehouse_classifier/stages/count.py, data/in.csv, data/fixed.csv, src/warehouse_classifier/page.j2]
+    params: [lr, "count.${scale}"]
+    outs: [out]
+    metrics: [out.json]
+"""
+LOCK = "stages: {before: {outs: [{path: data/in.csv, md5: '0123'}]}}"
+FILES = {
+    "dvc.yaml": MAP,
+    "dvc.lock": LOCK,
+    "params.yaml": "lr: 1\nother: 2\ncount: {small: {a: 1}, large: {a: 2}}\n",
+    "pyproject.toml": "",
+    ".env": "SECRET=1",
+    "data/in.csv": "x",
+    "data/fixed.csv": "y",
+    "data/stray.csv": "z",
+    "src/warehouse_classifier/__init__.py": '"""."""',
+    "src/warehouse_classifier/stages/__init__.py": '"""."""',
+    "src/warehouse_classifier/stages/count.py": "import os\nfrom warehouse_classifier import one\nfrom ..two import x",
+    "src/warehouse_classifier/stages/other.py": "",
+    "src/warehouse_classifier/page.j2": "",
+    "src/warehouse_classifier/one.py": "def f():\n    import warehouse_classifier.three.four",
+    "src/warehouse_classifier/two.py": "from . import one",
+    "src/warehouse_classifier/three/__init__.py": '"""."""',
+    "src/warehouse_classifier/three/four.py": "import numpy",
+    "src/warehouse_classifier/three/five.py": "",
+    "src/warehouse_classifier/compute/__init__.py": '"""."""',
+    "src/warehouse_classifier/compute/__main__.py": "from warehouse_classifier.compute import local",
+    "src/warehouse_classifier/compute/container.py": "",
+    "src/warehouse_classifier/compute/local.py": "from warehouse_classifier import watching",
+    "src/warehouse_classifier/compute/image.py": "",
+    "src/warehouse_classifier/watching.py": "",
+}
+ARGV = ["small", "data/in.csv", "out"]
+REMOTE = Remote(
+    "team", {
+        "url": "s3://b/p/", "endpointurl": "https://example.com", "verify": True, "access_key_id": "me", "profile": "mine",
+        "secret_access_key": "s", "session_token": "t", "credentialpath": "/home/me/.aws", "sse_customer_key": "k",
+    },
+)  # fmt: skip
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_what_a_stage_is_made_of_and_nothing_else(tree: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(archive.pack(plan.read("count", ARGV), REMOTE))) as tar:
+        names = tar.getnames()
+        config = tar.extractfile(".dvc/config")
+        assert config is not None
+        told = config.read().decode()
+    package = "src/warehouse_classifier"
+    stays = {
+        ".env", "data/in.csv", "data/stray.csv", f"{package}/stages/other.py", f"{package}/three/five.py",
+        f"{package}/compute/image.py",
+    }  # fmt: skip
+    assert sorted(names) == sorted({*FILES, ".dvc/config"} - stays)
+    assert told == (
+        "[core]\nanalytics = false\ncheck_update = false\nno_scm = true\nremote = team\n"
+        "['remote \"team\"']\nurl = s3://b/p/\nendpointurl = https://example.com\nverify = True\n"
+    )
+
+
+def test_a_module_that_is_no_python_is_named(tree: Path) -> None:
+    (tree / "src/warehouse_classifier/one.py").write_text("def")
+    with pytest.raises(Fault, match=r"src/warehouse_classifier/one\.py is no Python: "):
+        archive.pack(plan.read("count", ARGV), REMOTE)
+
+
+def rewrite(name: str, text: str) -> Callable[[Path], None]:
+    return lambda tree: (tree / name).write_text(text) and None
+
+
+@pytest.mark.parametrize(
+    ("change", "other"),
+    [
+        (rewrite("src/warehouse_classifier/stages/count.py", "pass"), True),
+        (rewrite("data/fixed.csv", "yy"), True),
+        (rewrite("dvc.lock", LOCK.replace("0123", "0124")), True),
+        (rewrite("params.yaml", FILES["params.yaml"].replace("lr: 1", "lr: 2")), True),
+        (rewrite("params.yaml", FILES["params.yaml"].replace("small: {a: 1}", "small: {a: 3}")), True),
+        # what DVC does not track for the stage is no other work
+        (rewrite("params.yaml", FILES["params.yaml"].replace("other: 2", "other: 3")), False),
+        (rewrite("params.yaml", FILES["params.yaml"].replace("large: {a: 2}", "large: {a: 3}")), False),
+        (rewrite("data/stray.csv", "zz"), False),
+        (rewrite("data/in.csv", "what dvc.lock says counts"), False),
+    ],
+)
+def test_another_input_command_code_or_parameter_is_another_work(
+    tree: Path, change: Callable[[Path], None], other: bool
+) -> None:
+    before = plan.read("count", ARGV).with_params("s3://b")
+    change(tree)
+    assert (plan.read("count", ARGV).with_params("s3://b") != before) is other
+
+
+def test_another_command_or_remote_is_another_work(tree: Path) -> None:
+    told = plan.read("count", ARGV)
+    assert (
+        len(
+            {
+                told.with_params("s3://b"),
+                told.with_params("s3://c"),
+                plan.read("count", ["large"]).with_params("s3://b"),
+            }
+        )
+        == 3
+    )
+
+
+def test_the_plan_is_what_the_map_says(tree: Path) -> None:
+    told = plan.read("count", ARGV)
+    assert told.inputs == {"data/in.csv": "0123"}
+    assert {*told.files} == {
+        "src/warehouse_classifier/stages/count.py", "data/fixed.csv", "src/warehouse_classifier/page.j2",
+    }  # fmt: skip
+    assert told.outs == ["out", "out.json"]
+    assert told.params == {"lr": 1, "count.small": {"a": 1}}
+    with pytest.raises(Fault, match=r"dvc\.yaml has no stage counts; there are: count"):
+        plan.read("counts", ARGV)
+
+
+def test_figures_go_through_the_log_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = figures.Lines()
+    lines.measure(3, {"train_loss": 1e-05, "accuracy": float("nan"), "images": 3})
+    lines.measure(None, {"count": 2})
+    lines.end("FINISHED")
+    told = [figures.read(line) for line in capsys.readouterr().out.splitlines()]
+    assert told[0] is not None
+    assert {*told[0]} == {"host", "machine", "processors"}
+    assert told[1] is not None
+    assert (told[1]["step"], told[1]["values"]["train_loss"], told[1]["values"]["images"]) == (3, 1e-05, 3.0)
+    assert told[2:] == [{"step": None, "values": {"count": 2.0}}, {"ended": "FINISHED"}]
+    for other in ("epoch 1: train_loss 3", "figures of today", 'figures {"cut', "figures [1]", ""):
+        assert figures.read(other) is None
