@@ -27,6 +27,19 @@ def test_work_that_succeeds_leaves_nothing(root: Path) -> None:
     assert not list(root.iterdir())
 
 
+def test_a_rented_machine_keeps_it_where_it_is_told_to_and_does_not_remove_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has led to is not safe yet: it is still to be sent."""
+    monkeypatch.setenv("WORK_FOLDER", str(tmp_path / "checkpoints"))
+    for seen in ([], ["part"]):
+        with in_progress("fetch", 1) as folder:
+            assert folder.parent == tmp_path / "checkpoints"
+            assert [path.name for path in folder.iterdir()] == seen
+            (folder / "part").write_text("")
+    assert not root.exists()
+
+
 def test_work_that_fails_is_found_again_by_the_same_work_alone(root: Path) -> None:
     with contextlib.suppress(KeyError), in_progress("fetch", {"b": 1, "a": 2}) as folder:
         (folder / "part").write_text("half")

@@ -29,7 +29,7 @@ LAST_HELP = 60  # seconds
 
 @contextmanager
 def in_progress(stage: str, *depends_on: Any) -> Iterator[Path]:
-    """Yield the folder of this work; it is removed if the block succeeds and kept if it fails.
+    """Yield the folder of this work; it is removed if the block succeeds and kept if it fails, or where WORK_FOLDER is set.
 
     `depends_on`: everything beside the code that the work depends on, as values that JSON can hold.
     Of a team's processes the first holds it for all. Raises Fault if another process holds the same work.
@@ -53,6 +53,8 @@ def in_progress(stage: str, *depends_on: Any) -> Iterator[Path]:
         shutil.rmtree(over, ignore_errors=True)
         folder.mkdir(exist_ok=True)
         yield folder
+        if os.environ.get(VARIABLE):  # whoever rented the machine removes it, when what it has led to is safe
+            return
         folder.rename(over)  # all at once: a kill while it is removed leaves nothing that looks like a checkpoint
         shutil.rmtree(over)
         Path(lock.name).unlink(missing_ok=True)
