@@ -141,8 +141,8 @@ def test_a_mistake_costs_one_line_and_sends_nothing(
             "the DVC remote storage is still s3://<your-bucket>/door; point it at",
         ),
         (
-            f"{REMOTE}endpointurl = http://me:secret@example.com\n",
-            "the endpointurl of the DVC remote storage holds a pass",
+            f"{REMOTE}endpointurl = http://me@example.com\n",
+            "the endpointurl of the DVC remote storage holds a name",
         ),
         ("[core\n", "DVC cannot read its configuration: "),
     ],
@@ -179,7 +179,7 @@ def test_a_right_that_is_missing_is_named(
 ) -> None:
     answering_all("SAGEMAKER", 400, '{"__type": "AccessDeniedException", "Message": "User x is not authorized"}')
     assert error_line(capfd, *STAGE) == (
-        "SageMaker: DescribeTrainingJob is not allowed (User x is not authorized); give the right as README says, Delegation"
+        "SageMaker: DescribeTrainingJob is not allowed (User x is not authorized); README has the rights it takes, On rented machines"
     )
 
 

@@ -538,7 +538,7 @@ def test_an_interrupted_spot_job_goes_on_elsewhere(account: Account) -> None:
     assert statuses(told) == [*UNEVENTFUL[:3], "Interrupted", *UNEVENTFUL]
     assert account.lines(name) == [
         "begins at 0 in 0-algo-1 [] ['deep', 'from-before']",
-        "begins at 1 in 1-algo-1 [] ['at-the-end', 'deep', 'from-before', 'removed']",
+        "begins at 1 in 1-algo-1 [] ['at-the-end', 'deep', 'from-before']",
     ]
     assert len(account.streams(name)) == 2
     assert held() == ["kept/at-the-end", "kept/deep/step", "kept/from-before", "kept/removed"]

@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from mlflow import MlflowClient
 
 from cloud import Account
 from conftest import S3
+from projects import TOP
 from warehouse_classifier.compute.follow import Relay, Status, duration
 from warehouse_classifier.compute.job import State
 from warehouse_classifier.compute.log import GROUP, Line, Log
+from warehouse_classifier.compute.settings import Settings
+from warehouse_classifier.fault import Fault
 from warehouse_classifier.tracking import Run
 
 TAGS = {"runner": "sagemaker", "job": "train-vit-0-1"}
@@ -68,13 +72,31 @@ def test_figures_that_were_passed_on_before_are_not_again(store: str, tmp_path: 
     assert [step for step, _, _ in points(store, "again")] == [1, 2, 3]
 
 
+def test_figures_wait_for_an_mlflow_that_does_not_answer(store: str, tmp_path: Path) -> None:
+    relay = Relay(run(store, "late"), tmp_path / "job.lock")
+    there, relay.run.measure = relay.run.measure, fails  # type: ignore[method-assign]
+    relay.took(told(1001.0, step=1, values={"loss": 0.5}))
+    relay.took(told(1002.0, ended="FINISHED"))
+    assert relay.pass_on() == "no such host; its figures wait"
+    assert not relay.is_whole("Completed")
+    relay.run.measure = there  # type: ignore[method-assign]
+    assert relay.pass_on() == ""
+    assert relay.is_whole("Completed")
+    assert points(store, "late") == [(1, 0.5, 1001000)]
+    relay.close()
+
+
+def fails(*_: object) -> None:
+    raise Fault("no such host")
+
+
 def test_a_job_is_whole_when_its_last_life_has_ended(store: str, tmp_path: Path) -> None:
     relay = Relay(run(store, "lives"), tmp_path / "job.lock")
-    complete = []
+    whole = []
     for what in ({"host": "a"}, {"ended": "KILLED"}, {"host": "b"}, {"step": 1, "values": {}}, {"ended": "FINISHED"}):
         relay.took(told(1.0, **what))
-        complete.append(relay.complete)
-    assert complete == [False, True, False, False, True]
+        whole.append((relay.is_whole("Completed"), relay.is_whole("Stopped")))
+    assert whole == [(False, False), (False, True), (False, False), (False, False), (True, True)]
     assert not relay.took(Line(1.0, "algo-1", "epoch 1: train_loss 3"))
     relay.close()
 
@@ -95,6 +117,18 @@ def test_the_log_is_read_stream_after_stream_and_each_line_once(account: Account
     assert [*log.new()] == []
     put(account, f"{job}/algo-1-2000", "d", "e")
     assert [line.text for line in log.new()] == ["d", "e"]
+
+
+def test_a_token_that_is_too_old_costs_no_line(account: Account, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a weekend in which the laptop slept."""
+    log = Log("log-of-a-sleeper-1", "us-east-1")
+    name = create(account, "log-of-a-sleeper-1/algo-1-1000")
+    put(account, name, "a")
+    assert [line.text for line in log.new()] == ["a"]
+    log.tokens[name] = "f/00000000000000000000000000000000000000000000000000000000-expired"
+    time.sleep(0.002)
+    put(account, name, "b")
+    assert [line.text for line in log.new()] == ["b"]
 
 
 def create(account: Account, name: str) -> str:
@@ -130,9 +164,15 @@ def at(seconds: float) -> dt.datetime:
     ],
 )  # fmt: skip
 def test_the_price_is_of_what_has_run(more: dict[str, Any], said: str) -> None:
-    state = State({"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training", "CreationTime": at(1000), **more})
-    assert Status("job", 2.0).cost(state, 5500) == said
-    assert Status("job", None).cost(state, 5500) == "at a price that sagemaker.price_per_hour does not tell"
+    machines = {"ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 2}}
+    state = State(
+        {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training", "CreationTime": at(1000), **machines, **more}
+    )
+    settings = Settings.load(TOP / "params.yaml")
+    known = settings.model_copy(update={"price_per_hour": {"ml.g5.xlarge": 1.0}})
+    assert Status("job", known).cost(state, 5500) == said
+    unknown = settings.model_copy(update={"price_per_hour": {}})
+    assert Status("job", unknown).cost(state, 5500) == "at a price that sagemaker.price_per_hour does not tell"
 
 
 def test_time_is_told_as_people_tell_it() -> None:

@@ -39,16 +39,16 @@ def test_every_stage_has_a_machine_with_a_price(section: Path) -> None:
     settings = Settings.load(section)
     assert {*settings.instances} == {*STAGES}
     for stage in STAGES:
-        on_gpu = settings.instance(stage).type.startswith("ml.g")
+        instance = settings.instance(stage)
+        on_gpu = instance.type.startswith("ml.g")
         assert on_gpu == (stage in ("train_resnet34", "train_vit", "evaluate"))
-        assert settings.price(stage) == settings.price_per_hour[settings.instance(stage).type]
+        assert settings.price(instance.type, 1) == settings.price_per_hour[instance.type]
 
 
 def test_the_price_is_that_of_all_machines(section: Path) -> None:
-    change(section, instances={"train_vit": {"type": "ml.g5.xlarge", "count": 3}}, price_per_hour={"ml.g5.xlarge": 1.5})
-    assert Settings.load(section).price("train_vit") == 4.5
-    change(section, price_per_hour={})
-    assert Settings.load(section).price("train_vit") is None
+    change(section, price_per_hour={"ml.g5.xlarge": 1.5})
+    assert Settings.load(section).price("ml.g5.xlarge", 3) == 4.5
+    assert Settings.load(section).price("ml.g5.2xlarge", 1) is None
 
 
 def test_the_environment_overrides(section: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +78,7 @@ def test_the_environment_overrides(section: Path, monkeypatch: pytest.MonkeyPatc
         ({"volume": 5}, "params.yaml: sagemaker.volume is unknown, did you mean volume_gb?"),
         ({"role": "mine"}, 'params.yaml: sagemaker.role is "mine", it must match'),
         ({"image": "ubuntu:24.04"}, 'params.yaml: sagemaker.image is "ubuntu:24.04", it must match'),
+        ({"mlflow": "http://me:secret@host"}, "it must not hold a password, which would travel"),
         ({"instances": ["ml.m5.large"]}, 'params.yaml: sagemaker.instances is ["ml.m5.large"], it must be a mapping'),
         ({"instances": {"evaluate": {"type": "m5.large", "count": 1}}}, "sagemaker.instances.evaluate.type is"),
         ({"instances": {"evaluate": {"type": "ml.m5.large"}}}, "sagemaker.instances.evaluate.count is missing"),

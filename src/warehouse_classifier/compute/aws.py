@@ -6,7 +6,18 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
 
 from warehouse_classifier.fault import Fault
 
@@ -17,7 +28,20 @@ EXPIRED = (
     "InvalidClientTokenId",
     "UnrecognizedClientException",
 )
+BUSY = (
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestLimitExceeded",
+    "ServiceUnavailable",
+    "SlowDown",
+)
+SERVERS = 500  # and above: an error of theirs
 DENIED = ("AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation")
+
+
+class Unreachable(Fault):
+    """AWS does not answer now, and may do so later."""
 
 
 @contextmanager
@@ -27,16 +51,24 @@ def asking(what: str) -> Iterator[None]:
         yield
     except (NoCredentialsError, ProfileNotFound) as error:
         raise Fault(f"{what}: there are no AWS credentials ({error}); log in, or set AWS_PROFILE") from None
+    except (CredentialRetrievalError, SSOError, TokenRetrievalError) as error:
+        raise Fault(
+            f"{what}: the AWS credentials cannot be had ({' '.join(str(error).split())}); log in again"
+        ) from None
     except ClientError as error:
         code, said = code_of(error), " ".join(str(error.response["Error"].get("Message", "")).split())
         if code in EXPIRED:
             raise Fault(f"{what}: the AWS credentials are refused ({code}: {said}); log in again") from None
         if code in DENIED:
             action = f"{error.operation_name} is not allowed"
-            raise Fault(f"{what}: {action} ({said}); give the right as README says, Delegation") from None
+            raise Fault(f"{what}: {action} ({said}); README has the rights it takes, On rented machines") from None
+        if code in BUSY or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= SERVERS:
+            raise Unreachable(f"{what}: AWS does not answer {error.operation_name} now ({code}: {said})") from None
         raise Fault(f"{what}: AWS refuses {error.operation_name} ({code}: {said})") from None
+    except (ConnectTimeoutError, EndpointConnectionError, HTTPClientError) as error:
+        raise Unreachable(f"{what}: AWS cannot be reached ({' '.join(str(error).split())})") from None
     except BotoCoreError as error:
-        raise Fault(f"{what}: AWS cannot be reached ({' '.join(str(error).split())})") from None
+        raise Fault(f"{what}: {' '.join(str(error).split())}") from None
 
 
 def code_of(error: ClientError) -> str:

@@ -23,6 +23,7 @@ from warehouse_classifier.fault import Fault
 from warehouse_classifier.work import VARIABLE as WORK_FOLDER
 
 BASE = Path(os.environ.get("OPT_ML") or "/opt/ml")
+DEVICE = Path("/dev/nvidia0")
 REASON = 1024  # characters of a failure that SageMaker keeps
 LAST_LINES = 20  # in which the reason is looked for
 GRACE = 100  # seconds for processes to save what is done, of the 120 there are
@@ -45,6 +46,7 @@ class Container:
     def run(self) -> None:
         """Raises Fault with the reason where the stage fails."""
         signal.signal(signal.SIGTERM, self._end)
+        refuse_idle_gpu()
         if self.plan.inputs:
             remote.dvc("pull", *self.plan.inputs)
         self._work()
@@ -100,6 +102,18 @@ class Container:
         if self.running is None:
             raise SystemExit(128 + signum)
         self.running.terminate()
+
+
+def refuse_idle_gpu() -> None:
+    """With a driver too old for the image's CUDA, torch would go on without a word on the processor, at a GPU's price."""
+    if DEVICE.exists():
+        import torch
+
+        if not torch.cuda.is_available():
+            raise Fault(
+                f"the image's torch, of CUDA {torch.version.cuda}, cannot use this machine's GPU, whose driver may be too old;"
+                " choose another instance type, or build the image with an older CUDA"
+            )
 
 
 def main() -> int:

@@ -32,7 +32,7 @@ def _parameters(told: Plan, settings: Settings) -> None:
     module = importlib.import_module(f"{stages.__name__}.{stage}")
     loaded = getattr(module, stage.title().replace("_", "")).load(stage, scale)
     for name, value in _texts(told.params):
-        if (root() / value).exists():
+        if (name.endswith(".bucket") and "://" not in value) or (root() / value).exists():
             raise Fault(
                 f"params.yaml: {name} is {value}, which is on this machine alone; {stage} cannot run on SageMaker"
             )

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,11 @@ from warehouse_classifier.fault import Fault
 
 ENDED = ("Completed", "Failed", "Stopped")
 RUNS = "runs"  # below the remote's address: code, checkpoints and outcome of each job
+GAP = 3  # attempts in a row that are not there are the end of them
 CODE, CHANNEL = "code.tar.gz", "code"
 CHECKPOINTS = "checkpoints"
+# what changes no result and is told here: another S3 than Amazon's, and how often a training saves
+PASSED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "CHECKPOINT_SECONDS")
 CURVES = ("train_loss", "validation_loss", "validation_accuracy", "validation_rmse", "images_per_second", "memory_mib")
 # the image's own code is not needed: an environment can outlive many versions of the code
 UNPACK = f'cd "$(mktemp -d)" && tar -xzf "${{OPT_ML:-/opt/ml}}/input/data/{CHANNEL}/{CODE}"'
@@ -42,6 +46,12 @@ class State:
     @property
     def ended(self) -> bool:
         return self.status in ENDED
+
+    @property
+    def machines(self) -> tuple[str, int]:
+        """Their type and count, which the settings may have changed since."""
+        told = self.told["ResourceConfig"]
+        return str(told["InstanceType"]), int(told["InstanceCount"])
 
     @property
     def reason(self) -> str:
@@ -75,11 +85,13 @@ class Jobs:
         return f"{self.work}-{attempt}"
 
     def newest(self) -> tuple[int, State | None]:
-        """The last attempt, and how it stands; (0, None) if there was none. SageMaker never frees a name."""
-        attempt, state = 0, None
-        while found := self.state(self.name(attempt + 1)):
-            attempt, state = attempt + 1, found
-        return attempt, state
+        """The last attempt, and how it stands; (0, None) if there was none. Some before it may have been deleted."""
+        attempt, newest, tried = 0, None, 0
+        while tried < attempt + GAP:
+            tried += 1
+            if found := self.state(self.name(tried)):
+                attempt, newest = tried, found
+        return attempt, newest
 
     def state(self, name: str) -> State | None:
         """None if there is no such job."""
@@ -155,6 +167,7 @@ class Jobs:
             "StoppingCondition": {"MaxRuntimeInSeconds": math.ceil(hours * HOUR)},
             "CheckpointConfig": {"S3Uri": self.address(self.work, CHECKPOINTS)},
             "EnableManagedSpotTraining": settings.spot,
+            "Environment": {name: os.environ[name] for name in PASSED if os.environ.get(name)},
         }
         if settings.spot:
             asked["StoppingCondition"]["MaxWaitTimeInSeconds"] = math.ceil((hours + settings.max_wait_hours) * HOUR)

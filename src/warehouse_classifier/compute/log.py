@@ -23,23 +23,37 @@ class Log:
         self.job = job
         self.client = aws.client("logs", region)
         self.tokens: dict[str, str] = {}
+        self.last: dict[str, int] = {}  # milliseconds since 1970
+        self.since: dict[str, int] = {}  # from where on a stream was read anew
 
     def new(self) -> Iterator[Line]:
         """What has come since the last look, machine by machine."""
         with aws.asking("the job's log"):
             for stream in self._streams():
+                machine = stream.removeprefix(f"{self.job}/").rpartition("-")[0]
                 while True:
-                    asked: dict[str, Any] = {"logGroupName": GROUP, "logStreamName": stream, "startFromHead": True}
                     before = self.tokens.get(stream)
-                    if before:
-                        asked["nextToken"] = before
-                    answer = self.client.get_log_events(**asked)
+                    answer = self._answer(stream)
                     self.tokens[stream] = answer["nextForwardToken"]
-                    machine = stream.removeprefix(f"{self.job}/").rpartition("-")[0]
                     for event in answer["events"]:
+                        self.last[stream] = event["timestamp"]
                         yield Line(event["timestamp"] / 1000, machine, event["message"].rstrip("\n"))
                     if answer["nextForwardToken"] == before:  # this is how the service says that there is no more
                         break
+
+    def _answer(self, stream: str) -> Any:
+        asked: dict[str, Any] = {"logGroupName": GROUP, "logStreamName": stream, "startFromHead": True}
+        if stream in self.since:
+            asked["startTime"] = self.since[stream]
+        try:
+            token = {"nextToken": self.tokens[stream]} if stream in self.tokens else {}
+            return self.client.get_log_events(**asked, **token)
+        except ClientError as error:
+            if aws.code_of(error) != "InvalidParameterException" or not token:
+                raise
+            # a token is good for a day, and a laptop may have slept over a weekend
+            self.since[stream] = self.last.get(stream, -1) + 1
+            return self.client.get_log_events(**{**asked, "startTime": self.since[stream]})
 
     def _streams(self) -> list[str]:
         """By the time they were made, which stands at the end of their names."""

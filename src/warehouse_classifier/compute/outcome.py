@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 import tarfile
 import tempfile
@@ -50,8 +49,7 @@ def read(jobs: Jobs, name: str) -> Entry | None:
 def is_known(stage: str, entry: Entry) -> bool:
     """Whether dvc.lock and the cache hold all of it: a stage that DVC then runs is to be run anew (`dvc repro --force`)."""
     cache = Path(remote.dvc("cache", "dir"))
-    known = plan.locked().get(stage, {}).get("outs")
-    return known == entry["outs"] and all(
+    return plan.locked().get(stage) == entry and all(
         (cache / "files/md5" / out["md5"][:2] / out["md5"][2:]).exists() for out in entry["outs"]
     )
 
@@ -102,7 +100,7 @@ def bring(jobs: Jobs, entry: Entry) -> None:
         remote.dvc("pull", jobs.plan.stage, folder=tree)
         for out in entry["outs"]:
             with replacing(Path(out["path"])) as half:
-                os.rename(tree / out["path"], half)  # noqa: PTH104
+                shutil.move(tree / out["path"], half)
 
 
 def tidy(jobs: Jobs) -> None:

@@ -1,8 +1,10 @@
 """The DVC remote, through which the data goes to a rented machine and back."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,9 +74,18 @@ def read() -> Remote:
         raise Fault(f"the DVC remote {name} is {told['url']}, and SageMaker reaches S3 alone; {way_out}")
     if "<" in address.netloc or not address.netloc:
         raise Fault(f"the DVC remote {name} is still {told['url']}; {way_out}")
-    if urlsplit(str(told.get("endpointurl") or "")).password:
-        raise Fault(f"the endpointurl of the DVC remote {name} holds a password, which would go to the rented machine")
+    if "@" in str(told.get("endpointurl") or ""):
+        raise Fault(
+            f"the endpointurl of the DVC remote {name} holds a name or a password, which would travel; take it out"
+        )
     return Remote(name, told)
+
+
+def changed(paths: Iterable[str]) -> list[str]:
+    """Those of the outputs that are not in the working tree as dvc.lock has them."""
+    told = json.loads(dvc("data", "status", "--json")).get("uncommitted", {})
+    others = {path.rstrip("/") for listed in told.values() for path in listed if isinstance(path, str)}
+    return [path for path in paths if path in others]
 
 
 def dvc(*words: str, folder: Path | None = None) -> str:

@@ -10,7 +10,7 @@ import time
 from types import FrameType
 
 from warehouse_classifier.compute import archive, aws, door, outcome, plan, remote
-from warehouse_classifier.compute.follow import Status, follow
+from warehouse_classifier.compute.follow import Follower, Status
 from warehouse_classifier.compute.job import CODE, RUNS, Jobs, State
 from warehouse_classifier.compute.local import tracked_params
 from warehouse_classifier.compute.settings import HOUR, Settings
@@ -46,6 +46,8 @@ def run(stage: str, argv: list[str]) -> None:
     if state and not state.ended:
         say(f"{stage} is at work already; following it")
     else:
+        if state and state.status == "Completed":
+            outcome.tidy(jobs)  # anew is from the beginning
         attempt += 1
         start(jobs, jobs.name(attempt))
     name = jobs.name(attempt)
@@ -64,11 +66,20 @@ def start(jobs: Jobs, name: str) -> None:
     told, place = jobs.plan, jobs.remote
     packed = archive.pack(told, place)
     if told.inputs:
+        if others := remote.changed(told.inputs):
+            raise Fault(
+                f"{', '.join(others)} is not what dvc.lock says, and the job would get that;"
+                " `dvc commit` keeps the change, `dvc checkout` undoes it"
+            )
         say(f"{told.stage}: sending what {place.url} lacks of {', '.join(told.inputs)}")
         remote.dvc("push", *told.inputs)
     with aws.asking("the code for SageMaker"):
         place.client(jobs.settings.region).put_object(Bucket=place.bucket, Key=place.key(RUNS, name, CODE), Body=packed)
-    jobs.create(name)
+    try:
+        jobs.create(name)
+    except KeyboardInterrupt:  # whoever asked for it in this very moment may have it
+        _tell(name)
+        raise
 
 
 def wanted(jobs: Jobs, name: str) -> outcome.Entry | None:
@@ -86,63 +97,64 @@ def bring(jobs: Jobs, entry: outcome.Entry) -> None:
 
 def followed(jobs: Jobs, name: str) -> State:
     """The job's end, however often one asks to leave. Raises KeyboardInterrupt if it is left or was to be stopped."""
-    instance, settings = jobs.settings.instance(jobs.plan.stage), jobs.settings
+    instance, settings, told = jobs.settings.instance(jobs.plan.stage), jobs.settings, jobs.plan
     tags = {
         "runner": "sagemaker", "job": name, "instance": f"{instance.count} x {instance.type}", "image": str(settings.image),
     }  # fmt: skip
-    told = jobs.plan
     tracked = Run(told.stage, tracked_params(told.stage, told.argv[0]), told.digest, tags, settings.mlflow)
-    stopped = False
-    while True:
-        try:
-            state = follow(jobs, name, tracked, root() / ".work" / "sagemaker" / f"{name}.lock")
-            break
-        except (Gone, Fault):  # such as credentials that have expired meanwhile
-            _tell(name)
-            raise
-        except KeyboardInterrupt:
-            match _asked(jobs, name):
-                case "stop":
+    follower, stopped = None, False
+    try:
+        follower = Follower(jobs, name, tracked, root() / ".work" / "sagemaker" / f"{name}.lock")
+        while True:
+            try:
+                state = follower.follow()
+                break
+            except Gone:
+                raise
+            except KeyboardInterrupt:
+                choice = _asked(follower)
+                if choice == "leave":
+                    raise
+                if choice == "stop":
                     jobs.stop(name)
                     stopped = True
-                case "leave":
-                    _tell(name)
-                    raise
-    price = settings.price(told.stage)
-    tracked.end(
-        {"Completed": "FINISHED", "Stopped": "KILLED"}.get(state.status, "FAILED"),
-        seconds=state.seconds(time.time()),
-        **({} if price is None else {"dollars": state.billed(time.time()) / HOUR * price}),
-    )
+    except BaseException:  # also what goes wrong while one is asked, or credentials that have expired
+        if follower is None or follower.state is None or not follower.state.ended:
+            _tell(name)
+        raise
+    price = settings.price(*state.machines)
+    try:
+        tracked.end(
+            {"Completed": "FINISHED", "Stopped": "KILLED"}.get(state.status, "FAILED"),
+            seconds=state.seconds(time.time()),
+            **({} if price is None else {"dollars": state.billed(time.time()) / HOUR * price}),
+        )
+    except Fault as fault:  # what the job has left is worth more than its curves
+        say(f"{fault}; the figures of {name} are not whole there")
     if stopped:
         raise KeyboardInterrupt
     return state
 
 
-def _asked(jobs: Jobs, name: str) -> str:
+def _asked(follower: Follower) -> str:
     """What is to become of a job that nobody wants to wait for: stop, leave or follow."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    state = follower.state
+    if not (sys.stdin.isatty() and sys.stderr.isatty()) or (state and state.ended):
         return "leave"
-    state = jobs.state(name)
-    if state is None or state.ended:
-        return "follow"
-    cost = Status(name, jobs.settings.price(jobs.plan.stage)).cost(state, time.time())
-    say(f"{name} is at work on SageMaker, {cost}")
-    try:
-        while True:
-            print("[s]top it, [l]eave it running, or [f]ollow on? ", end="", file=sys.stderr, flush=True)
-            answer = sys.stdin.readline()
-            for choice in ("stop", "leave", "follow"):
-                if answer.strip().lower() in (choice, choice[0]):
-                    return choice
-            if not answer:  # the terminal is gone
-                return "leave"
-    except KeyboardInterrupt:
-        return "leave"
+    cost = f", {Status(follower.name, follower.jobs.settings).cost(state, time.time())}" if state else ""
+    say(f"{follower.name} is at work on SageMaker{cost}")
+    while True:
+        print("[s]top it, [l]eave it running, or [f]ollow on? ", end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline()
+        for choice in ("stop", "leave", "follow"):
+            if answer.strip().lower() in (choice, choice[0]):
+                return choice
+        if not answer:  # the terminal is gone
+            return "leave"
 
 
 def _tell(name: str) -> None:
-    say(f"{name} goes on on SageMaker, and so does its price; the same command attaches to it again")
+    say(f"{name} goes on at SageMaker, and so does its price; the same command attaches to it again")
     say(f"to stop it: python -m warehouse_classifier.compute.stop {name}")
 
 

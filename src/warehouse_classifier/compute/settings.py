@@ -80,17 +80,25 @@ class Settings(BaseModel):
         except TypeError:  # a date
             raise Fault(f"{SECTION} must hold plain texts, numbers and mappings") from None
 
+    @field_validator("mlflow")
+    @classmethod
+    def _without_password(cls, address: str | None) -> str | None:
+        if address and "@" in address:
+            raise ValueError(
+                "it must not hold a password, which would travel; use MLFLOW_TRACKING_USERNAME and _PASSWORD"
+            )
+        return address
+
     def instance(self, stage: str) -> Instance:
         """Raises Fault if none is named for the stage."""
         if stage not in self.instances:
             raise Fault(f"params.yaml: {SECTION}.instances.{stage} is missing, as {{type: ml.m5.xlarge, count: 1}}")
         return self.instances[stage]
 
-    def price(self, stage: str) -> float | None:
-        """Dollars an hour for all instances of the stage, or None where nobody has told it."""
-        instance = self.instance(stage)
-        known = self.price_per_hour.get(instance.type)
-        return None if known is None else known * instance.count
+    def price(self, type: str, count: int) -> float | None:
+        """Dollars an hour for so many instances, or None where nobody has told it."""
+        known = self.price_per_hour.get(type)
+        return None if known is None else known * count
 
 
 def _environment(names: list[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The other services, which moto stands in for: what a job reads, writes and says."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -65,11 +66,15 @@ class Cloud:
         bucket, key = _parts(uri)
         self.s3.upload_file(str(file), bucket, key, Config=ALONE)
 
+    def remove(self, uri: str) -> None:
+        bucket, key = _parts(uri)
+        self.s3.delete_object(Bucket=bucket, Key=key)
+
 
 class Checkpoints:
-    """A folder whose files are copied to S3 while a container writes them.
+    """A folder whose files are copied to S3 while a container writes them, and removed there when they are removed here.
 
-    What is removed here stays there, and a file may be sent half-written: the service promises no better.
+    A file may be sent half-written, and one of several without the others: the service promises no better.
     """
 
     def __init__(self, cloud: Cloud, uri: str, folder: Path) -> None:
@@ -84,6 +89,7 @@ class Checkpoints:
         """Send what has not been sent. Raises one of ERRORS."""
         self.over.set()
         self.thread.join()
+        self._remove()
         for file in _files(self.folder):
             self._send(file)
 
@@ -94,12 +100,22 @@ class Checkpoints:
                     self._send(file)
                 except ERRORS:  # it is gone already, or changes; the next look tells
                     continue
+            with contextlib.suppress(*ERRORS):
+                self._remove()
 
     def _send(self, file: Path) -> None:
         stamp = _stamp(file)
         if self.sent.get(file) != stamp:
-            self.cloud.upload(file, f"{self.uri}/{file.relative_to(self.folder).as_posix()}")
+            self.cloud.upload(file, self._uri(file))
             self.sent[file] = stamp
+
+    def _remove(self) -> None:
+        for file in [file for file in self.sent if not file.exists()]:
+            self.cloud.remove(self._uri(file))
+            del self.sent[file]
+
+    def _uri(self, file: Path) -> str:
+        return f"{self.uri}/{file.relative_to(self.folder).as_posix()}"
 
 
 def unled() -> botocore.session.Session:
