@@ -168,27 +168,6 @@ def test_only_what_a_stage_is_made_of_travels_and_no_secret(
 # ---- once more
 
 
-def test_what_was_done_while_nobody_waited_is_taken(
-    delegated: tuple[Project, str], account: Account, tmp_path: Path, reproduced: Project
-) -> None:
-    """As after a crash of this machine that lost the entry of dvc.lock, or with another machine of the team."""
-    project = delegated[0].copy(tmp_path / "project")
-    stages = lock(project)
-    before = account.jobs()
-    del stages["train_vit"], stages["evaluate"]
-    YAML().dump({"schema": "2.0", "stages": stages}, project.folder / "dvc.lock")
-    for name in ("models/vit", ".dvc/cache", "mlflow.db"):
-        path = project.folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    project.run("dvc", "pull", "resize_images", "train_resnet34")
-    said = project.run("dvc", "repro", "train_vit")
-    assert re.search(r"train_vit was done as train-vit-\w+-1; taking what it has left", said)
-    assert account.jobs() == before
-    assert lock(project)["train_vit"] == lock(reproduced)["train_vit"]
-    (run,) = runs(project, "train_vit")
-    assert run.data.metrics["validation_loss"] == runs(reproduced, "train_vit")[0].data.metrics["validation_loss"]
-
-
 def test_force_is_a_new_attempt(delegated: tuple[Project, str], account: Account, tmp_path: Path) -> None:
     """DVC cannot see that a bucket changed: who says --force wants it to be looked at again."""
     project = delegated[0].copy(tmp_path / "project")
@@ -214,10 +193,18 @@ def test_a_new_module_that_a_stage_imports_goes_along(
     # a crash before dvc.lock was written: the same outputs as before, but the entry is another one
     after = project.read("dvc.lock")
     assert lock(project)["select_images"]["outs"] == YAML(typ="safe").load(before)["stages"]["select_images"]["outs"]
+    jobs = account.jobs()
+    md5 = lock(project)["select_images"]["outs"][0]["md5"]
     (project.folder / "dvc.lock").write_text(before)
-    shutil.rmtree(project.folder / ".dvc/cache/runs")
+    for name in (".dvc/cache/runs", f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}", "mlflow.db"):
+        path = project.folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert f"select_images was done as {job}; taking" in project.run("dvc", "repro", "--single-item", "select_images")
     assert project.read("dvc.lock") == after
+    assert account.jobs() == jobs
+    (run,) = runs(project, "select_images")
+    assert run.data.tags["job"] == job
+    assert {"train_images", "test_images", "seconds", "dollars"} <= run.data.metrics.keys()
 
 
 def test_an_input_that_was_changed_by_hand_is_not_sent_as_what_it_was(
@@ -240,7 +227,7 @@ def test_an_input_that_was_changed_by_hand_is_not_sent_as_what_it_was(
 
 def short(project: Project, **changed: Any) -> None:
     """A training that lasts some seconds, has many steps to be interrupted at, and leaves one processor to those who look."""
-    project.set(train_resnet34={"epochs": 5, "batch": 8, "micro_batch": 4, "threads": 1, "workers": 1, **changed})
+    project.set(train_resnet34={"epochs": 3, "batch": 8, "micro_batch": 4, "threads": 1, "workers": 1, **changed})
 
 
 @pytest.fixture
@@ -292,7 +279,7 @@ def test_neither_a_kill_of_the_launcher_nor_the_loss_of_a_spot_machine_changes_a
     assert run.info.status == "FINISHED"
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     points = [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")]
-    assert points == [1, 2, 3, 4, 5]  # each once, though both launchers and both machines told of the first ones
+    assert points == [1, 2, 3]  # each once, though both launchers and both machines told of the first ones
     assert not [key for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key]
 
 
@@ -350,20 +337,19 @@ def test_without_a_terminal_ctrl_c_leaves_the_job_and_says_how_to_stop_it(projec
     stopped = project.run("sh", "-c", f"PYTHONPATH=src {command}")
     assert stopped == f"{job} is being stopped; it saves what is done, and the same stage goes on from there\n"
     await_(lambda: account.described(job)["TrainingJobStatus"] == "Stopped")
+    saved = [key.split("/")[-2] for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key]
 
-    # the next attempt goes on from there; the same work, so its epochs are not done again
-    with subprocess.Popen(
-        ["dvc", "repro", "train_resnet34"], cwd=project.folder, env=project.environment, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        again = account.await_job("train_resnet34", before + 1)
-        assert again == f"{job.removesuffix('-1')}-2"
-        await_(lambda: [line for line in account.log(again) if line.startswith("train_resnet34 epoch")])
-        account.sagemaker.stop_training_job(TrainingJobName=again)
-        said = process.communicate(timeout=60)[1]
-    assert process.returncode != 0
-    assert f"error: train_resnet34 on SageMaker: Stopped ({again}): " in said
+    # the next attempt goes on from there, and has no time to come far
+    said = project.run("dvc", "repro", "train_resnet34", fails=True, SAGEMAKER_MAX_HOURS="0.003")
+    again = account.jobs("train_resnet34")[-1]
+    assert again == f"{job.removesuffix('-1')}-2"
+    assert (
+        f"error: train_resnet34 on SageMaker: Stopped, MaxRuntimeExceeded ({again}): it took longer than"
+        " sagemaker.max_hours; the same command goes on from its checkpoint\n"
+    ) in said
     assert not [line for line in account.log(again) if line.startswith("train_resnet34 epoch 1/")]
+    left = [key.split("/")[-2] for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key]
+    assert max(name for name in left if name[0].isdigit()) >= max(name for name in saved if name[0].isdigit())
 
 
 def test_on_a_terminal_ctrl_c_asks(project: Project, account: Account) -> None:
@@ -422,23 +408,12 @@ def test_the_jobs_own_reason_is_told(project: Project, account: Account) -> None
     assert account.jobs("fetch_metadata")[before:] == [job, f"{job.removesuffix('-1')}-2"]
 
 
-def test_a_job_that_takes_too_long_says_so(project: Project, account: Account) -> None:
-    short(project, epochs=32)
-    said = project.run("dvc", "repro", "train_resnet34", fails=True, SAGEMAKER_MAX_HOURS="0.002")
-    job = account.jobs("train_resnet34")[-1]
-    assert (
-        f"error: train_resnet34 on SageMaker: Stopped, MaxRuntimeExceeded ({job}): it took longer than"
-        " sagemaker.max_hours; the same command goes on from its checkpoint\n"
-    ) in said
-
-
 def test_what_is_damaged_in_the_remote_leaves_no_half_and_what_is_lost_is_done_again(
     project: Project, account: Account
 ) -> None:
     """Between the job's end and this machine."""
-    project.set(select_images={"test_images": 27})
-    project.run("dvc", "repro", "select_images")
-    job = account.jobs("select_images")[-1]
+    job = account.jobs("select_images")[0]
+    before = len(account.jobs("select_images"))
     stages = lock(project)
     entry = stages.pop("select_images")
     md5 = entry["outs"][0]["md5"]
@@ -456,7 +431,7 @@ def test_what_is_damaged_in_the_remote_leaves_no_half_and_what_is_lost_is_done_a
     assert re.search(r"^error: `dvc pull select_images` failed: ", said, re.MULTILINE)
     assert not (project.folder / "data/selection.csv").exists()
     assert not list((project.folder / ".dvc/tmp").glob("sagemaker-*"))
-    assert account.jobs("select_images")[-1] == job
+    assert len(account.jobs("select_images")) == before
 
     forget_it()
     account.s3.delete_object(Bucket=BUCKET, Key=key)
@@ -470,6 +445,4 @@ def test_a_place_for_some_stages_alone(project: Project, account: Account) -> No
     before = account.jobs()
     project.run("dvc", "repro", "select_images", STAGE_RUNNER="train_vit:sagemaker,train_resnet34:sagemaker")
     assert account.jobs() == before
-    project.set(select_images={"test_images": 28})
-    project.run("dvc", "repro", "select_images", STAGE_RUNNER="train_vit:sagemaker, select_images:sagemaker")
-    assert len(account.jobs()) == len(before) + 1
+    assert runs(project, "select_images")[0].data.tags["runner"] == "local"
