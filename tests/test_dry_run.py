@@ -25,6 +25,7 @@ ELSEWHERE = {
     "AWS_PROFILE": "of-mine", "AWS_SESSION_TOKEN": "of-worth", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
     "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": "http://127.0.0.1:1", "AWS_REGION": "eu-central-1", "no_proxy": "of.mine",
     "http_proxy": "http://127.0.0.1:1", "AWS_CONFIG_FILE": "/no/such/file",
+    "DOCKER_HOST": "unix:///no/such/socket",  # of whoever has built the image under the emulator's name
 }  # fmt: skip
 # as a user would ask each service, in one process: the role, the image, the bucket, a job and its log
 TRIES = """

@@ -315,7 +315,8 @@ def test_who_is_asked_to_end_saves_the_very_step(folder: Path, tmp_path: Path, s
     with pytest.raises(KeyboardInterrupt):
         run(folder, tmp_path / "work", Signal(step, sent))
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
-    assert [path.name for path in (tmp_path / "work").iterdir()] == [f"{(step - 1) // 5:05}-{(step - 1) % 5 + 1:07}"]
+    newest = max(path.name for path in (tmp_path / "work").iterdir())
+    assert newest == f"{(step - 1) // 5:05}-{(step - 1) % 5 + 1:07}"
     diary = Diary()
     again, _ = run(folder, tmp_path / "work", diary)
     assert len(diary.advanced) == 15 - step
@@ -350,7 +351,7 @@ def test_a_loss_that_is_no_number_is_never_saved(folder: Path, tmp_path: Path, m
     """Else the next run could only go on with it."""
     monkeypatch.setenv("CHECKPOINT_SECONDS", "0")
     refuse("the loss is nan in epoch 1", lambda: run(folder, tmp_path / "work", rate=lambda done: 1e38 * (done > 0.1)))
-    (kept,) = (tmp_path / "work").iterdir()
+    kept = max((tmp_path / "work").iterdir())
     assert kept.name < "00000-0000005"
     network = Small()
     assert np.isfinite(checkpoint.resume(tmp_path / "work", network, adam(network)).loss)

@@ -54,6 +54,10 @@ class State:
         return str(told["InstanceType"]), int(told["InstanceCount"])
 
     @property
+    def image(self) -> str:
+        return str(self.told["AlgorithmSpecification"]["TrainingImage"])
+
+    @property
     def reason(self) -> str:
         return " ".join(str(self.told.get("FailureReason") or "").split())
 

@@ -92,18 +92,21 @@ def wanted(jobs: Jobs, name: str) -> outcome.Entry | None:
 
 def bring(jobs: Jobs, entry: outcome.Entry) -> None:
     outcome.bring(jobs, entry)
-    outcome.tidy(jobs)
+    try:
+        outcome.tidy(jobs)
+    except Fault as fault:  # the stage is done all the same
+        say(f"{fault}; its checkpoints stay in {jobs.address(jobs.work)}")
 
 
 def followed(jobs: Jobs, name: str) -> State:
     """The job's end, however often one asks to leave. Raises KeyboardInterrupt if it is left or was to be stopped."""
-    instance, settings, told = jobs.settings.instance(jobs.plan.stage), jobs.settings, jobs.plan
-    tags = {
-        "runner": "sagemaker", "job": name, "instance": f"{instance.count} x {instance.type}", "image": str(settings.image),
-    }  # fmt: skip
-    tracked = Run(told.stage, tracked_params(told.stage, told.argv[0]), told.digest, tags, settings.mlflow)
+    settings, told = jobs.settings, jobs.plan
     follower, stopped = None, False
     try:
+        begun = jobs.state(name) or State(jobs.request(name))  # perhaps with other settings than today's
+        machine, count = begun.machines
+        tags = {"runner": "sagemaker", "job": name, "instance": f"{count} x {machine}", "image": begun.image}
+        tracked = Run(told.stage, tracked_params(told.stage, told.argv[0]), told.digest, tags, settings.mlflow)
         follower = Follower(jobs, name, tracked, root() / ".work" / "sagemaker" / f"{name}.lock")
         while True:
             try:
