@@ -214,13 +214,20 @@ def serve(aws: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
 
 @pytest.fixture
 def answering(aws: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Put a server that gives one answer to everything in the place of S3; called with (status, body) it counts requests."""
+    """Put a server that gives one answer to everything in the place of AWS, or of one service of it.
+
+    Called with (status, body, service) it returns the requests.
+    """
     servers = []
 
-    def start(status: int, body: str) -> list[str]:
+    def start(status: int, body: str, service: str = "") -> list[str]:
         asked: list[str] = []
 
         class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.do_GET()
+
             def do_GET(self) -> None:
                 asked.append(self.path)
                 self.send_response(status)
@@ -234,7 +241,7 @@ def answering(aws: pytest.MonkeyPatch) -> Iterator[Any]:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         servers.append(server)
-        aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        aws.setenv("_".join(filter(None, ["AWS_ENDPOINT_URL", service])), f"http://127.0.0.1:{server.server_port}")
         return asked
 
     yield start

@@ -1,9 +1,7 @@
 """What is told before a job is asked for, in one line, with nothing sent where that can be known before."""
 
 import shutil
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,34 +32,6 @@ def tree(tmp_path: Path, account: Account, aws: pytest.MonkeyPatch) -> Path:
     aws.setenv("AWS_EC2_METADATA_DISABLED", "true")
     aws.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def answering_all(aws: pytest.MonkeyPatch) -> Iterator[Callable[[str, int, str], None]]:
-    """Put a server in the place of one service, that gives one answer to everything."""
-    servers = []
-
-    def start(service: str, status: int, body: str) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        servers.append(server)
-        aws.setenv(f"AWS_ENDPOINT_URL_{service}", f"http://127.0.0.1:{server.server_port}")
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 def params(tree: Path, section: str, **values: Any) -> None:
@@ -163,10 +133,10 @@ def test_missing_credentials_are_told(tree: Path, aws: pytest.MonkeyPatch, capfd
 
 
 def test_expired_credentials_are_told(
-    tree: Path, account: Account, answering_all: Callable[[str, int, str], None], capfd: pytest.CaptureFixture[str]
+    tree: Path, account: Account, answering: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]
 ) -> None:
     code = "<Code>ExpiredToken</Code><Message>The security token included in the request is expired</Message>"
-    answering_all("STS", 403, f"<ErrorResponse><Error><Type>Sender</Type>{code}</Error></ErrorResponse>")
+    answering(403, f"<ErrorResponse><Error><Type>Sender</Type>{code}</Error></ErrorResponse>", "STS")
     assert error_line(capfd, *STAGE) == (
         "your AWS account: the AWS credentials are refused (ExpiredToken: The security token included in the request is"
         " expired); log in again"
@@ -175,9 +145,9 @@ def test_expired_credentials_are_told(
 
 
 def test_a_right_that_is_missing_is_named(
-    tree: Path, answering_all: Callable[[str, int, str], None], capfd: pytest.CaptureFixture[str]
+    tree: Path, answering: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    answering_all("SAGEMAKER", 400, '{"__type": "AccessDeniedException", "Message": "User x is not authorized"}')
+    answering(400, '{"__type": "AccessDeniedException", "Message": "User x is not authorized"}', "SAGEMAKER")
     assert error_line(capfd, *STAGE) == (
         "SageMaker: DescribeTrainingJob is not allowed (User x is not authorized); README has the rights it takes, On rented machines"
     )
@@ -185,11 +155,11 @@ def test_a_right_that_is_missing_is_named(
 
 def test_an_image_that_may_not_be_looked_for_is_left_to_sagemaker(
     tree: Path,
-    answering_all: Callable[[str, int, str], None],
+    answering: Callable[..., list[str]],
     aws: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    answering_all("ECR", 400, '{"__type": "AccessDeniedException", "Message": "no"}')
+    answering(400, '{"__type": "AccessDeniedException", "Message": "no"}', "ECR")
     aws.setenv("SAGEMAKER_ROLE", ROLE.replace("role/", "role/not-"))
     assert error_line(capfd, *STAGE).startswith("fetch_metadata: SageMaker cannot take the role")
 

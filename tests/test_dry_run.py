@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -80,15 +81,15 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatc
 
 @pytest.fixture
 def port() -> int:
-    """One that is free, and the next one too."""
+    """One that is free, and the next one too; below those that the system gives to whoever connects to something."""
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            found = int(free.getsockname()[1])
-            try:
-                socket.create_server(("127.0.0.1", found + 1)).close()
-            except (OSError, OverflowError):
-                continue
-            return found
+        found = random.randrange(10000, 20000)
+        try:
+            for number in (found, found + 1):
+                socket.create_server(("127.0.0.1", number)).close()
+        except OSError:
+            continue
+        return found
 
 
 def left(project: Path) -> list[str]:

@@ -13,10 +13,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -122,38 +120,19 @@ def ecr(s3_server: S3, aws: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def refusing(aws: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Put a server in AWS's place that knows who asks, where `known`, and refuses the rest with a code."""
-    servers = []
+def refusing(answering: Callable[..., list[str]]) -> Callable[..., None]:
+    """Put an AWS that knows who asks, or not even that, and refuses the rest in the place of moto's."""
 
     def start(code: str, known: bool = True) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                target = self.headers.get("X-Amz-Target")  # ECR's alone
-                status, body = 400, json.dumps({"__type": code, "message": "nobody may"})
-                if target is None and known:
-                    who = "<Account>123456789012</Account>"
-                    status, body = 200, f"<R><GetCallerIdentityResult>{who}</GetCallerIdentityResult></R>"
-                elif target is None:
-                    status, body = 403, f"<R><Error><Code>{code}</Code><Message>too late</Message></Error></R>"
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
+        who = "<Account>123456789012</Account>"
+        late = f"<Error><Code>{code}</Code><Message>too late</Message></Error>"
+        if known:
+            answering(200, f"<R><GetCallerIdentityResult>{who}</GetCallerIdentityResult></R>", "STS")
+        else:
+            answering(403, f"<R>{late}</R>", "STS")
+        answering(400, json.dumps({"__type": code, "message": "nobody may"}), "ECR")
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        servers.append(server)
-        aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return start
 
 
 def fault(capfd: pytest.CaptureFixture[str]) -> str:
