@@ -90,6 +90,26 @@ def test_a_gpu_that_cannot_be_used_is_not_paid_for(tmp_path: Path, monkeypatch: 
         container.refuse_idle_gpu()
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Fault("`dvc pull data/images` failed: no such key"), "error: `dvc pull data/images` failed: no such key\n"),
+        (container.Told("train_vit: the disk is full"), ""),  # the stage itself has said it
+    ],
+)
+def test_a_container_says_why_it_fails_to_the_service_and_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Fault, said: str
+) -> None:
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(container, "BASE", tmp_path)
+    monkeypatch.setattr(container, "Container", fails)
+    assert container.main() == 1
+    assert capfd.readouterr().err == said
+    assert (tmp_path / "output/failure").read_text() == str(error)
+
+
 def test_an_aws_that_does_not_answer_is_asked_again(
     tree: Path, account: Account, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

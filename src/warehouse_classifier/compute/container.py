@@ -30,6 +30,10 @@ GRACE = 100  # seconds for processes to save what is done, of the 120 there are
 PORTS = range(20000, 30000)  # in one of which machines meet; by the job's name, for an emulator has several jobs
 
 
+class Told(Fault):
+    """Stands in the log already, as the stage has said it."""
+
+
 class Container:
     """One machine of a job."""
 
@@ -83,7 +87,7 @@ class Container:
                 last.append(line)
         if self.running.returncode:
             said = [line.removeprefix("error: ").strip() for line in last if line.startswith("error: ")]
-            raise Fault(
+            raise Told(
                 said[-1] if said else "".join(last).strip()[-REASON:] or f"exit status {self.running.returncode}"
             )
 
@@ -124,9 +128,11 @@ def main() -> int:
         said = str(error) if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
         (BASE / "output").mkdir(parents=True, exist_ok=True)
         (BASE / "output/failure").write_text(said[-REASON:])
-        if isinstance(error, Fault):
-            return 1
-        raise
+        if not isinstance(error, Fault):
+            raise
+        if not isinstance(error, Told):
+            print(f"error: {said}", file=sys.stderr, flush=True)
+        return 1
     return 0
 
 
