@@ -19,11 +19,11 @@ from safetensors import SafetensorError
 
 from conftest import bins, error_line, mirror
 from server import Kind, Request, Served
-from warehouse_classifier import client, stages
-from warehouse_classifier.compute import local, screen
+from warehouse_classifier import client, screen, stages
+from warehouse_classifier.compute import local
 from warehouse_classifier.compute.__main__ import launch, place_of
-from warehouse_classifier.compute.screen import Screen
 from warehouse_classifier.fault import Fault
+from warehouse_classifier.screen import Screen
 from warehouse_classifier.tracking import Run
 
 COMMAND = [sys.executable, "-m", "warehouse_classifier.compute"]
@@ -254,8 +254,8 @@ def test_a_log_has_plain_lines(
 
 SHOWN = """
 import time
-from warehouse_classifier.compute.screen import Screen
 from warehouse_classifier.fault import Fault
+from warehouse_classifier.screen import Screen
 from warehouse_classifier.tracking import Run
 
 watch = Screen(Run("fetch_metadata", {}, ""))

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "warehouse_classifier"
 SOURCE = ROOT / "src" / PACKAGE
 MODULES = sorted(SOURCE.rglob("*.py"))
-WATCHERS = {"mlflow", "tqdm", f"{PACKAGE}.tracking", f"{PACKAGE}.compute"}
+WATCHERS = {"mlflow", "tqdm", f"{PACKAGE}.tracking", f"{PACKAGE}.screen", f"{PACKAGE}.compute"}
 
 Map = dict[str, Any]
 

@@ -15,8 +15,8 @@ from mlflow.entities import Run as Tracked
 
 from images import RECIPE, pack
 from warehouse_classifier import tracking
-from warehouse_classifier.compute.screen import Screen
 from warehouse_classifier.fault import Fault
+from warehouse_classifier.screen import Screen
 from warehouse_classifier.stages.train_resnet34 import TrainResnet34, train_resnet34
 from warehouse_classifier.stages.train_vit import TrainVit, train_vit
 

@@ -4,18 +4,10 @@ import json
 import os
 import platform
 import sys
-from typing import Any, Protocol
+from typing import Any
 
 VARIABLE = "FIGURES"  # "log": there is no MLflow here
 MARK = "figures "  # begins such a line
-
-
-class Run(Protocol):
-    """What tracking.Run is to a stage's watcher."""
-
-    def measure(self, step: int | None, values: dict[str, float]) -> None: ...
-
-    def end(self, status: str) -> None: ...
 
 
 class Lines:

@@ -9,8 +9,9 @@ from typing import Any
 
 from warehouse_classifier import params, stages, team
 from warehouse_classifier.compute import figures, plan, processes
-from warehouse_classifier.compute.screen import Screen
 from warehouse_classifier.fault import Fault
+from warehouse_classifier.screen import Run as Kept
+from warehouse_classifier.screen import Screen
 from warehouse_classifier.tracking import Run
 from warehouse_classifier.watch import Silence
 
@@ -31,7 +32,7 @@ def run(stage: str, argv: list[str]) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # it has nothing to save, and the first one tells
         module.wire(argv, Silence())
         return
-    tracked: figures.Run = (
+    tracked: Kept = (
         figures.Lines() if figures.wanted() else Run(stage, tracked_params(stage, argv[0]), inputs_of(stage, argv))
     )
     status = "FAILED"

@@ -4,20 +4,27 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
-
-from warehouse_classifier.compute.figures import Run
 
 LINE_EVERY = 10.0  # seconds between lines of progress in a log
 QUIET = ("learning_rate", "images_per_second", "memory_mib")
 
 
+class Run(Protocol):
+    """Where figures are kept."""
+
+    def measure(self, step: int | None, values: dict[str, float]) -> None: ...
+
+    def end(self, status: str) -> None: ...
+
+
 class Screen:
     """A Watch (see watch.py) for people."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run | None = None) -> None:
+        """Without a run nothing is kept."""
         self.run = run
 
     @contextmanager
@@ -32,7 +39,8 @@ class Screen:
             bar.show()
 
     def measure(self, step: int | None = None, **values: float) -> None:
-        self.run.measure(step, values)
+        if self.run:
+            self.run.measure(step, values)
         if step is not None:
             said = (f"{name} {value:.4g}" for name, value in values.items() if name not in (*QUIET, "epoch"))
             self.say(f"epoch {step}: {', '.join(said)}")

@@ -1,0 +1,144 @@
+"""models/calibration.json: what the networks' answers are worth, and from which doubt on somebody should look.
+
+Three counters answer: each network, and the average of both. `logits` are what a network says, `probabilities` what that is
+worth once its temperature is known, both [images, quantities]. A doubt is 1 minus the probability of the quantity that the
+inventory expects: how sure a counter is that photo and inventory disagree.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+
+from warehouse_classifier.fault import Fault
+from warehouse_classifier.files import sha256
+
+Floats = npt.NDArray[np.float64]
+
+FILE = "calibration.json"
+VERSION = 1  # of the file; another one means something else
+NETWORKS = {"resnet34": "ResNet34", "vit": "ViT"}  # as folders and files call them, and as people do
+AVERAGE = "average"
+COUNTERS = {**NETWORKS, AVERAGE: "their average"}
+BELONGS = ("config.json", "model.safetensors")  # of a network's folder, what its answers depend on
+STEEPEST = 5.0  # temperatures lie between exp(-5) and exp(5)
+
+
+class Counted(BaseModel):
+    """What is known of one counter."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    match: float = Field(ge=0, le=1)  # the largest doubt that is none
+    mismatch: float = Field(ge=0, le=1)  # the largest doubt that is no alarm
+
+
+class Calibration(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    version: Literal[1]
+    quantities: list[int] = Field(min_length=2)  # ascending, as the networks tell them apart
+    side: int = Field(gt=0)  # pixels of the images that the networks know
+    quality: int = Field(ge=1, le=95)  # of the JPEGs that they were made into
+    precision: Literal["fp32", "tf32", "bf16"]
+    false_alarms: float  # share of right expectations that `mismatch` was chosen to let be called so
+    misses: float  # share of expectations wrong by one item that `match` was chosen to let pass
+    counters: dict[str, Counted]
+    sha256: dict[str, dict[str, str]]  # of each network's files: what all this belongs to
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(self.model_dump(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load(models: Path) -> Calibration:
+    """The calibration of a models folder. Raises Fault if there is none, or one that this program cannot read."""
+    path = models / FILE
+    try:
+        body = json.loads(path.read_bytes())
+    except OSError as error:
+        raise Fault(
+            f"{path} cannot be read ({error.strerror}); `dvc pull` brings trained models, `dvc repro` makes them"
+        ) from None
+    except ValueError:
+        raise Fault(f"{path} is not JSON; `dvc checkout {path}` brings it back") from None
+    version = body.get("version") if isinstance(body, dict) else None
+    if version != VERSION:
+        raise Fault(f"{path} is of version {version}, this program reads {VERSION}; `dvc repro evaluate` makes it anew")
+    try:
+        return Calibration.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Fault(
+            f"{path}: {where}: {first['msg'].lower()}; `dvc checkout {path}` brings it back, `dvc repro evaluate`"
+            " makes it anew"
+        ) from None
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files that a network's answers depend on."""
+    return {name: sha256(folder / name) for name in BELONGS}
+
+
+def verify(calibration: Calibration, network: str, folder: Path) -> None:
+    """Raises Fault unless `folder` holds the very network that was calibrated."""
+    try:
+        found = hashes(folder)
+    except OSError as error:
+        raise Fault(
+            f"{folder} holds no trained {NETWORKS[network]} ({error.strerror}: {error.filename}); `dvc pull` brings"
+            f" it, `dvc repro train_{network}` makes it"
+        ) from None
+    for name, digest in calibration.sha256.get(network, dict.fromkeys(BELONGS, "")).items():
+        if found.get(name) != digest:
+            raise Fault(
+                f"{folder / name} is not the one that {FILE} belongs to (another SHA-256); `dvc checkout {folder.parent}`"
+                " brings both back, `dvc repro evaluate` calibrates what is there"
+            )
+
+
+def fit(logits: Floats, label: npt.NDArray[np.int64]) -> float:
+    """The temperature that makes the probabilities of what came true largest (Guo et al. 2017, arXiv:1706.04599).
+
+    `label`: the 0-based class of each image. One number for all: the most probable quantity stays what it is.
+    """
+
+    def loss(logarithm: float) -> float:
+        return nll(scaled(logits, float(np.exp(logarithm))), label)
+
+    found = minimize_scalar(loss, bounds=(-STEEPEST, STEEPEST), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x))
+
+
+def scaled(logits: Floats, temperature: float) -> Floats:
+    """Probabilities of logits at a temperature."""
+    shares: Floats = softmax(logits / temperature, axis=1)
+    return shares
+
+
+def averaged(probabilities: Mapping[str, Floats]) -> Floats:
+    """Logits of the average counter: the logarithm of the mean of the networks' probabilities."""
+    mean = np.mean([probabilities[network] for network in NETWORKS], axis=0)
+    logarithms: Floats = np.log(np.maximum(mean, np.finfo(np.float64).tiny))
+    return logarithms
+
+
+def probabilities(logits: Mapping[str, Floats], temperatures: Mapping[str, float]) -> dict[str, Floats]:
+    """What each network says at its temperature and, where both are there, what their average says."""
+    said = {network: scaled(of, temperatures[network]) for network, of in logits.items()}
+    if said.keys() >= NETWORKS.keys():
+        said[AVERAGE] = scaled(averaged(said), temperatures[AVERAGE])
+    return said
+
+
+def nll(probabilities: Floats, label: npt.NDArray[np.int64]) -> float:
+    """Mean negative log-likelihood of what came true, in nats."""
+    sure = np.maximum(probabilities[np.arange(len(label)), label], np.finfo(np.float64).tiny)
+    return float(-np.mean(np.log(sure)))

@@ -1,0 +1,190 @@
+"""Given a photo and the quantity that is expected, do they disagree? How well a counter's doubts tell, and its verdicts.
+
+`doubts`, [images, quantities], hold 1 minus the probability of each quantity that may be expected. Every image is asked with
+the quantity that it holds, which is right, and with others, which are wrong: those one off, or of any size. Wrong
+expectations weigh so much that, of each expected quantity, as many are wrong as right: who looks at the expectation alone
+finds nothing. Weights, and not a draw, because they are what the mean over all draws comes to.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Masks = npt.NDArray[np.bool_]
+
+KINDS = ("one_off", "any_size")
+VERDICTS = ("match", "look", "mismatch")
+AT_ONCE = 1 << 21  # weights that are held while the bootstrap works
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and its bootstrap 95 % interval, all in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How one counter tells wrong expectations of one kind from right ones."""
+
+    auroc: Estimate
+    precision: dict[float, Estimate]  # by recall
+    found: dict[float, Estimate]  # share of the mismatches, by the share of all bins that is looked at
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of a counter's doubts."""
+
+    prevalence: float  # share of the bins whose content is not what is expected
+    recalls: Sequence[float]  # at which precision is told
+    budgets: Sequence[float]  # shares of all bins that somebody can look at
+
+
+def wrong(quantities: Sequence[int], actual: Ints, kind: str) -> Masks:
+    """Which expectations, [images, quantities], are wrong by one item, or by any number of them."""
+    off = np.abs(np.asarray(quantities)[None, :] - actual[:, None])
+    return off == 1 if kind == "one_off" else off > 0
+
+
+def match_expected(right: Masks, wrong: Masks, images: Floats) -> tuple[Floats, Floats]:
+    """Weights of right and of wrong expectations, [.., images, quantities], alike in sum for each expected quantity.
+
+    `images`, [.., images]: how often each image counts. A quantity that is only right or only wrong anywhere has no weight.
+    """
+    rights, wrongs = images[..., None] * right, images[..., None] * wrong
+    of_right, of_wrong = rights.sum(-2, keepdims=True), wrongs.sum(-2, keepdims=True)
+    share = np.divide(of_right, of_wrong, out=np.zeros_like(of_right), where=of_wrong > 0)
+    return rights * (of_wrong > 0), wrongs * share
+
+
+class Curve:
+    """Shares of wrong and of right expectations that are doubted more than each threshold, for many weightings at once."""
+
+    def __init__(self, doubts: Floats, right: Masks, wrong: Masks, images: Floats) -> None:
+        """`images`, [weightings, images]: how often each image counts in each."""
+        used = np.flatnonzero((right | wrong).ravel())
+        order = used[np.argsort(-doubts.ravel()[used], kind="stable")]
+        sorted_ = doubts.ravel()[order]
+        last = np.append(np.flatnonzero(np.diff(sorted_)), len(sorted_) - 1)  # of those that are doubted alike
+        rights, wrongs = match_expected(right, wrong, images)
+        self.false = _shares(rights, order, last)
+        self.found = _shares(wrongs, order, last)
+
+    def auroc(self) -> Floats:
+        return np.asarray(np.trapezoid(self.found, self.false, axis=1))
+
+    def precision(self, recall: float, prevalence: float) -> Floats:
+        """Of those that are doubted so much that `recall` of the wrong ones are among them, the share that is wrong."""
+        false = _at(self.found, self.false, recall)
+        share: Floats = prevalence * recall / (prevalence * recall + (1 - prevalence) * false)
+        return share
+
+    def within(self, budget: float, prevalence: float) -> Floats:
+        """The share of the wrong ones among that share of all bins that is doubted most."""
+        return _at(prevalence * self.found + (1 - prevalence) * self.false, self.found, budget)
+
+
+def verify(
+    doubts: Mapping[str, Floats], quantities: Sequence[int], actual: Ints, groups: npt.NDArray[np.str_], task: Task,
+    *, seed: int, resamples: int,
+) -> dict[str, dict[str, Verification]]:  # fmt: skip
+    """By counter and kind, on images that hold `actual`. The intervals draw whole groups of near-duplicates."""
+    right = np.asarray(quantities)[None, :] == actual[:, None]
+    _, member = np.unique(groups, return_inverse=True)
+    count = int(member.max()) + 1
+    everyone = np.ones((1, len(actual)))
+    asked = [(who, kind) for who in doubts for kind in KINDS]
+    masks = {kind: wrong(quantities, actual, kind) for kind in KINDS}
+    figures = {pair: [_figures(Curve(doubts[pair[0]], right, masks[pair[1]], everyone), task)] for pair in asked}
+    rng = np.random.default_rng(seed)
+    at_once = max(1, AT_ONCE // right.size)
+    for start in range(0, resamples, at_once):
+        draws = rng.integers(count, size=(min(at_once, resamples - start), count))
+        drawn = np.stack([np.bincount(draw, minlength=count)[member] for draw in draws]).astype(np.float64)
+        for who, kind in asked:
+            figures[who, kind].append(_figures(Curve(doubts[who], right, masks[kind], drawn), task))
+    found: dict[str, dict[str, Verification]] = {who: {} for who in doubts}
+    for (who, kind), parts in figures.items():
+        low, high = np.nanquantile(np.concatenate(parts[1:]), [0.025, 0.975], axis=0)
+        estimates = [Estimate(*map(float, three)) for three in zip(parts[0][0], low, high, strict=True)]
+        cut = 1 + len(task.recalls)
+        found[who][kind] = Verification(
+            estimates[0],
+            dict(zip(task.recalls, estimates[1:cut], strict=True)),
+            dict(zip(task.budgets, estimates[cut:], strict=True)),
+        )
+    return found
+
+
+def prior(shares: Floats, images: int) -> Floats:
+    """The doubts of someone who knows how often each quantity occurs and sees no photo."""
+    return np.tile(1 - shares, (images, 1))
+
+
+def mismatch_above(doubts: Floats, false_alarms: float) -> float:
+    """The doubt above which a right expectation is called a mismatch in at most that share of cases.
+
+    `doubts`, one of each right expectation held out. It is the quantile of split conformal prediction (Vovk et al. 2005;
+    Sadinle et al. 2019, arXiv:1609.00451): among bins that are exchangeable with these, the share is met on average.
+    """
+    rank = int(np.ceil((len(doubts) + 1) * (1 - false_alarms)))
+    return float(np.sort(doubts)[rank - 1]) if rank <= len(doubts) else 1.0
+
+
+def match_upto(doubts: Floats, right: Masks, wrong: Masks, misses: float) -> float:
+    """The doubt up to which a wrong expectation is called a match in at most that share of cases; 0 where none will do."""
+    _, weights = match_expected(right, wrong, np.ones(len(doubts)))
+    order = np.argsort(doubts[wrong], kind="stable")
+    values, passed = doubts[wrong][order], np.cumsum(weights[wrong][order])
+    if not passed.size or passed[-1] == 0:
+        return 0.0
+    passed = passed / passed[-1]
+    ends = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
+    fine = ends[passed[ends] <= misses]
+    return float(values[fine[-1]]) if fine.size else 0.0
+
+
+def judge(doubts: Floats, match: float, mismatch: float) -> npt.NDArray[np.str_]:
+    """The verdict of each doubt."""
+    return np.where(doubts <= match, "match", np.where(doubts > mismatch, "mismatch", "look"))
+
+
+def _figures(curve: Curve, task: Task) -> Floats:
+    """[weightings, figures]: AUROC, precisions, shares found."""
+    columns = [curve.auroc()]
+    columns += [curve.precision(recall, task.prevalence) for recall in task.recalls]
+    columns += [curve.within(budget, task.prevalence) for budget in task.budgets]
+    return np.stack(columns, axis=1)
+
+
+def _shares(weights: Floats, order: Ints, last: Ints) -> Floats:
+    """Cumulated and scaled to 1, from 0 on: [weightings, thresholds]."""
+    flat = weights.reshape(len(weights), -1)[:, order]
+    summed = np.cumsum(flat, axis=1)[:, last]
+    with np.errstate(invalid="ignore"):  # a draw may hold no pair at all: its figures are nan, and left out
+        shares = summed / summed[:, -1:]
+    return np.concatenate([np.zeros((len(weights), 1)), shares], axis=1)
+
+
+def _at(along: Floats, values: Floats, point: float) -> Floats:
+    """`values` where `along`, which rises, first comes to `point`; in between, in a line."""
+    return np.array([_first(a, v, point) for a, v in zip(along, values, strict=True)])
+
+
+def _first(along: Floats, values: Floats, point: float) -> float:
+    after = int(np.searchsorted(along, point, side="left"))
+    if after == 0:
+        return float(values[0])
+    if after == len(along) or np.isnan(along[-1]):
+        return float("nan") if np.isnan(along[-1]) else float(values[-1])
+    step = along[after] - along[after - 1]
+    share = (point - along[after - 1]) / step
+    return float(values[after - 1] + share * (values[after] - values[after - 1]))
