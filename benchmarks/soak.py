@@ -40,7 +40,7 @@ data: {{soak: {{bucket: 's3://bins', quantities: [1, 2, 3, 4, 5], side: 64}}}}
 fetch_metadata: {{soak: {{max_pairs: null, max_rejected: {rejected}, concurrency: 32, part: 100}}}}
 select_images: {{soak: {{max_images: null, test_images: {test}, validation_share: 0.1, split: grouped}}}}
 resize_images:
-  soak: {{quality: 90, max_pixels: 50000000, max_rejected: {rejected}, concurrency: 32, workers: 2}}
+  soak: {{max_pixels: 50000000, max_rejected: {rejected}, concurrency: 32, workers: 2}}
 """
 FETCH = ("fetch_metadata", "soak", "metadata.parquet", "unreadable.parquet")
 SELECT = ("select_images", "soak", "metadata.parquet", "selection.csv")

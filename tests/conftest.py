@@ -45,15 +45,15 @@ scale: small
 lr: null
 seed: 7
 data:
-  small: {bucket: bins, quantities: [1, 2, 3], side: 32}
-  other: {bucket: bins, quantities: [1, 2, 3], side: 32}
+  small: {bucket: bins, quantities: [1, 2, 3], side: 32, quality: 90}
+  other: {bucket: bins, quantities: [1, 2, 3], side: 32, quality: 90}
 fetch_metadata:
   small: {max_pairs: null, max_rejected: 20, concurrency: 4, part: 10}
   other: {max_pairs: null, max_rejected: 20, concurrency: 4, part: 10}
 select_images:
-  small: {max_images: null, test_images: 6, validation_share: 0.2, split: grouped}
+  small: {max_images: null, test_images: 6, validation_share: 0.2, split: grouped, outside_images: 0}
 resize_images:
-  small: {quality: 90, max_pixels: 1000000, max_rejected: 2, concurrency: 4, workers: 2}
+  small: {max_pixels: 1000000, max_rejected: 2, concurrency: 4, workers: 2}
 """
 
 

@@ -16,11 +16,11 @@ from conftest import Noted, error_line
 from warehouse_classifier import selection as selections
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.metadata import PAIRS
-from warehouse_classifier.selection import SPLITS
+from warehouse_classifier.selection import OUTSIDE, SPLITS
 from warehouse_classifier.stages.select_images import SelectImages, select_images, share_out, siblings, sizes_of
 
 PARAMS = SelectImages(
-    seed=7, quantities=[1, 2, 3], max_images=None, test_images=20, validation_share=0.2, split="grouped"
+    seed=7, quantities=[1, 2, 3], max_images=None, test_images=20, validation_share=0.2, split="grouped", outside_images=0
 )
 
 
@@ -48,6 +48,29 @@ def chosen(
     output = folder / "selection.csv"
     select_images(PARAMS.model_copy(update=changed), table(folder / "t.parquet", rows or many()), output, watch=Noted())
     return {row["id"]: row for row in selections.read(output).to_dict("records")}
+
+
+# ---- bins of other quantities
+
+
+def test_outside_bins_are_of_groups_from_which_nothing_is_learned(tmp_path: Path) -> None:
+    rows = [(f"{n:05}", n % 7, {f"S{n // 2}"}) for n in range(1, 400)]  # pairs that share an item
+    found = chosen(tmp_path, rows, outside_images=1000)
+    outside = {id: row for id, row in found.items() if row["split"] == OUTSIDE}
+    assert {row["quantity"] for row in outside.values()} == {0, 4, 5, 6}
+    learned = {row["group"] for row in found.values() if row["split"] in ("train", "validation")}
+    assert not learned & {row["group"] for row in outside.values()}
+    assert len({row["group"] for row in outside.values()}) == len(outside)  # one of a group
+    eligible = {row["group"] for row in chosen(tmp_path, rows, outside_images=1000, max_images=60).values()}
+    assert len(eligible) > len(outside)  # who learns less leaves more
+
+
+def test_outside_bins_change_nothing_for_those_inside(tmp_path: Path) -> None:
+    without, few, more = (chosen(tmp_path, outside_images=count) for count in (0, 5, 1000))
+    assert {*without} < {*few} < {*more}
+    assert all(few[id] == row for id, row in without.items())
+    assert sum(row["split"] == OUTSIDE for row in few.values()) == 5
+    assert all(more[id] == row for id, row in few.items())
 
 
 # ---- groups

@@ -182,8 +182,9 @@ def test_nothing_is_predicted_from_images_of_another_hash(tmp_path: Path) -> Non
     for name, columns in (("history.csv", HISTORY), ("published.csv", PUBLISHED)):
         (tmp_path / name).write_text(",".join(columns) + "\n")
     params = Evaluate(
-        seed=1, bucket="bins", side=SIDE, quantities=[1, 2, 3], batch=8, workers=2, threads=1, precision="fp32",
-        resamples=1000, gallery=0,
+        seed=1, bucket="bins", side=SIDE, quality=90, quantities=[1, 2, 3], batch=8, workers=2, threads=1,
+        precision="fp32", resamples=1000, false_alarms=0.05, misses=0.05, prevalence=0.05, recalls=[0.5], budgets=[0.1],
+        gallery=0,
     )  # fmt: skip
     outs = [tmp_path / name for name in ("metrics.json", "predictions.csv", "plots", "report.html")]
     with pytest.raises(Fault, match="image 10059 is not the one in the index"):

@@ -1,4 +1,4 @@
-"""models/calibration.json: what the networks' answers are worth, and from which doubt on somebody should look.
+"""calibration.json of a models folder: what the networks' answers are worth, and from which doubt on somebody should look.
 
 Three counters answer: each network, and the average of both. `logits` are what a network says, `probabilities` what that is
 worth once its temperature is known, both [images, quantities]. A doubt is 1 minus the probability of the quantity that the
@@ -18,15 +18,18 @@ from scipy.special import softmax
 
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.files import sha256
+from warehouse_classifier.label import Labels
+from warehouse_classifier.verification import match_upto, mismatch_above, right_of, wrong_of
 
 Floats = npt.NDArray[np.float64]
 
 FILE = "calibration.json"
-VERSION = 1  # of the file; another one means something else
+VERSION: Literal[1] = 1  # of the file; another one means something else
 NETWORKS = {"resnet34": "ResNet34", "vit": "ViT"}  # as folders and files call them, and as people do
 AVERAGE = "average"
 COUNTERS = {**NETWORKS, AVERAGE: "their average"}
-BELONGS = ("config.json", "model.safetensors")  # of a network's folder, what its answers depend on
+WEIGHTS = "model.safetensors"
+BELONGS = ("config.json", WEIGHTS)  # of a network's folder, what its answers depend on
 STEEPEST = 5.0  # temperatures lie between exp(-5) and exp(5)
 
 
@@ -40,16 +43,21 @@ class Counted(BaseModel):
     mismatch: float = Field(ge=0, le=1)  # the largest doubt that is no alarm
 
 
-class Calibration(BaseModel):
+class Promise(BaseModel):
+    """What the networks were evaluated on, and what the thresholds were chosen for."""
+
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    version: Literal[1]
-    quantities: list[int] = Field(min_length=2)  # ascending, as the networks tell them apart
+    quantities: list[int] = Field(min_length=2)  # as the networks tell them apart, in ascending order
     side: int = Field(gt=0)  # pixels of the images that the networks know
     quality: int = Field(ge=1, le=95)  # of the JPEGs that they were made into
     precision: Literal["fp32", "tf32", "bf16"]
-    false_alarms: float  # share of right expectations that `mismatch` was chosen to let be called so
-    misses: float  # share of expectations wrong by one item that `match` was chosen to let pass
+    false_alarms: float  # share of right expectations that may be called a mismatch
+    misses: float  # share of expectations wrong by one item that may be called a match
+
+
+class Calibration(Promise):
+    version: Literal[1]
     counters: dict[str, Counted]
     sha256: dict[str, dict[str, str]]  # of each network's files: what all this belongs to
 
@@ -102,6 +110,30 @@ def verify(calibration: Calibration, network: str, folder: Path) -> None:
                 f"{folder / name} is not the one that {FILE} belongs to (another SHA-256); `dvc checkout {folder.parent}`"
                 " brings both back, `dvc repro evaluate` calibrates what is there"
             )
+
+
+def calibrate(
+    logits: Mapping[str, Floats], quantity: npt.NDArray[np.int64], promise: Promise, folders: Mapping[str, Path]
+) -> Calibration:
+    """Temperatures and thresholds from what the networks of `folders` say of images that they did not learn from.
+
+    `quantity`: what each image holds.
+    """
+    labels = Labels(promise.quantities)
+    temperatures = {network: fit(of, labels.of(quantity)) for network, of in logits.items()}
+    said = {network: scaled(of, temperatures[network]) for network, of in logits.items()}
+    temperatures[AVERAGE] = fit(averaged(said), labels.of(quantity))
+    right = right_of(labels.quantities, quantity)
+    wrong = wrong_of(labels.quantities, quantity, "one_off")
+    counters = {}
+    for who, of in probabilities(logits, temperatures).items():
+        doubts = 1 - of
+        mismatch = mismatch_above(doubts[right], promise.false_alarms)
+        match = min(mismatch, match_upto(doubts, right, wrong, promise.misses))
+        counters[who] = Counted(temperature=temperatures[who], match=match, mismatch=mismatch)
+    known = promise.model_dump() | {"quantities": list(labels.quantities)}
+    found = {network: hashes(folder) for network, folder in folders.items()}
+    return Calibration(version=VERSION, counters=counters, sha256=found, **known)
 
 
 def fit(logits: Floats, label: npt.NDArray[np.int64]) -> float:

@@ -14,7 +14,7 @@ from warehouse_classifier.fault import Fault
 
 FILE = Path("params.yaml")
 TOP = ("lr", "seed")  # shared by stages, at the top of the file
-DATA = ("bucket", "quantities", "side")  # shared by stages, in data.<scale>
+DATA = ("bucket", "quality", "quantities", "side")  # shared by stages, in data.<scale>
 
 
 class Params(BaseModel):

@@ -1,79 +1,33 @@
 """The report: one HTML page that carries its own pictures and asks the network for nothing.
 
 It holds what was measured and what it was measured on, and no time, place or speed, so that it is the same bytes
-whenever it is made from the same things.
+whenever it is made from the same things. Those are `Runs`, and `added` puts them into a page that is there.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from warehouse_classifier.scores import McNemar, Quantities, Scores
+from warehouse_classifier import charts
+from warehouse_classifier.fault import Fault
+from warehouse_classifier.gallery import Bin
+from warehouse_classifier.scores import McNemar, Scores
+from warehouse_classifier.verification import Estimate, Task, Verification
+from warehouse_classifier.words import between, number, percent, share, verdict
 
-Floats = npt.NDArray[np.float64]
-
-SIGNIFICANT = 0.05
-
-
-@dataclass(frozen=True)
-class Bin:
-    """One bin of the gallery: its photo as a JPEG, what the inventory says, and what each network says."""
-
-    id: str
-    photo: bytes
-    quantity: int
-    predicted: Mapping[str, int]  # by the network's name
-
-    @property
-    def source(self) -> str:
-        return "data:image/jpeg;base64," + base64.b64encode(self.photo).decode("ascii")
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Everything the page shows. `scores` are in the order of the columns, the networks first and the baseline last."""
-
-    scores: Mapping[str, Scores]
-    mcnemar: McNemar
-    images: Mapping[str, int]  # by split: train, validation, test
-    bins: str  # in words, where the bins are from
-    split: str  # in words, how test and train are kept apart
-    drawings: Mapping[str, str]  # <svg> elements by name
-    published: Sequence[Mapping[Any, str]]  # rows with quantities, model, trained_on, result
-    gallery: Sequence[Bin]
-    provenance: Mapping[str, str]
-
-
-def page(findings: Findings) -> str:
-    """The whole page as HTML. All text is escaped; only the drawings, which are ours, are taken as they are."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"percent": percent, "between": between, "number": number}
-    networks = list(findings.scores)[:-1]
-    return environment.get_template("report.html.j2").render(
-        findings=findings,
-        drawings={name: Markup(svg) for name, svg in findings.drawings.items()},  # noqa: S704 -- drawn by charts.py
-        networks=networks,
-        baseline=list(findings.scores)[-1],
-        quantities=list(findings.scores[networks[0]].recall),
-        verdict=verdict(networks, findings.mcnemar),
-        rows=ROWS,
-    )
-
-
+PLACE = "<!-- here go the facts of the runs -->"  # as no text of the page can hold it: that is escaped
+LINK = "<!-- here goes the link to them -->"
+KINDS = {"one_off": "wrong by one", "any_size": "wrong by any number"}  # of expectations, as people call them
+# Where each drawing stands, by its name or by what its name begins with: confusion_vit stands under confusion.
+SECTIONS = (
+    "accuracy", "confusion", "recall", "found", "roc", "verdicts", "reliability", "fullness", "clutter", "loss",
+    "validation_accuracy",
+)  # fmt: skip
 ROWS: Sequence[tuple[str, str, str]] = (
     ("balanced_accuracy", "Balanced accuracy", "percent"),
     ("macro_f1", "Macro-F1", "number"),
@@ -83,95 +37,142 @@ ROWS: Sequence[tuple[str, str, str]] = (
 )
 
 
-def choose(
-    quantity: Quantities,
-    said: npt.NDArray[np.integer[Any]],
-    sure: Floats,
-    groups: Sequence[str],
-    *,
-    bins: int,
-    seed: int,
-) -> list[int]:
-    """Positions of the bins to show: a third all networks get right, a third some get right, the rest misses by most.
+@dataclass(frozen=True)
+class Findings:
+    """Everything the page shows. Mappings by who are by title; what is empty has no section."""
 
-    `said` and `sure`, [networks, images], are the quantities that the networks predict and their probabilities. The
-    right ones are drawn by `seed`, every quantity in turn. Mistakes are ordered by how many items the networks
-    together are off, and then by how sure they were. No two bins are of one group, as they look alike.
+    scores: Mapping[str, Scores]  # both networks, their average, and the baseline last
+    mcnemar: McNemar  # between the two networks
+    images: Mapping[str, int]  # by split: train, validation, test
+    bins: str  # in words, where the bins are from
+    split: str  # in words, how test and train are kept apart
+    # Rows with title, temperature, ece_before, ece_after, nll_before, nll_after; and shares: false_alarms_wanted,
+    # false_alarms_met, misses_wanted, misses_met (met: on the test split), look (what is left for somebody to look at).
+    calibration: Sequence[Mapping[str, Any]]
+    # By title and kind (verification.KINDS). The last is the expectation alone, the one before it the counter that the
+    # answer is told for.
+    verification: Mapping[str, Mapping[str, Verification]]
+    task: Task
+    drawings: Mapping[str, str]  # <svg> elements by name, see SECTIONS
+    published: Sequence[Mapping[Any, str]]  # rows with quantities, model, trained_on, result
+    gallery: Sequence[Bin]
+    provenance: Mapping[str, str]  # words and hashes
+    params: Mapping[str, str]
+    # The tables that `charts.verdicts` draws, as rows with case, images, match, look, mismatch. Cases that begin with
+    # "holds" are bins of other quantities than the networks know, so that every expectation is wrong.
+    verdicts: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What is known of the runs that made a page: when, where, at what cost and how fast."""
+
+    rows: Sequence[Mapping[str, str]]  # of stages, all with the same keys: stage, commit, begun, took, place, cost, ...
+    speeds: Mapping[str, tuple[float, float, float, float]]  # by title: images a second, accuracy, low, high
+    params: Mapping[str, str]
+
+
+def page(findings: Findings) -> str:
+    """The whole page as HTML. All text is escaped; only the drawings, which are ours, are taken as they are.
+
+    Raises ValueError for a drawing that no section shows.
     """
-    off = np.abs(said - quantity)
-    right = (off == 0).sum(axis=0)
-    shuffled = np.random.default_rng(seed).permutation(quantity.size)
-    turn = np.empty(quantity.size, dtype=np.int64)  # the how-manieth of its quantity each image is
-    for value in np.unique(quantity):
-        mine = shuffled[quantity[shuffled] == value]
-        turn[mine] = np.arange(mine.size)
-    drawn = np.lexsort((quantity, turn))
-    worst = np.lexsort((-sure.sum(axis=0).round(6), -off.sum(axis=0)))
-    everyone = len(said)
-    kinds = (
-        drawn[right[drawn] == everyone],
-        drawn[(right[drawn] > 0) & (right[drawn] < everyone)],
-        worst[right[worst] == 0],
+    titles = list(findings.scores)
+    return _render(
+        "report.html.j2",
+        findings=findings,
+        drawings=_sorted(findings.drawings),
+        networks=titles[:2],
+        counters=titles[:-1],
+        baseline=titles[-1],
+        quantities=list(findings.scores[titles[0]].recall),
+        verdict=verdict(titles[:2], findings.mcnemar),
+        gain=gain(findings.verification, findings.task),
+        disguised={
+            who: tuple(map(_together, _apart(rows))) for who, rows in findings.verdicts.items() if all(_apart(rows))
+        },
+        kinds=KINDS,
+        rows=ROWS,
+        place=_trusted(PLACE),
+        link=_trusted(LINK),
     )
 
-    chosen: list[int] = []
-    shown: set[str] = set()
-    for kind, upto in zip(kinds, (bins // 3, 2 * bins // 3, bins), strict=True):
-        for position in kind.tolist():
-            if len(chosen) < upto and groups[position] not in shown:
-                chosen.append(position)
-                shown.add(groups[position])
-    return chosen
+
+def added(page: str, facts: Runs) -> str:
+    """The page with the facts of its runs in it. Raises Fault where it has no place for them."""
+    if page.count(PLACE) != 1 or page.count(LINK) != 1:
+        raise Fault(
+            "this report has no place for the facts of its runs: another version made it, or they stand in it already;"
+            " `dvc checkout reports/report.html` brings back the one that `dvc repro` made"
+        )
+    drawing = ""
+    if facts.speeds:
+        rows = [(title, *values) for title, values in facts.speeds.items()]
+        table = pd.DataFrame(rows, columns=["who", "images_per_second", "accuracy", "low", "high"])
+        drawing = charts.speed("speed", table, {title: title for title in facts.speeds}).svg()
+    columns = [key for key in (facts.rows[0] if facts.rows else ()) if any(row.get(key) for row in facts.rows)]
+    section = _render("report.runs.html.j2", facts=facts, columns=columns, drawing=_trusted(drawing))
+    link = '<li><a href="#runs">How it was run</a></li>'
+    return page.replace(LINK, link).replace(PLACE, section)
 
 
-def origin(bucket: str) -> str:
-    """In words, what kind of bins these are. Of a local folder only the name: the rest is about the machine."""
-    if bucket.startswith("synthetic:"):
-        return "This run’s bins are synthetic: rendered, not photographed."
-    return f"This run’s bins are photos from {bucket if '://' in bucket else Path(bucket).name}."
+@dataclass(frozen=True)
+class Gain:
+    """What a warehouse gains that looks where a counter doubts most."""
+
+    who: str
+    budget: float  # share of all bins that is looked at
+    found: Mapping[str, Estimate]  # of the mismatches, by kind
+    alone: float  # found by the expectation alone
 
 
-def separation(test: Sequence[str], others: Sequence[str]) -> str:
-    """In words, how many test images have a near-duplicate among those the networks learned from. Found, not believed.
-
-    `test` and `others` are the groups of the images on either side.
-    """
-    known = set(others)
-    leaked = sum(group in known for group in test)
-    if not leaked:
-        return "No test image has a near-duplicate in train or validation."
-    return f"{leaked:,} of {len(test):,} test images have a near-duplicate in train or validation, which flatters."
+def gain(verification: Mapping[str, Mapping[str, Verification]], task: Task) -> Gain | None:
+    """For the middle one of the budgets; None where nothing was verified."""
+    if not verification:
+        return None
+    *_, who, prior = verification
+    budget = sorted(task.budgets)[len(task.budgets) // 2]
+    found = {kind: verification[who][kind].found[budget] for kind in KINDS}
+    return Gain(who, budget, found, verification[prior]["any_size"].found[budget].value)
 
 
-def verdict(networks: Sequence[str], test: McNemar) -> str:
-    """In words, whether the two networks differ."""
-    first, second = networks
-    counts = (
-        f"{first} alone is right on {test.first_only:,}, {second} alone on {test.second_only:,}; "
-        f"McNemar’s exact test, {chance(test.p)}"
+def _apart(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Cases of bins that hold what the networks know and what is expected, and of those that hold something else."""
+    return (
+        [row for row in rows if row["case"] == "as expected"],
+        [row for row in rows if row["case"].startswith("holds")],
     )
-    if test.p >= SIGNIFICANT:
-        return f"The test does not tell the two networks apart ({counts})."
-    better, worse = (first, second) if test.first_only > test.second_only else (second, first)
-    return f"{better} is better than {worse} by more than chance explains ({counts})."
 
 
-def percent(share: float | None, digits: int = 1) -> str:
-    """0.6134 -> 61.3 %, with a space that does not break."""
-    return "–" if share is None else f"{100 * share:.{digits}f}\u00a0%"
+def _together(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The shares of several cases as one."""
+    images = sum(row["images"] for row in rows)
+    return {key: sum(row["images"] * row[key] for row in rows) / images for key in ("match", "look", "mismatch")}
 
 
-def between(scores: Scores) -> str:
-    """The accuracy's interval: 57.0 to 65.6."""
-    return f"{100 * scores.accuracy_low:.1f}\u00a0to\u00a0{100 * scores.accuracy_high:.1f}"
+def _sorted(drawings: Mapping[str, str]) -> dict[str, list[Markup]]:
+    """The drawings of each section, in the order in which they came."""
+    found: dict[str, list[Markup]] = {section: [] for section in SECTIONS}
+    for name, svg in drawings.items():
+        sections = [section for section in SECTIONS if name == section or name.startswith(f"{section}_")]
+        if not sections:
+            raise ValueError(f"no section of the report shows the drawing {name}")
+        found[sections[0]].append(_trusted(svg))
+    return found
 
 
-def number(value: float) -> str:
-    return f"{value:.3f}"
+def _trusted(text: str) -> Markup:
+    return Markup(text)  # noqa: S704 -- drawn or written by ourselves
 
 
-def chance(p: float) -> str:
-    """Two digits that matter: p = 0.012, and nothing below p < 0.0001."""
-    if p < 0.0001:
-        return "p < 0.0001"
-    return f"p = {p:.2f}" if p >= 0.1 else f"p = {p:.2g}"
+def _render(template: str, **values: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"percent": percent, "between": between, "number": number, "share": share}
+    return environment.get_template(template).render(**values)

@@ -3,7 +3,6 @@
 Every array here is one-dimensional, has one entry per image, and holds quantities (never 0-based labels).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -124,17 +123,6 @@ def confusion(actual: Quantities, predicted: Quantities, quantities: Sequence[in
     return matrix
 
 
-def as_json(scores: Mapping[str, Scores], test: McNemar, images: int) -> str:
-    """Nested, at six digits: further ones would be noise in every diff. A recall that is None becomes null."""
-    first, second, *_ = scores
-    tree = {
-        **{who: asdict(score) for who, score in scores.items()},
-        "mcnemar": {f"{first}_only": test.first_only, f"{second}_only": test.second_only, "p": test.p},
-        "test_images": images,
-    }
-    return json.dumps(_rounded(tree), indent=2, sort_keys=True, allow_nan=False) + "\n"
-
-
 def flat(scores: Mapping[str, Scores], test: McNemar) -> dict[str, float]:
     """The same under one name each: resnet34_accuracy, vit_recall_3, mcnemar_p. What is None is left out."""
     values = {"mcnemar_p": test.p}
@@ -147,7 +135,10 @@ def flat(scores: Mapping[str, Scores], test: McNemar) -> dict[str, float]:
     return values
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """At six digits, in mappings within mappings; what is no number, and keys, as JSON has them."""
     if isinstance(value, Mapping):
-        return {str(key): _rounded(item) for key, item in value.items()}
-    return round(value, 6) if isinstance(value, float) else value
+        return {str(key): rounded(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return round(value, 6) if np.isfinite(value) else None
+    return value

@@ -8,6 +8,7 @@ from warehouse_classifier.fault import Fault
 from warehouse_classifier.files import replacing
 
 SPLITS = ("train", "validation", "test")
+OUTSIDE = "outside"  # bins of a quantity that the networks do not tell apart, photographed like all others
 COLUMNS = {
     "id": "string",
     "quantity": "int64",

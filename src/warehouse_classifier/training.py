@@ -204,15 +204,23 @@ def verified(shards: Shards, engine: Engine, watch: Watch) -> Images:
 
 
 def targets(shards: Shards, labels: Labels) -> torch.Tensor:
-    """The label of every row. Raises Fault if a bin holds a quantity that has none."""
-    quantity = shards.index["quantity"].to_numpy()
-    foreign = sorted({*quantity.tolist()} - {*labels.quantities})
+    """The label of every row, -1 of those that training does not look at.
+
+    Raises Fault if one that it does look at holds a quantity that has none.
+    """
+    quantity, seen = (
+        shards.index["quantity"].to_numpy(),
+        np.concatenate([shards.rows("train"), shards.rows("validation")]),
+    )
+    foreign = sorted({*quantity[seen].tolist()} - {*labels.quantities})
     if foreign:
         raise Fault(
             f"{shards.folder} holds bins of {', '.join(map(str, foreign))} items, and params.yaml names only"
             f" {', '.join(map(str, labels.quantities))} in data.quantities; `dvc repro resize_images` makes them agree"
         )
-    return torch.from_numpy(labels.of(quantity))
+    label = np.full(len(quantity), -1)
+    label[seen] = labels.of(quantity[seen])
+    return torch.from_numpy(label)
 
 
 def memory(device: torch.device) -> float:

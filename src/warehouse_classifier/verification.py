@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -18,7 +19,7 @@ Masks = npt.NDArray[np.bool_]
 
 KINDS = ("one_off", "any_size")
 VERDICTS = ("match", "look", "mismatch")
-AT_ONCE = 1 << 21  # weights that are held while the bootstrap works
+AT_ONCE = 1 << 18  # weights that are held while the bootstrap works
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class Verification:
     precision: dict[float, Estimate]  # by recall
     found: dict[float, Estimate]  # share of the mismatches, by the share of all bins that is looked at
 
+    def named(self) -> dict[str, Estimate]:
+        """Each under one name: auroc, precision_at_recall_80, found_in_5 (per cent)."""
+        return {
+            "auroc": self.auroc,
+            **{f"precision_at_recall_{100 * recall:g}": figure for recall, figure in self.precision.items()},
+            **{f"found_in_{100 * budget:g}": figure for budget, figure in self.found.items()},
+        }
+
 
 @dataclass(frozen=True)
 class Task:
@@ -48,7 +57,12 @@ class Task:
     budgets: Sequence[float]  # shares of all bins that somebody can look at
 
 
-def wrong(quantities: Sequence[int], actual: Ints, kind: str) -> Masks:
+def right_of(quantities: Sequence[int], actual: Ints) -> Masks:
+    """Which expectations, [images, quantities], are what the image holds."""
+    return np.asarray(np.asarray(quantities)[None, :] == actual[:, None])
+
+
+def wrong_of(quantities: Sequence[int], actual: Ints, kind: str) -> Masks:
     """Which expectations, [images, quantities], are wrong by one item, or by any number of them."""
     off = np.abs(np.asarray(quantities)[None, :] - actual[:, None])
     return off == 1 if kind == "one_off" else off > 0
@@ -65,18 +79,33 @@ def match_expected(right: Masks, wrong: Masks, images: Floats) -> tuple[Floats, 
     return rights * (of_wrong > 0), wrongs * share
 
 
-class Curve:
-    """Shares of wrong and of right expectations that are doubted more than each threshold, for many weightings at once."""
+class Pairs:
+    """Every image with every right and wrong expectation, in the order of doubt: sorted once for many weightings."""
 
-    def __init__(self, doubts: Floats, right: Masks, wrong: Masks, images: Floats) -> None:
-        """`images`, [weightings, images]: how often each image counts in each."""
+    def __init__(self, doubts: Floats, right: Masks, wrong: Masks) -> None:
         used = np.flatnonzero((right | wrong).ravel())
         order = used[np.argsort(-doubts.ravel()[used], kind="stable")]
-        sorted_ = doubts.ravel()[order]
-        last = np.append(np.flatnonzero(np.diff(sorted_)), len(sorted_) - 1)  # of those that are doubted alike
-        rights, wrongs = match_expected(right, wrong, images)
-        self.false = _shares(rights, order, last)
-        self.found = _shares(wrongs, order, last)
+        self.right, self.wrong = right.astype(np.float64), wrong.astype(np.float64)
+        self.image, self.expected = np.divmod(order, right.shape[1])
+        self.off = wrong.ravel()[order]
+        # the last of those that are doubted alike
+        self.last = np.append(np.flatnonzero(np.diff(doubts.ravel()[order])), len(order) - 1)
+
+    def curve(self, images: Floats) -> "Curve":
+        """`images`, [weightings, images]: how often each image counts in each."""
+        right, wrong = images @ self.right, images @ self.wrong
+        both = (right > 0) & (wrong > 0)
+        scale = np.stack([both, np.divide(right, wrong, out=np.zeros_like(right), where=both)], axis=-1)
+        weights = images[:, self.image] * scale[:, self.expected, self.off.astype(np.int64)]
+        return Curve(_shares(weights * ~self.off, self.last), _shares(weights * self.off, self.last))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Shares of right and of wrong expectations that are doubted more than each threshold, [weightings, thresholds]."""
+
+    false: Floats
+    found: Floats
 
     def auroc(self) -> Floats:
         return np.asarray(np.trapezoid(self.found, self.false, axis=1))
@@ -92,25 +121,42 @@ class Curve:
         return _at(prevalence * self.found + (1 - prevalence) * self.false, self.found, budget)
 
 
+def curves(
+    doubts: Mapping[str, Floats], quantities: Sequence[int], actual: Ints, kind: str, prevalence: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What to draw: share found by share of right ones that are doubted, and by share of all bins that is looked at."""
+    right, everyone = right_of(quantities, actual), np.ones((1, len(actual)))
+    false, looked = np.linspace(0, 1, 201), np.linspace(0, 0.3, 151)
+    roc, found = {"false_alarms": false}, {"looked_at": looked}
+    for who, of in doubts.items():
+        curve = Pairs(of, right, wrong_of(quantities, actual, kind)).curve(everyone)
+        roc[who] = np.array([_at(curve.false, curve.found, share)[0] for share in false])
+        found[who] = np.array([curve.within(share, prevalence)[0] for share in looked])
+    return pd.DataFrame(roc), pd.DataFrame(found)
+
+
 def verify(
     doubts: Mapping[str, Floats], quantities: Sequence[int], actual: Ints, groups: npt.NDArray[np.str_], task: Task,
     *, seed: int, resamples: int,
 ) -> dict[str, dict[str, Verification]]:  # fmt: skip
     """By counter and kind, on images that hold `actual`. The intervals draw whole groups of near-duplicates."""
-    right = np.asarray(quantities)[None, :] == actual[:, None]
+    right = right_of(quantities, actual)
     _, member = np.unique(groups, return_inverse=True)
     count = int(member.max()) + 1
     everyone = np.ones((1, len(actual)))
-    asked = [(who, kind) for who in doubts for kind in KINDS]
-    masks = {kind: wrong(quantities, actual, kind) for kind in KINDS}
-    figures = {pair: [_figures(Curve(doubts[pair[0]], right, masks[pair[1]], everyone), task)] for pair in asked}
+    asked = {
+        (who, kind): Pairs(of, right, wrong_of(quantities, actual, kind))
+        for who, of in doubts.items()
+        for kind in KINDS
+    }
+    figures = {which: [_figures(pairs.curve(everyone), task)] for which, pairs in asked.items()}
     rng = np.random.default_rng(seed)
     at_once = max(1, AT_ONCE // right.size)
     for start in range(0, resamples, at_once):
         draws = rng.integers(count, size=(min(at_once, resamples - start), count))
         drawn = np.stack([np.bincount(draw, minlength=count)[member] for draw in draws]).astype(np.float64)
-        for who, kind in asked:
-            figures[who, kind].append(_figures(Curve(doubts[who], right, masks[kind], drawn), task))
+        for which, pairs in asked.items():
+            figures[which].append(_figures(pairs.curve(drawn), task))
     found: dict[str, dict[str, Verification]] = {who: {} for who in doubts}
     for (who, kind), parts in figures.items():
         low, high = np.nanquantile(np.concatenate(parts[1:]), [0.025, 0.975], axis=0)
@@ -157,6 +203,12 @@ def judge(doubts: Floats, match: float, mismatch: float) -> npt.NDArray[np.str_]
     return np.where(doubts <= match, "match", np.where(doubts > mismatch, "mismatch", "look"))
 
 
+def verdicts(doubts: Floats, weights: Floats, match: float, mismatch: float) -> dict[str, float]:
+    """The share of each verdict among expectations that weigh so much, both [images, quantities]."""
+    judged = judge(doubts, match, mismatch)
+    return {verdict: float(weights[judged == verdict].sum() / weights.sum()) for verdict in VERDICTS}
+
+
 def _figures(curve: Curve, task: Task) -> Floats:
     """[weightings, figures]: AUROC, precisions, shares found."""
     columns = [curve.auroc()]
@@ -165,10 +217,9 @@ def _figures(curve: Curve, task: Task) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def _shares(weights: Floats, order: Ints, last: Ints) -> Floats:
+def _shares(weights: Floats, last: Ints) -> Floats:
     """Cumulated and scaled to 1, from 0 on: [weightings, thresholds]."""
-    flat = weights.reshape(len(weights), -1)[:, order]
-    summed = np.cumsum(flat, axis=1)[:, last]
+    summed = np.cumsum(weights, axis=1)[:, last]
     with np.errstate(invalid="ignore"):  # a draw may hold no pair at all: its figures are nan, and left out
         shares = summed / summed[:, -1:]
     return np.concatenate([np.zeros((len(weights), 1)), shares], axis=1)

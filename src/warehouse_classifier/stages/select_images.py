@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 from warehouse_classifier import selection as selections
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.params import Params
-from warehouse_classifier.selection import SPLITS
+from warehouse_classifier.selection import OUTSIDE, SPLITS
 from warehouse_classifier.watch import Watch
 
 
@@ -30,6 +30,7 @@ class SelectImages(Params):
     test_images: int = Field(ge=1)
     validation_share: float = Field(gt=0, lt=1)  # of what is not test
     split: Literal["grouped", "random"]
+    outside_images: int = Field(ge=0)  # bins of other quantities, at most
 
     @field_validator("quantities")
     @classmethod
@@ -51,10 +52,11 @@ def select_images(params: SelectImages, metadata: Path, selection: Path, *, watc
     together = group if params.split == "grouped" else {id: id for id in group}
     split = share_out(dict(zip(fitting["id"], fitting["quantity"], strict=True)), together, sizes, params.seed)
     # a random split tears groups apart, and the report has to know which
-    chosen = fitting.assign(split=fitting["id"].map(split), group=fitting["id"].map(group)).dropna(subset="split")
+    split |= dict.fromkeys(outside(pairs, group, split, params), OUTSIDE)
+    chosen = pairs.assign(split=pairs["id"].map(split), group=pairs["id"].map(group)).dropna(subset="split")
     check(chosen, params)
     selections.write(chosen, selection)
-    watch.measure(**{f"{name}_images": int((chosen["split"] == name).sum()) for name in SPLITS})
+    watch.measure(**{f"{name}_images": int((chosen["split"] == name).sum()) for name in (*SPLITS, OUTSIDE)})
 
 
 # ---- thoughts
@@ -142,6 +144,20 @@ def share_out(quantity: dict[str, int], group: dict[str, str], sizes: dict[str, 
             lacks[to][q] -= n
         split.update(dict.fromkeys(members[name], to))
     return {id: to for id, to in split.items() if to != "unused"}
+
+
+def outside(pairs: pd.DataFrame, group: Mapping[str, str], split: Mapping[str, str], params: SelectImages) -> list[str]:
+    """Bins of other quantities, drawn from the seed and the id alone, of groups from which no network learns.
+
+    One bin of a group: the quantities inside it lie close together.
+    """
+    learned = {group[id] for id, name in split.items() if name != "test"}
+    foreign = pairs.loc[~pairs["quantity"].isin(params.quantities), "id"]
+    drawn: dict[str, str] = {}  # by group
+    for id in sorted(foreign, key=lambda name: _drawn(params.seed, name)):
+        if group[id] not in learned:
+            drawn.setdefault(group[id], id)
+    return list(drawn.values())[: params.outside_images]
 
 
 def check(chosen: pd.DataFrame, params: SelectImages) -> None:

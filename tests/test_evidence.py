@@ -1,0 +1,97 @@
+"""The tables behind the charts, on a few images whose answers are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from warehouse_classifier import evidence
+from warehouse_classifier.calibration import COUNTERS, NETWORKS, Calibration, Counted, nll, probabilities
+from warehouse_classifier.evidence import Said
+from warehouse_classifier.label import Labels
+
+LABELS = Labels([1, 2, 3])
+TEMPERATURES = {"resnet34": 2.0, "vit": 0.5, "average": 1.5}
+
+
+def said(logits: dict[str, list[list[float]]], quantity: list[int]) -> Said:
+    facts = pd.DataFrame(
+        {"id": map(str, range(len(quantity))), "quantity": quantity, "group": map(str, range(len(quantity)))}
+    )
+    own = {net: np.array(logits[net]) for net in NETWORKS}
+    return Said(facts, own, probabilities(own, TEMPERATURES))
+
+
+@pytest.fixture
+def test() -> Said:
+    """Of four images the ResNet34 is right on all but the last, and the ViT on the last alone."""
+    right = [[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0], [4.0, 0, 0]]
+    return said({"resnet34": right, "vit": [*right[1:], [0, 4.0, 0]]}, [1, 2, 3, 2])
+
+
+def test_reliability_before_and_after_is_of_the_counter_itself(test: Said) -> None:
+    tables, errors = evidence.reliabilities(test, LABELS)
+    for who in COUNTERS:
+        stages = tables[who].groupby("stage", sort=False)
+        assert [*stages.groups] == ["before", "after"]
+        assert stages["images"].sum().tolist() == [4, 4]
+    label = LABELS.of(test.quantity)
+    assert errors["resnet34"]["nll_after"] == nll(test.probabilities["resnet34"], label)
+    assert errors["resnet34"]["nll_before"] != errors["resnet34"]["nll_after"]
+    sure = tables["resnet34"].set_index("stage")["confidence"]
+    assert sure["before"].max() == pytest.approx(np.exp(4) / (np.exp(4) + 2))
+    assert sure["after"].max() == pytest.approx(np.exp(2) / (np.exp(2) + 2))
+    assert sure.groupby("stage").count().tolist() == [1, 1]
+    plain = evidence.uncalibrated(test.logits)
+    assert plain["average"] == pytest.approx((plain["resnet34"] + plain["vit"]) / 2)
+
+
+def test_verdicts_by_case(test: Said) -> None:
+    # 4, 5, 6 items, all of which the ViT takes for 1
+    outside = said({"resnet34": [[0, 0, 9.0]] * 3, "vit": [[9.0, 0, 0]] * 3}, [4, 5, 6])
+    known = Counted(temperature=0.5, match=0.25, mismatch=0.85)
+    cases = evidence.cases("vit", known, test, outside, LABELS).set_index("case")
+    assert cases["images"].to_dict() == {
+        "as expected": 4, "wrong by one": 4, "wrong by any number": 4, "holds 4": 1, "holds 5": 1, "holds 6 or more": 1,
+    }  # fmt: skip
+    right = cases.loc["as expected"]
+    assert (right["match"], right["look"], right["mismatch"]) == (0.25, 0, 0.75)
+    # of those disguised, a match where 1 is expected, as a quarter of the test split is
+    assert cases.loc["holds 5", ["match", "look", "mismatch"]].tolist() == [0.25, 0, 0.75]
+    other = evidence.cases("resnet34", known, test, outside, LABELS).set_index("case")
+    assert other.loc["holds 5", ["match", "look", "mismatch"]].tolist() == [0.25, 0, 0.75]  # where 3 is
+    assert other.loc["as expected", "mismatch"] == 0.25
+
+
+def test_quantities_between_and_below_have_words_too() -> None:
+    kinds = evidence.kinds_of(np.array([0, 2, 6, 7, 8, 111]), (1, 3, 5))
+    assert {words: int(which.sum()) for words, which in kinds.items()} == {
+        "holds 0": 1, "holds 2": 1, "holds 6": 1, "holds 7": 1, "holds 8 or more": 2,
+    }  # fmt: skip
+    assert evidence.kinds_of(np.array([], dtype=np.int64), (1, 3, 5)) == {}
+
+
+def test_accuracy_by_group_is_of_each_counter(test: Said) -> None:
+    answers = pd.DataFrame({who: LABELS.quantity(of.argmax(axis=1)) for who, of in test.probabilities.items()})
+    group = pd.Series(pd.Categorical(["b", "b", "a", "a"], categories=["b", "a", "none"], ordered=True))
+    table = evidence.by_contents(group, test, answers, seed=1, resamples=1000).set_index("group")
+    assert table["images"].to_dict() == {"b": 2, "a": 2}
+    assert table["resnet34"].tolist() == [1.0, 0.5]
+    assert table["vit"].tolist() == [0.0, 0.5]
+    assert (table["resnet34_low"] <= table["resnet34"]).all()
+    assert table.loc["b", ["resnet34_low", "resnet34_high"]].tolist() == [1, 1]
+
+
+def test_promises_stand_beside_what_was_met(test: Said) -> None:
+    known = Calibration(
+        version=1, quantities=[1, 2, 3], side=32, quality=90, precision="fp32", false_alarms=0.2, misses=0.1, sha256={},
+        counters={who: Counted(temperature=of, match=0.1, mismatch=0.9) for who, of in TEMPERATURES.items()},
+    )  # fmt: skip
+    _, errors = evidence.reliabilities(test, LABELS)
+    nobody = said({"resnet34": [[0, 0, 0]], "vit": [[0, 0, 0]]}, [9])
+    judged = {who: evidence.cases(who, known.counters[who], test, nobody, LABELS) for who in COUNTERS}
+    told = evidence.promises(known, errors, judged)["vit"]
+    assert told["temperature"] == 0.5
+    assert (told["false_alarms_wanted"], told["misses_wanted"]) == (0.2, 0.1)
+    assert told["false_alarms_met"] == 0.75
+    assert told["look"] == 0
+    assert told["ece_after"] == errors["vit"]["ece_after"]

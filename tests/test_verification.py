@@ -1,0 +1,236 @@
+"""Doubts, verdicts and thresholds against their definitions, spelled out with loops."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from warehouse_classifier.verification import (
+    KINDS,
+    VERDICTS,
+    Curve,
+    Pairs,
+    Task,
+    curves,
+    judge,
+    match_expected,
+    match_upto,
+    mismatch_above,
+    prior,
+    right_of,
+    verdicts,
+    verify,
+    wrong_of,
+)
+
+QUANTITIES = (1, 2, 3, 4, 5)
+TASK = Task(prevalence=0.05, recalls=[0.5, 0.8], budgets=[0.01, 0.1])
+
+
+def drawn(seed: int, images: int = 300, digits: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """Doubts of a counter that knows something, few digits of them so that some are alike, and what the images hold."""
+    rng = np.random.default_rng(seed)
+    actual = rng.choice(QUANTITIES, images, p=[0.1, 0.3, 0.3, 0.2, 0.1])
+    logits = rng.normal(size=(images, 5)) + 2 * right_of(QUANTITIES, actual)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return np.round(1 - shares, digits), actual
+
+
+cases = st.builds(drawn, st.integers(0, 999), st.integers(5, 60), st.integers(1, 6))
+
+
+# ---- who is asked with which expectation
+
+
+def test_right_and_wrong_expectations() -> None:
+    actual = np.array([1, 3])
+    assert right_of(QUANTITIES, actual).tolist() == [[True, *4 * [False]], [False, False, True, False, False]]
+    assert wrong_of(QUANTITIES, actual, "one_off").tolist() == [
+        [False, True, False, False, False],
+        [False, True, False, True, False],
+    ]
+    assert wrong_of(QUANTITIES, actual, "any_size").tolist() == [[False, *4 * [True]], [True, True, False, True, True]]
+    assert wrong_of((1, 3), np.array([1, 3]), "one_off").sum() == 0  # 2 is no quantity that may be expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(case=cases)
+def test_every_expected_quantity_is_as_often_wrong_as_right(kind: str, case: tuple[np.ndarray, np.ndarray]) -> None:
+    actual = case[1]
+    counts = np.random.default_rng(3).integers(0, 3, (2, len(actual))).astype(float)
+    right, wrong = match_expected(right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, kind), counts)
+    assert right.sum(axis=1) == pytest.approx(wrong.sum(axis=1))
+    assert (wrong >= 0).all()
+
+
+@settings(max_examples=30)
+@given(case=cases)
+def test_a_weighting_is_as_good_as_so_many_images(case: tuple[np.ndarray, np.ndarray]) -> None:
+    doubts, actual = case
+    counts = np.random.default_rng(4).integers(0, 4, len(actual))
+    if not counts.sum():
+        return
+
+    def curve(doubts: np.ndarray, actual: np.ndarray, images: np.ndarray) -> Curve:
+        pairs = Pairs(doubts, right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, "any_size"))
+        return pairs.curve(images[None].astype(float))
+
+    weighted = curve(doubts, actual, counts)
+    many = curve(np.repeat(doubts, counts, axis=0), np.repeat(actual, counts), np.ones(counts.sum()))
+    assert weighted.auroc() == pytest.approx(many.auroc(), nan_ok=True)
+    assert weighted.within(0.1, 0.05) == pytest.approx(many.within(0.1, 0.05), nan_ok=True)
+
+
+# ---- figures
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40)
+@given(case=cases)
+def test_auroc_is_the_weighted_one_of_scikit_learn(kind: str, case: tuple[np.ndarray, np.ndarray]) -> None:
+    doubts, actual = case
+    right, wrong = right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, kind)
+    rights, wrongs = match_expected(right, wrong, np.ones(len(actual)))
+    used = (rights + wrongs > 0).ravel()
+    if not (rights.sum() and wrongs.sum()):
+        return
+    wanted = roc_auc_score(wrong.ravel()[used], doubts.ravel()[used], sample_weight=(rights + wrongs).ravel()[used])
+    assert Pairs(doubts, right, wrong).curve(np.ones((1, len(actual)))).auroc()[0] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_found_and_how_precisely_is_what_a_warehouse_sees(kind: str) -> None:
+    """Against the bins of a warehouse made of the same pairs, a twentieth of them wrong, looked at in the order of doubt."""
+    doubts, actual = drawn(5, 4000)
+    right, wrong = right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, kind)
+    rights, wrongs = match_expected(right, wrong, np.ones(len(actual)))
+    rng = np.random.default_rng(0)
+    pairs = [rng.choice(rights.size, n, p=of.ravel() / of.sum()) for of, n in ((rights, 190_000), (wrongs, 10_000))]
+    bins = np.concatenate([doubts.ravel()[of] for of in pairs])
+    off = np.repeat([False, True], [190_000, 10_000])
+    order = np.argsort(-bins, kind="stable")
+    found = np.cumsum(off[order])
+    curve = Pairs(doubts, right, wrong).curve(np.ones((1, len(actual))))
+    for budget in (0.01, 0.05, 0.1):
+        assert curve.within(budget, 0.05)[0] == pytest.approx(found[int(budget * len(bins)) - 1] / 10_000, abs=0.02)
+    looked = np.searchsorted(found, 8000) + 1
+    assert curve.precision(0.8, 0.05)[0] == pytest.approx(8000 / looked, abs=0.02)
+
+
+@given(case=cases)
+def test_who_sees_no_photo_finds_what_chance_finds(case: tuple[np.ndarray, np.ndarray]) -> None:
+    actual = case[1]
+    doubts = prior(np.array([0.1, 0.3, 0.3, 0.2, 0.1]), len(actual))
+    for kind in KINDS:
+        curve = Pairs(doubts, right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, kind)).curve(
+            np.ones((1, len(actual)))
+        )
+        if np.isnan(curve.auroc()[0]):
+            continue
+        assert curve.auroc()[0] == pytest.approx(0.5)
+        assert curve.within(0.1, 0.05)[0] == pytest.approx(0.1)
+
+
+def test_who_knows_everything_finds_everything() -> None:
+    actual = np.repeat(QUANTITIES, 20)
+    doubts = 1.0 - right_of(QUANTITIES, actual)
+    found = verify({"all": doubts}, QUANTITIES, actual, actual.astype(str), TASK, seed=1, resamples=100)["all"][
+        "any_size"
+    ]
+    assert found.auroc.value == found.precision[0.8].value == 1
+    assert found.found[0.1].value == pytest.approx(1)
+    assert found.found[0.01].value == pytest.approx(0.2)  # a hundredth of the bins is a fifth of the mismatches
+
+
+def test_intervals_hold_the_figure_and_widen_where_bins_come_in_groups() -> None:
+    doubts, actual = drawn(2, 400)
+    alone = verify({"it": doubts}, QUANTITIES, actual, np.arange(400).astype(str), TASK, seed=1, resamples=1000)["it"]
+    twice = verify(
+        {"it": np.repeat(doubts[:200], 2, axis=0)}, QUANTITIES, np.repeat(actual[:200], 2),
+        np.repeat(np.arange(200), 2).astype(str), TASK, seed=1, resamples=1000,
+    )["it"]  # fmt: skip
+    for kind in KINDS:
+        for figure in alone[kind].named().values():
+            assert 0 <= figure.low <= figure.value <= figure.high <= 1
+        widths = [of[kind].auroc.high - of[kind].auroc.low for of in (alone, twice)]
+        assert widths[1] > 1.2 * widths[0]
+    again = verify({"it": doubts}, QUANTITIES, actual, np.arange(400).astype(str), TASK, seed=1, resamples=1000)["it"]
+    assert again == alone
+    assert [*alone["one_off"].named()] == [
+        "auroc", "precision_at_recall_50", "precision_at_recall_80", "found_in_1", "found_in_10",
+    ]  # fmt: skip
+
+
+def test_the_interval_is_as_wide_as_figures_scatter() -> None:
+    """Over many test splits drawn anew, the interval of one of them is about as wide as the middle 95 % of all."""
+    found = []
+    for seed in range(200):
+        doubts, actual = drawn(seed)
+        curve = Pairs(doubts, right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, "one_off")).curve(
+            np.ones((1, 300))
+        )
+        found.append(curve.auroc()[0])
+    low, high = np.quantile(found, [0.025, 0.975])
+    doubts, actual = drawn(7)
+    mine = verify({"it": doubts}, QUANTITIES, actual, np.arange(300).astype(str), TASK, seed=1, resamples=1000)["it"]
+    assert (mine["one_off"].auroc.high - mine["one_off"].auroc.low) / (high - low) == pytest.approx(1, abs=0.3)
+
+
+def test_the_curves_are_those_of_the_figures() -> None:
+    doubts, actual = drawn(4)
+    roc, found = curves({"it": doubts}, QUANTITIES, actual, "one_off", 0.05)
+    figures = verify({"it": doubts}, QUANTITIES, actual, np.arange(300).astype(str), TASK, seed=1, resamples=100)["it"]
+    assert np.trapezoid(roc["it"], roc["false_alarms"]) == pytest.approx(figures["one_off"].auroc.value, abs=0.01)
+    at = found.loc[np.isclose(found["looked_at"], 0.1), "it"].item()
+    assert at == pytest.approx(figures["one_off"].found[0.1].value)
+    for column in (roc["it"], found["it"]):
+        assert (np.diff(column) >= -1e-12).all()
+
+
+# ---- thresholds and verdicts
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=200), st.sampled_from([0.01, 0.05, 0.2, 0.5]))
+def test_no_more_false_alarms_than_promised(doubts: list[float], rate: float) -> None:
+    above = mismatch_above(np.array(doubts), rate)
+    assert np.mean(np.array(doubts) > above) <= rate
+    lower = [doubt for doubt in doubts if doubt < above]
+    if above < 1 and lower:  # the next lower one would break the promise, with one bin more to come
+        assert (sum(doubt > max(lower) for doubt in doubts) + 1) / (len(doubts) + 1) > rate
+
+
+def test_false_alarms_on_bins_to_come_are_as_promised() -> None:
+    rng = np.random.default_rng(0)
+    rates = [np.mean(rng.random(2000) > mismatch_above(rng.random(99), 0.05)) for _ in range(400)]
+    assert np.mean(rates) == pytest.approx(0.05, abs=0.005)
+    # with few bins the next lower doubt would promise too much: 3 of 11
+    few = [np.mean(rng.random(2000) > mismatch_above(rng.random(10), 0.2)) for _ in range(400)]
+    assert np.mean(few) == pytest.approx(2 / 11, abs=0.02)
+
+
+@settings(max_examples=60)
+@given(case=cases, rate=st.sampled_from([0.01, 0.05, 0.3]))
+def test_no_more_misses_than_promised(case: tuple[np.ndarray, np.ndarray], rate: float) -> None:
+    doubts, actual = case
+    right, wrong = right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, "one_off")
+    upto = match_upto(doubts, right, wrong, rate)
+    weights = match_expected(right, wrong, np.ones(len(actual)))[1]
+    if not weights.sum():
+        assert upto == 0
+        return
+    passed = weights[doubts <= upto].sum() / weights.sum()
+    if upto > 0:
+        assert passed <= rate + 1e-12
+    higher = doubts[wrong & (doubts > upto)]
+    if higher.size:
+        assert weights[wrong & (doubts <= higher.min())].sum() / weights.sum() > rate
+
+
+def test_verdicts() -> None:
+    doubts = np.array([[0.0, 0.2, 0.20001, 0.9, 0.90001]])
+    said = ["match", "match", "look", "look", "mismatch"]
+    assert judge(doubts, 0.2, 0.9).tolist() == [said]
+    shares = verdicts(doubts, np.array([[1.0, 1, 1, 1, 4]]), 0.2, 0.9)
+    assert shares == {"match": 0.25, "look": 0.25, "mismatch": 0.5}
+    assert (*shares,) == VERDICTS
