@@ -96,7 +96,7 @@ def test_a_body_is_that_of_the_listing(url: str) -> None:
             read()
         assert str(caught.value) == (
             f"bucket {url}: {entry.key} is no longer what was listed {was};"
-            " `dvc repro -f fetch_metadata` lists the bucket anew"
+            " start again, the pipeline with `dvc repro -f fetch_metadata`, and it is listed anew"
         )
     bucket.close()
 

@@ -170,7 +170,7 @@ def test_another_object_than_the_listed_one_is_a_fault_that_names_it(serve: Serv
     was, now = entries[7].etag, etag or hashlib.md5(bodies[KEYS[7]]).hexdigest()  # noqa: S324
     assert said == (
         f"bucket {URL}: {KEYS[7]} is no longer what was listed (ETag {was}, now {now});"
-        " `dvc repro -f fetch_metadata` lists the bucket anew"
+        " start again, the pipeline with `dvc repro -f fetch_metadata`, and it is listed anew"
     )
     assert served.record().times
 
@@ -424,7 +424,7 @@ def test_credentials_that_end_in_the_middle_are_named(serve: Serve) -> None:
     serve(BODIES, lambda _: "expired" if next(count) > 100 else None)
     bucket = opened()
     assert fault_of(lambda: read(bucket)) == (
-        f"bucket {URL} refuses the credentials (ExpiredToken); renew them, `dvc repro` goes on from what is done"
+        f"bucket {URL} refuses the credentials (ExpiredToken); renew them and start again, what is done stays"
     )
     assert "ExpiredToken" in fault_of(lambda: list(bucket.list(METADATA)))
 

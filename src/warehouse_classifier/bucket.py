@@ -134,7 +134,7 @@ class SyntheticBucket:
         if body is None:
             raise Fault(
                 f"bucket {self.url}: {entry.key} is no longer what was listed (fingerprint {entry.etag});"
-                " `dvc repro -f fetch_metadata` lists the bucket anew"
+                " start again, the pipeline with `dvc repro -f fetch_metadata`, and it is listed anew"
             )
         return body
 

@@ -121,8 +121,8 @@ class Client:
 
     def changed(self, entry: Entry, how: str) -> NoReturn:
         raise Fault(
-            f"bucket {self.url}: {entry.key} is no longer what was listed ({how}); `dvc repro -f fetch_metadata` lists the"
-            " bucket anew"
+            f"bucket {self.url}: {entry.key} is no longer what was listed ({how}); start again, the"
+            " pipeline with `dvc repro -f fetch_metadata`, and it is listed anew"
         ) from None
 
     def files(self, folder: str) -> list[Entry]:
@@ -219,7 +219,7 @@ class Client:
         if isinstance(self.place, Path):
             self.fault(f"cannot be read; check the folder and its rights ({said})")
         if code := EXPIRED.search(whole):
-            self.fault(f"refuses the credentials ({code[0]}); renew them, `dvc repro` goes on from what is done")
+            self.fault(f"refuses the credentials ({code[0]}); renew them and start again, what is done stays")
         if re.search(r"status code: 40[13]\b", whole):  # of a listing obstore has no error of its own
             way_out = f"set {CREDENTIALS[0]} and its secret, or check what they may read (AWS_PROFILE is not read here)"
             self.fault(f"denies access; {way_out}")

@@ -95,6 +95,6 @@ def _code() -> str:
     """One hash over the package's code, without the rooms that say where work runs and how it is watched."""
     digest = hashlib.sha256()
     for file in sorted(PACKAGE.rglob("*.py")):
-        if not {"cli", "compute", "screen.py", "tracking.py"} & set(file.relative_to(PACKAGE).parts):
+        if not {"cli", "compute", "pyfunc.py", "screen.py", "tracking.py"} & set(file.relative_to(PACKAGE).parts):
             digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What people type: `warehouse-classifier check` and `warehouse-classifier report`."""

@@ -1,0 +1,96 @@
+"""`warehouse-classifier`, or `python -m warehouse_classifier.cli`."""
+
+import errno
+import functools
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn, ParamSpec
+
+import typer
+
+from warehouse_classifier.cli.check import check
+from warehouse_classifier.cli.report import report
+from warehouse_classifier.fault import Fault
+
+P = ParamSpec("P")
+NOT_RUN = 2  # as diff has it
+TOO_MUCH = "this needs more memory than there is; lower --batch, --workers or --threads"
+INTERRUPTED, PIPE_CLOSED = 128 + 2, 128 + 13  # as shells tell of a signal
+
+
+def told(command: Callable[P, int]) -> Callable[P, int]:
+    """The command, which gives its exit status; what is wrong is said in one line on stderr."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return command(*args, **kwargs)
+        except Fault as fault:
+            return _say(str(fault))
+        except KeyboardInterrupt as interrupt:  # whoever knows how to go on has said so
+            return _say("; ".join(["interrupted", *map(str, interrupt.args)]), INTERRUPTED)
+        except BrokenPipeError:  # by `| head`, which has all it wants
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE_CLOSED
+        except MemoryError:
+            return _say(TOO_MUCH)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return _say("the disk is full; free some space and start again, parts that are whole are kept")
+            return _say(f"{error.filename}: {error.strerror}" if error.filename else (error.strerror or str(error)))
+        except Exception as error:  # noqa: BLE001 -- Python's own status for it would be taken for a mismatch
+            if "out of memory" in str(error):  # a GPU's
+                return _say(TOO_MUCH)
+            traceback.print_exc()
+            return NOT_RUN
+
+    return run
+
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
+)
+app.command("check")(told(check))
+app.command("report")(told(report))
+
+
+@app.callback()
+def about() -> None:
+    """Does this bin hold as many items as the inventory says? Trained networks look at its photo."""
+
+
+def answer(argv: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    try:
+        status = app(argv, prog_name="warehouse-classifier", standalone_mode=False)
+    except Exception as error:
+        said = getattr(error, "format_message", None)  # of an option that is wrong; typer names no class for it
+        if said is None:
+            raise
+        line = said()
+        return _say(f"{line} (--help shows what there is)") if line else NOT_RUN  # the help itself was shown
+    return int(status or 0)
+
+
+def main() -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show ends nothing
+    status = answer()
+    if status in (0, 1):
+        sys.exit(status)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # all is said; threads that wait for a bucket's answer would only hold up the end
+
+
+def _say(line: str, status: int = NOT_RUN) -> int:
+    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    main()

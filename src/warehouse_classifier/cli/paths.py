@@ -1,0 +1,92 @@
+"""Photos in files, folders and patterns."""
+
+import glob
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from warehouse_classifier.cli.expectations import Expectations
+from warehouse_classifier.cli.photos import SUFFIXES, Mark, Photo, Seen
+from warehouse_classifier.entry import LARGEST, PHOTOS
+from warehouse_classifier.fault import Fault
+
+
+class Files:
+    def __init__(self, paths: Sequence[str], expected: Expectations) -> None:
+        """Raises Fault where `expected` cannot tell the photos apart."""
+        self.paths, self.expected = paths, expected
+        self.name = paths[0]
+        self.total: int | None = len(paths)
+        self.longest = max(map(len, paths))
+        self._root = os.path.commonpath({os.path.dirname(os.path.abspath(path)) for path in paths})  # noqa: PTH100, PTH120
+        for path in paths:
+            expected.of(self._names(path))
+
+    def listing(self) -> Iterator[Photo]:
+        for path in self.paths:
+            place = os.path.relpath(path, self._root)
+            yield Photo(path, place, self.expected.of(self._names(path)))
+
+    def mark(self, photo: Photo) -> Mark:
+        try:
+            file = Path(photo.name).stat()
+        except OSError as error:
+            return [error.errno]
+        return [file.st_size, file.st_mtime_ns, file.st_ino]
+
+    def read(self, photos: Iterable[Photo]) -> Generator[Seen, None, None]:
+        for photo in photos:
+            yield Seen(photo, Path(photo.name))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _names(self, path: str) -> list[str]:
+        """What a CSV may call it, in full first."""
+        whole = os.path.abspath(path)  # noqa: PTH100 -- of the name; a link keeps its own
+        file = os.path.basename(path)  # noqa: PTH119
+        return (
+            [whole, file.rpartition(".")[0] or file] if self.expected.by_id else [whole, os.path.normpath(path), file]
+        )
+
+
+def files(told: str) -> list[str]:
+    """Files that a file, a folder or a pattern stands for, sorted. Raises Fault if there is none."""
+    if os.path.isdir(told):  # noqa: PTH112
+        found = sorted(_within(told))
+        if not found:
+            raise Fault(f"{told} holds no {', '.join(SUFFIXES)}")
+        return found
+    if os.path.lexists(told):
+        return [told]
+    if not glob.has_magic(told):
+        raise Fault(f"{told} does not exist")
+    matches = glob.glob(told, recursive=True)  # noqa: PTH207 -- of a path that may be absolute
+    all_files = {file for match in matches for file in (_within(match) if os.path.isdir(match) else [match])}  # noqa: PTH112
+    photos = sorted(file for file in all_files if file.lower().endswith(SUFFIXES))
+    if not photos:
+        raise Fault(f"{told} matches no {', '.join(SUFFIXES)}")
+    return photos
+
+
+def _within(folder: str) -> Iterator[str]:
+    """Photos in a folder and below, but for what is hidden."""
+
+    def stop(error: OSError) -> None:
+        raise Fault(f"{error.filename} cannot be read ({error.strerror})")
+
+    for path, folders, files in os.walk(folder, onerror=stop):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield os.path.join(path, name)  # noqa: PTH118 -- Path would change how it was given
+
+
+def body_of(path: Path) -> bytes:
+    """Raises OSError, or ValueError for what is no photo by its kind or its size."""
+    size = path.stat().st_size
+    if not path.is_file():
+        raise ValueError("is no file")
+    if size > LARGEST[PHOTOS]:
+        raise ValueError(f"has {size} bytes, more than the {LARGEST[PHOTOS]} that are ever read")
+    return path.read_bytes()

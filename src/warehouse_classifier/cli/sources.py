@@ -1,0 +1,54 @@
+"""What somebody names to be checked: files, or the bins of a bucket."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from warehouse_classifier.cli.bins import Bins
+from warehouse_classifier.cli.expectations import Expectations, Same
+from warehouse_classifier.cli.paths import Files, files
+from warehouse_classifier.cli.photos import SUFFIXES, Photo, Photos
+from warehouse_classifier.entry import METADATA, PHOTOS, key_of
+from warehouse_classifier.fault import Fault
+
+URL = re.compile(r"(s3|synthetic):|\w+://")
+ONE_BUCKET = "a bucket is checked alone; name it and nothing else"
+
+
+def photos_of(told: Sequence[str], expected: Expectations, concurrency: int, ours: Path | None = None) -> Photos:
+    """What the paths, patterns or the one bucket in `told` stand for, each photo once.
+
+    `expected` nothing: of a bucket's bins, what its metadata says. `ours`: a folder of pictures that are no photos.
+    Raises Fault where there is no photo.
+    """
+    buckets = [one for one in told if URL.match(one) or _is_bucket(one)]
+    if buckets and len(told) > 1:
+        raise Fault(f"{buckets[0]}: {ONE_BUCKET}")
+    if buckets:
+        url = buckets[0] if URL.match(buckets[0]) else os.path.abspath(buckets[0])  # noqa: PTH100
+        nothing = isinstance(expected, Same) and expected.quantity is None
+        return Bins(url, None if nothing else expected, concurrency)
+    paths: dict[str, str] = {}
+    for one in told:
+        for path in files(one):
+            paths.setdefault(os.path.abspath(path), path)  # noqa: PTH100 -- of the name; a link keeps its own
+    not_photos = f"{os.path.abspath(ours)}{os.sep}" if ours else None  # noqa: PTH100
+    found = [path for whole, path in paths.items() if not not_photos or not whole.startswith(not_photos)]
+    if not found:
+        raise Fault(f"{' '.join(told)[:80]} holds no {', '.join(SUFFIXES)}")
+    return Files(found, expected)
+
+
+def listed(photos: Photos) -> Iterator[Photo]:
+    """Raises Fault if there is none."""
+    every = photos.listing()
+    first = next(every, None)
+    if first is None:
+        raise Fault(f"{photos.name} holds no photo {key_of(PHOTOS, '<id>')}")
+    return chain([first], every)
+
+
+def _is_bucket(path: str) -> bool:
+    return all((Path(path) / folder).is_dir() for folder in (PHOTOS, METADATA))
