@@ -54,4 +54,4 @@ lock: $(VENV)/ready
 		pyproject.toml --group dev --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) .work mlflow.db .mlflow.db.* mlruns
+	rm -rf $(VENV) .work mlflow.db .mlflow.db.* mlruns mlartifacts

@@ -36,9 +36,9 @@ PARAMS = """\
 scale: soak
 lr: null
 seed: 7
-data: {{soak: {{bucket: 's3://bins', quantities: [1, 2, 3, 4, 5], side: 64}}}}
+data: {{soak: {{bucket: 's3://bins', quantities: [1, 2, 3, 4, 5], side: 64, quality: 90}}}}
 fetch_metadata: {{soak: {{max_pairs: null, max_rejected: {rejected}, concurrency: 32, part: 100}}}}
-select_images: {{soak: {{max_images: null, test_images: {test}, validation_share: 0.1, split: grouped}}}}
+select_images: {{soak: {{max_images: null, test_images: {test}, validation_share: 0.1, split: grouped, outside_images: 0}}}}
 resize_images:
   soak: {{max_pixels: 50000000, max_rejected: {rejected}, concurrency: 32, workers: 2}}
 """

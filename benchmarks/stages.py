@@ -6,7 +6,6 @@ The pipeline of dvc.yaml, in an empty folder, with params.yaml as it is but for 
 'data.sample.bucket=synthetic://?pairs=1000&seed=7' (in quotes). The time is that of the whole command, its start included.
 """
 
-import json
 import os
 import platform
 import sys
@@ -32,7 +31,7 @@ def items(stage: str, folder: Path) -> tuple[int, str]:
                 pd.read_csv(folder / f"models/{stage.removeprefix('train_')}/history.csv")
             ), "images trained on"
         case _:
-            return json.loads((folder / "reports/metrics.json").read_text())["test_images"], "images, both networks"
+            return int((pd.read_csv(folder / "data/selection.csv")["split"] != "train").sum()), "images, both networks"
 
 
 def main(words: list[str]) -> None:

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from safetensors import SafetensorError
 
+import counters
 from conftest import bins, error_line, mirror
 from server import Kind, Request, Served
 from warehouse_classifier import client, screen, stages
@@ -199,6 +201,46 @@ def test_who_waits_for_a_bucket_does_not_hold_up_the_end(
     assert time.monotonic() - began < client.TIMEOUTS[0] / 2
     assert last.startswith("error: ")
     assert ("was interrupted" if ends == "ctrl-c" else "refuses the credentials (ExpiredToken)") in last
+
+
+@pytest.mark.parametrize("trouble", [False, True])
+def test_what_a_stage_calibrates_is_kept_as_models_once_it_is_done(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *, trouble: bool
+) -> None:
+    """And where they cannot be kept, the stage is done all the same."""
+
+    def wire(argv: list[str], watch: Screen) -> None:
+        counters.tiny(project / "models")
+        watch.measure(None, accuracy=0.5)
+
+    monkeypatch.setattr(f"{stages.__name__}.fetch_metadata.wire", wire)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
+    if trouble:
+        (project / "mlartifacts").write_text("in the way")
+    assert launch("fetch_metadata", ["small", "data/table.csv", "models/calibration.json"]) == 0
+    line = capfd.readouterr().err.splitlines()[-1]
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    (run,) = client.search_runs(["1"])
+    assert run.info.status == "FINISHED"
+    if trouble:
+        assert line.endswith("; the models are not kept there, `dvc repro --force fetch_metadata` tries again")
+    else:
+        kept = ", ".join(f"warehouse-classifier-{name} 1" for name in ("resnet34", "vit", "average"))
+        assert line == f"models in MLflow: {kept}"
+        assert len(run.outputs.model_outputs) == 3
+
+
+def test_a_stage_that_fails_keeps_no_models(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counters.tiny(project / "models")  # of an earlier run
+
+    def wire(argv: list[str], watch: Screen) -> None:
+        watch.measure(None, accuracy=0.5)
+        raise Fault("no")
+
+    monkeypatch.setattr(f"{stages.__name__}.fetch_metadata.wire", wire)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
+    assert launch("fetch_metadata", ["small", "models/calibration.json"]) == 1
+    assert MlflowClient(f"sqlite:///{project}/mlflow.db").search_registered_models() == []
 
 
 def test_inputs_have_a_hash_that_follows_their_content(project: Path) -> None:

@@ -242,9 +242,12 @@ def test_no_module_is_an_orphan(graph: grimp.ImportGraph) -> None:
     used = set().union(*(graph.find_upstream_modules(f"{PACKAGE}.stages.{name}") for name in STAGES))
     used |= graph.find_upstream_modules(f"{PACKAGE}.compute.__main__")
     used |= graph.find_upstream_modules(f"{PACKAGE}.compute.emulator.dry_run")
-    rooms = {PACKAGE, f"{PACKAGE}.stages", f"{PACKAGE}.compute", f"{PACKAGE}.compute.emulator"}
+    used |= graph.find_upstream_modules(f"{PACKAGE}.cli.__main__")
+    rooms = {PACKAGE, f"{PACKAGE}.cli", f"{PACKAGE}.stages", f"{PACKAGE}.compute", f"{PACKAGE}.compute.emulator"}
     commands = ("__main__", "storage", "container", "image", "stop", "emulator.dry_run")
-    entries = rooms | {f"{PACKAGE}.compute.{name}" for name in commands}
+    entries = (
+        rooms | {f"{PACKAGE}.compute.{name}" for name in commands} | {f"{PACKAGE}.cli.__main__", f"{PACKAGE}.pyfunc"}
+    )
     ours = {module for module in graph.modules if module.split(".")[0] == PACKAGE}
     assert sorted(ours - used - entries - {f"{PACKAGE}.stages.{name}" for name in STAGES}) == []
 

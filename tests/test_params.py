@@ -185,7 +185,11 @@ def test_whatever_the_file_holds_it_is_read_or_refused_in_one_line(tmp_path: Pat
     [
         (FetchMetadata, "fetch_metadata", ["data.full.bucket", "fetch_metadata.full"]),
         (SelectImages, "select_images", ["data.full.quantities", "seed", "select_images.full"]),
-        (ResizeImages, "resize_images", ["data.full.bucket", "data.full.quality", "data.full.side", "resize_images.full"]),
+        (
+            ResizeImages,
+            "resize_images",
+            ["data.full.bucket", "data.full.quality", "data.full.side", "resize_images.full"],
+        ),
     ],
 )
 def test_keys_are_what_dvc_has_to_track(cls: type[Params], stage: str, keys: list[str]) -> None:

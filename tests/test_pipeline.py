@@ -32,7 +32,7 @@ def ran(said: str) -> list[str]:
 def test_repro_leaves_what_the_map_says(project: Project) -> None:
     metrics = json.loads(project.read("reports/metrics.json"))
     assert metrics["test_images"] == 30
-    assert {"resnet34", "vit", "baseline", "mcnemar"} <= metrics.keys()
+    assert {"resnet34", "vit", "average", "baseline", "mcnemar", "calibration", "verification"} <= metrics.keys()
     assert project.read("reports/predictions.csv").count("\n") == 31
     lock = YAML(typ="safe", pure=True).load(project.folder / "dvc.lock")["stages"]
     assert list(lock) == STAGES
@@ -62,6 +62,10 @@ def test_lr_retrains_both_and_selects_nothing_anew(project: Project) -> None:
     changed = json.loads(project.run("dvc", "metrics", "diff", "--json", "HEAD"))
     assert {"resnet34.accuracy", "vit.accuracy"} <= changed["reports/metrics.json"].keys()
     assert "lr" in project.run("dvc", "params", "diff", "HEAD")
+    drawn = json.loads(project.run("dvc", "plots", "diff", "HEAD", "--json"))["data"]
+    assert len(drawn) == len(YAML(typ="safe").load(project.folder / "dvc.yaml")["plots"])
+    for name, plots in drawn.items():
+        assert {rev for plot in plots for rev in plot["revisions"]} == {"HEAD", "workspace"}, name
     for network in ("resnet34", "vit"):
         rates = [line.rsplit(",", 1)[1] for line in project.read(f"models/{network}/history.csv").splitlines()[1:]]
         assert all(0 <= float(rate) <= 1e-4 for rate in rates)
@@ -158,7 +162,7 @@ def test_push_and_pull_bring_everything_back(project: Project, remote: dict[str,
     assert "pushed" in said
     lock = YAML(typ="safe", pure=True).load(project.folder / "dvc.lock")["stages"]
     outs = [out["path"] for stage in lock.values() for out in stage["outs"]]
-    assert len(outs) == 10
+    assert len(outs) == 11
     for name in [".dvc/cache", *outs]:
         shutil.rmtree(project.folder / name) if (project.folder / name).is_dir() else (project.folder / name).unlink()
     project.run("dvc", "pull", **remote)

@@ -20,7 +20,13 @@ from warehouse_classifier.selection import OUTSIDE, SPLITS
 from warehouse_classifier.stages.select_images import SelectImages, select_images, share_out, siblings, sizes_of
 
 PARAMS = SelectImages(
-    seed=7, quantities=[1, 2, 3], max_images=None, test_images=20, validation_share=0.2, split="grouped", outside_images=0
+    seed=7,
+    quantities=[1, 2, 3],
+    max_images=None,
+    test_images=20,
+    validation_share=0.2,
+    split="grouped",
+    outside_images=0,
 )
 
 

@@ -196,3 +196,39 @@ def test_a_kill_while_the_database_is_made_leaves_none(tmp_path: Path, monkeypat
     run.measure(1, {"loss": 1.0})
     run.end("FINISHED")
     assert (tmp_path / "curves.db").exists()
+
+
+def test_models_have_a_place_beside_the_database(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow would take the current folder, which is thrown away where an experiment runs in a copy of the project."""
+    experiment = client(trained).get_experiment_by_name("warehouse-classifier")
+    assert experiment is not None
+    assert experiment.artifact_location == f"{trained}/mlartifacts"
+
+
+def test_runs_are_found_by_stage_and_inputs(store: Path) -> None:
+    for inputs, status in (("one", "FINISHED"), ("two", "FINISHED"), ("one", "FINISHED"), ("one", "FAILED")):
+        run = tracking.Run("a_search", {}, inputs)
+        run.measure(None, {"accuracy": 0.5})
+        run.end(status)
+    found = tracking.runs("a_search", "one")
+    assert [(run.info.status, run.data.tags["inputs"]) for run in found] == [("FINISHED", "one")] * 2
+    assert found[0].info.start_time >= found[1].info.start_time
+    assert tracking.runs("a_search", "three") == tracking.runs("another", "one") == []
+
+
+def test_nothing_is_made_by_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(Fault, match=r"there is no .*mlflow\.db, where MLflow keeps runs; `dvc repro` makes it"):
+        tracking.runs("train_vit", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Fault, match="MLflow's store cannot be read; check MLFLOW_TRACKING_URI") as caught:
+        tracking.runs("train_vit", "")
+    assert "\n" not in str(caught.value)

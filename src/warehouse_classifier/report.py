@@ -103,7 +103,7 @@ def added(page: str, facts: Runs) -> str:
     if page.count(PLACE) != 1 or page.count(LINK) != 1:
         raise Fault(
             "this report has no place for the facts of its runs: another version made it, or they stand in it already;"
-            " `dvc checkout reports/report.html` brings back the one that `dvc repro` made"
+            " `dvc checkout` brings back the one that `dvc repro` made"
         )
     drawing = ""
     if facts.speeds:

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 from warehouse_classifier import params, stages, team
-from warehouse_classifier.compute import figures, plan, processes
+from warehouse_classifier.compute import figures, plan, processes, register
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.screen import Run as Kept
 from warehouse_classifier.screen import Screen
@@ -39,6 +39,8 @@ def run(stage: str, argv: list[str]) -> None:
     try:
         module.wire(argv, Screen(tracked))
         status = "FINISHED"
+        if isinstance(tracked, Run):  # elsewhere whoever follows the job does it
+            register.models(tracked, stage, argv)
     except KeyboardInterrupt:
         status = "KILLED"
         raise

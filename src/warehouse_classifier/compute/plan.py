@@ -40,7 +40,7 @@ def read(stage: str, argv: list[str]) -> Plan:
     if stage not in pipeline:
         raise Fault(f"{MAP} has no stage {stage}; there are: {', '.join(pipeline) or 'none'}")
     told = json.loads(json.dumps(pipeline[stage]).replace("${scale}", argv[0]))
-    made = {out["path"]: out["md5"] for entry in locked().values() for out in entry.get("outs", [])}
+    made = _made()
     deps = [dep for dep in told.get("deps", []) if dep not in made]
     tree = params.read()
     return Plan(
@@ -53,10 +53,38 @@ def read(stage: str, argv: list[str]) -> Plan:
     )
 
 
+def ran(stage: str) -> Plan:
+    """What a stage was as it made the outputs that dvc.lock knows.
+
+    Raises Fault if dvc.lock has no such stage, or what it read has become something else since.
+    """
+    known = locked()
+    if stage not in known:
+        raise Fault(f"{LOCK} has no stage {stage}; `dvc repro` runs it")
+    entry, made = known[stage], _made()
+    deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+    if others := [path for path, md5 in deps.items() if made.get(path, md5) != md5]:
+        raise Fault(f"{LOCK}: {stage} was not run since {', '.join(others)} became another; `dvc repro` runs it")
+    words = entry["cmd"].split()
+    return Plan(
+        stage,
+        argv=words[words.index(stage) + 1 :],
+        files={path: md5 for path, md5 in deps.items() if path not in made},
+        inputs={path: md5 for path, md5 in deps.items() if path in made},
+        outs=[out["path"] for out in entry.get("outs", [])],
+        params={name: value for told in entry.get("params", {}).values() for name, value in told.items()},
+    )
+
+
 def locked() -> dict[str, Any]:
     """The stages as dvc.lock has them."""
     stages: dict[str, Any] = load(LOCK).get("stages", {}) if LOCK.exists() else {}
     return stages
+
+
+def _made() -> dict[str, str]:
+    """The outputs of all stages, and the MD5 that DVC knows each by."""
+    return {out["path"]: out["md5"] for entry in locked().values() for out in entry.get("outs", [])}
 
 
 def load(file: Path) -> dict[str, Any]:

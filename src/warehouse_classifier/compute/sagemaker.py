@@ -9,7 +9,7 @@ import sys
 import time
 from types import FrameType
 
-from warehouse_classifier.compute import archive, aws, door, outcome, plan, remote
+from warehouse_classifier.compute import archive, aws, door, outcome, plan, register, remote
 from warehouse_classifier.compute.follow import Follower, Status
 from warehouse_classifier.compute.job import CODE, RUNS, Jobs, State
 from warehouse_classifier.compute.local import tracked_params
@@ -37,8 +37,8 @@ def run(stage: str, argv: list[str]) -> None:
     attempt, state = jobs.newest()
     if state and state.status == "Completed" and (entry := wanted(jobs, jobs.name(attempt))):
         say(f"{stage} was done as {jobs.name(attempt)}; taking what it has left")
-        followed(jobs, jobs.name(attempt))
-        return bring(jobs, entry)
+        _, tracked = followed(jobs, jobs.name(attempt))
+        return bring(jobs, entry, tracked)
     if state and state.status == "Stopping":
         say(f"{stage} is being stopped; another attempt comes after that")
         followed(jobs, jobs.name(attempt))
@@ -51,14 +51,14 @@ def run(stage: str, argv: list[str]) -> None:
         attempt += 1
         start(jobs, jobs.name(attempt))
     name = jobs.name(attempt)
-    state = followed(jobs, name)
+    state, tracked = followed(jobs, name)
     if state.status != "Completed":
         phase = f", {state.phase}" if state.phase != state.status else ""
         why = state.reason or WHY.get(state.phase, "somebody stopped it; the same command goes on from its checkpoint")
         raise Fault(f"{stage} on SageMaker: {state.status}{phase} ({name}): {why}")
     if (entry := outcome.read(jobs, name)) is None:
         raise Fault(f"{stage} on SageMaker: {name} is done, and its outcome is not in {jobs.address(name)}")
-    return bring(jobs, entry)
+    return bring(jobs, entry, tracked)
 
 
 def start(jobs: Jobs, name: str) -> None:
@@ -90,16 +90,17 @@ def wanted(jobs: Jobs, name: str) -> outcome.Entry | None:
     return entry
 
 
-def bring(jobs: Jobs, entry: outcome.Entry) -> None:
+def bring(jobs: Jobs, entry: outcome.Entry, tracked: Run) -> None:
     outcome.bring(jobs, entry)
+    register.models(tracked, jobs.plan.stage, jobs.plan.argv)
     try:
         outcome.tidy(jobs)
     except Fault as fault:  # the stage is done all the same
         say(f"{fault}; its checkpoints stay in {jobs.address(jobs.work)}")
 
 
-def followed(jobs: Jobs, name: str) -> State:
-    """The job's end, however often one asks to leave. Raises KeyboardInterrupt if it is left or was to be stopped."""
+def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
+    """The job's end and its figures, however often one asks to leave. Raises KeyboardInterrupt if it is left or was to be stopped."""
     settings, told = jobs.settings, jobs.plan
     follower, stopped = None, False
     try:
@@ -136,7 +137,7 @@ def followed(jobs: Jobs, name: str) -> State:
         say(f"{fault}; the figures of {name} are not whole there")
     if stopped:
         raise KeyboardInterrupt
-    return state
+    return state, tracked
 
 
 def _asked(follower: Follower) -> str:
