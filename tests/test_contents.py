@@ -56,4 +56,6 @@ def test_quarters_are_where_their_words_say() -> None:
     assert quarter[25] == "up to 26 l"
     assert quarter[26] == "26 to 50 l"
     assert contents.quarters(pd.Series([float("nan")] * 2)).tolist() == ["not known"] * 2
+    large = contents.quarters(pd.Series([50.0, 99.6, 120.0, 1280.0]))
+    assert large.cat.categories[1:3].tolist() == ["87 to 110 l", "110 to 410 l"]
     assert contents.quarters(pd.Series([3.0] * 5)).tolist() == ["up to 3 l"] * 5

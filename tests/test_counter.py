@@ -82,6 +82,15 @@ def test_a_model_that_is_none_is_told(models: Path) -> None:
         pass
 
 
+def test_a_calibration_for_other_quantities_is_told(models: Path, tmp_path: Path) -> None:
+    other = tiny(tmp_path / "models")
+    known = calibration.load(other)
+    known.model_copy(update={"quantities": [1, 2, 3, 4]}).write(other / calibration.FILE)
+    said = r"vit tells 5 quantities apart and calibration\.json names 4"
+    with pytest.raises(Fault, match=said), counter.opened(other, "vit"):
+        pass
+
+
 def test_nothing_is_loaded_that_was_not_calibrated(models: Path, tmp_path: Path) -> None:
     other = tiny(tmp_path / "models")
     weights = other / "vit" / "model.safetensors"

@@ -26,6 +26,7 @@ from warehouse_classifier.watch import Silence
 
 QUANTITIES = [1, 2, 3, 4, 5]
 PUBLISHED = Path(__file__).parents[1] / "data" / "published.csv"
+KINDS_OF = {f"{i:05}": (1, 2, 3, 1, 2, 4, 1)[i % 7] if i < 38 else 2 for i in range(40)}  # different items, by test bin
 PARAMS = stage.Evaluate(
     seed=1, bucket="synthetic://?pairs=9", side=32, quality=95, quantities=QUANTITIES, batch=16, workers=1, threads=1,
     precision="fp32", resamples=1000, false_alarms=0.1, misses=0.1, prevalence=0.05, recalls=[0.5, 0.8],
@@ -63,7 +64,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     sizes = dict.fromkeys(("height", "length", "width"), 3.0)
     items = [
-        [{"asin": f"A{n}", "quantity": 1, "weight": None, "name": None, **sizes} for n in range(row["quantity"])]
+        [
+            {"asin": f"A{n}", "quantity": 1, "weight": None, "name": None, **sizes}
+            for n in range(KINDS_OF.get(row["id"], 1))
+        ]
         for row in facts
     ]
     rows = [{"id": row["id"], "items": of} for row, of in zip(facts, items, strict=True)]
@@ -220,6 +224,13 @@ def test_what_the_thresholds_promise_and_what_they_met(done: tuple[Path, dict[st
     # who sees no photo says what most bins hold that the networks learned from, and not what most test bins do
     assert "always saying 4" in (out / "report.html").read_text()
     assert measured["baseline_recall_4"] == 1
+    # what the metadata says of a bin stands beside what is said of that very bin
+    clutter = pd.read_csv(out / "plots" / "clutter.csv").set_index("group")
+    assert clutter["images"].to_dict() == {1: 16, 2: 13, 3: 6, 4: 5}
+    kinds = rows["id"].map(lambda number: KINDS_OF[f"{number:05}"])
+    for who in COUNTERS:
+        right = (rows[who] == rows["quantity"]).groupby(kinds).mean()
+        assert clutter[who].to_dict() == pytest.approx(right.to_dict(), abs=1e-6)
     for kind in ("one_off", "any_size"):
         prior = metrics["verification"]["prior"][kind]
         assert prior["auroc"] == prior["auroc_low"] == prior["auroc_high"] == 0.5

@@ -257,7 +257,10 @@ def test_an_id_stays_a_text(tmp_path: Path) -> None:
         ({"validation_share": 0.001}, "120 images of quantity 1, 2, 3 are too few, validation gets 0 of them"),
         ({"max_images": 5}, "5 images of quantity 1, 2, 3 are too few, train gets 0 of them"),
         ({"quantities": [8, 9]}, "0 images of quantity 8, 9 are too few"),
-        ({"quantities": [1, 2, 9]}, "train holds no image of quantity 9; drop it from data.quantities"),
+        (
+            {"quantities": [1, 2, 3, 4, 5], "test_images": 2},
+            "train holds no image of quantity 5; drop it from data.quantities",
+        ),
     ],
 )
 def test_too_few_images_are_told_in_one_line(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
@@ -284,7 +287,9 @@ def test_validation_is_a_share_of_what_is_not_test(share: float, validation: int
 def test_quantities_are_two_or_more_and_differ(project: Path, quantities: list[int]) -> None:
     file = project / "params.yaml"
     file.write_text(file.read_text().replace("[1, 2, 3]", str(quantities), 1))
-    with pytest.raises(Fault, match=r"data.small.quantities is \[.*\], it must be two or more different quantities"):
+    with pytest.raises(
+        Fault, match=r"data.small.quantities is \[.*\], it must be two or more quantities without a gap"
+    ):
         SelectImages.load("select_images", "small")
 
 

@@ -6,13 +6,14 @@ inventory expects: how sure a counter is that photo and inventory disagree.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
@@ -38,9 +39,15 @@ class Counted(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    temperature: float = Field(gt=0, allow_inf_nan=False)
-    match: float = Field(ge=0, le=1)  # the largest doubt that is none
+    temperature: float = Field(ge=math.exp(-STEEPEST), le=math.exp(STEEPEST))
+    match: float = Field(ge=-1, le=1)  # the largest doubt that is none; -1 where every doubt is one
     mismatch: float = Field(ge=0, le=1)  # the largest doubt that is no alarm
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.match > self.mismatch:
+            raise ValueError("match must not be above mismatch")
+        return self
 
 
 class Promise(BaseModel):
@@ -52,14 +59,29 @@ class Promise(BaseModel):
     side: int = Field(gt=0)  # pixels of the images that the networks know
     quality: int = Field(ge=1, le=95)  # of the JPEGs that they were made into
     precision: Literal["fp32", "tf32", "bf16"]
-    false_alarms: float  # share of right expectations that may be called a mismatch
-    misses: float  # share of expectations wrong by one item that may be called a match
+    false_alarms: float = Field(gt=0, lt=1)  # share of right expectations that may be called a mismatch
+    misses: float = Field(gt=0, lt=1)  # share of expectations wrong by one item that may be called a match
+
+    @field_validator("quantities")
+    @classmethod
+    def _ascend(cls, quantities: list[int]) -> list[int]:
+        if quantities != sorted(set(quantities)):
+            raise ValueError("quantities must ascend")
+        return quantities
 
 
 class Calibration(Promise):
     version: Literal[1]
     counters: dict[str, Counted]
     sha256: dict[str, dict[str, str]]  # of each network's files: what all this belongs to
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.counters.keys() != COUNTERS.keys():
+            raise ValueError(f"counters must be {', '.join(COUNTERS)}")
+        if any(self.sha256.get(network, {}).keys() != {*BELONGS} for network in NETWORKS):
+            raise ValueError(f"sha256 must name {' and '.join(BELONGS)} of each network")
+        return self
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(self.model_dump(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -83,7 +105,7 @@ def load(models: Path) -> Calibration:
         return Calibration.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "the whole"
         raise Fault(
             f"{path}: {where}: {first['msg'].lower()}; `dvc checkout {path}` brings it back, `dvc repro evaluate`"
             " makes it anew"
@@ -104,8 +126,8 @@ def verify(calibration: Calibration, network: str, folder: Path) -> None:
             f"{folder} holds no trained {NETWORKS[network]} ({error.strerror}: {error.filename}); `dvc pull` brings"
             f" it, `dvc repro train_{network}` makes it"
         ) from None
-    for name, digest in calibration.sha256.get(network, dict.fromkeys(BELONGS, "")).items():
-        if found.get(name) != digest:
+    for name in BELONGS:
+        if found[name] != calibration.sha256[network][name]:
             raise Fault(
                 f"{folder / name} is not the one that {FILE} belongs to (another SHA-256); `dvc checkout {folder.parent}`"
                 " brings both back, `dvc repro evaluate` calibrates what is there"
@@ -131,7 +153,7 @@ def calibrate(
         mismatch = mismatch_above(doubts[right], promise.false_alarms)
         match = min(mismatch, match_upto(doubts, right, wrong, promise.misses))
         counters[who] = Counted(temperature=temperatures[who], match=match, mismatch=mismatch)
-    known = promise.model_dump() | {"quantities": list(labels.quantities)}
+    known = promise.model_dump()
     found = {network: hashes(folder) for network, folder in folders.items()}
     return Calibration(version=VERSION, counters=counters, sha256=found, **known)
 

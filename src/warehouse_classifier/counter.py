@@ -91,4 +91,13 @@ def opened(models: Path, name: str = AVERAGE, threads: int | None = None) -> Ite
         networks = {
             network: LOADERS[network](models / network).to(device).to(memory_format=order) for network in wanted
         }
+        blank = torch.zeros(1, 3, known.side, known.side, dtype=torch.uint8, device=device)
+        for network, module in networks.items():
+            with torch.inference_mode():
+                answers = module(blank).shape[1]
+            if answers != len(known.quantities):
+                raise Fault(
+                    f"{models / network} tells {answers} quantities apart and {calibration.FILE} names"
+                    f" {len(known.quantities)}; `dvc checkout {models}` brings both back"
+                )
         yield Counter(name, known, networks, device)

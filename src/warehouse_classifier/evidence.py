@@ -9,12 +9,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from warehouse_classifier import reliability, verification
-from warehouse_classifier.calibration import COUNTERS, Calibration, Counted, averaged, nll, scaled
+from warehouse_classifier.calibration import AVERAGE, COUNTERS, Calibration, Counted, averaged, nll, scaled
 from warehouse_classifier.label import Labels
 from warehouse_classifier.scores import interval
+from warehouse_classifier.words import CASES, HOLDS
 
 Floats = npt.NDArray[np.float64]
-CASES = {"right": "as expected", "one_off": "wrong by one", "any_size": "wrong by any number"}
+FEWEST = 20
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,18 @@ class Said:
         return 1 - self.probabilities[who]
 
 
-def uncalibrated(logits: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Probabilities as they are without any temperature, their average as the mean of both."""
-    plain = {network: scaled(of, 1.0) for network, of in logits.items()}
-    return {**plain, **{who: scaled(averaged(plain), 1.0) for who in COUNTERS if who not in plain}}
+def uncalibrated(said: Said) -> dict[str, Floats]:
+    """Probabilities as each counter has them without its own temperature; the average is of calibrated networks."""
+    plain = {network: scaled(of, 1.0) for network, of in said.logits.items()}
+    return {**plain, AVERAGE: scaled(averaged(said.probabilities), 1.0)}
 
 
-def reliabilities(said: Said, labels: Labels) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, float]]]:
-    """By counter, the table of the reliability diagram before and after its temperature, and the errors of both."""
-    label, plain = labels.of(said.quantity), uncalibrated(said.logits)
+def reliabilities(said: Said, labels: Labels, seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, float]]]:
+    """By counter, the table of the reliability diagram before and after its temperature, and the errors of both.
+
+    `seed`: of the draws that tell what error chance alone makes.
+    """
+    label, plain = labels.of(said.quantity), uncalibrated(said)
     tables, errors = {}, {}
     for who in COUNTERS:
         stages = {"before": plain[who], "after": said.probabilities[who]}
@@ -54,6 +58,7 @@ def reliabilities(said: Said, labels: Labels) -> tuple[dict[str, pd.DataFrame], 
         tables[who] = pd.concat([part.assign(stage=stage) for stage, part in parts.items()])
         errors[who] = {f"ece_{stage}": reliability.error(part) for stage, part in parts.items()}
         errors[who] |= {f"nll_{stage}": nll(of, label) for stage, of in stages.items()}
+        errors[who]["ece_chance"] = reliability.chance(said.probabilities[who], seed)
     return tables, errors
 
 
@@ -83,14 +88,17 @@ def cases(who: str, known: Counted, test: Said, outside: Said, labels: Labels) -
 def kinds_of(outside: npt.NDArray[np.int64], quantities: Sequence[int]) -> dict[str, npt.NDArray[np.bool_]]:
     """Which bins hold what, in words: each quantity below and between, the next two above, and all further ones."""
     last = max(quantities) + 3
-    found = {f"holds {quantity}": outside == quantity for quantity in sorted({*outside.tolist()}) if quantity < last}
+    found = {f"{HOLDS} {quantity}": outside == quantity for quantity in sorted({*outside.tolist()}) if quantity < last}
     if np.any(outside >= last):
-        found[f"holds {last} or more"] = outside >= last
+        found[f"{HOLDS} {last} or more"] = outside >= last
     return found
 
 
 def by_contents(group: pd.Series, test: Said, answers: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFrame:
-    """Accuracy of each counter with its interval, for the images of each group, in the order of its categories."""
+    """Accuracy of each counter with its interval, for the images of each group, in the order of its categories.
+
+    No interval where fewer than FEWEST groups of near-duplicates lie in one: a bootstrap of so few says far too little.
+    """
     rows = []
     for name in group.cat.categories:
         mine = (group == name).to_numpy()
@@ -100,6 +108,8 @@ def by_contents(group: pd.Series, test: Said, answers: pd.DataFrame, *, seed: in
         for who in COUNTERS:
             correct = answers[who].to_numpy()[mine] == test.quantity[mine]
             low, high = interval(correct, test.groups[mine], seed=seed, resamples=resamples)
+            if len(set(test.groups[mine])) < FEWEST:
+                low = high = np.nan
             row |= {who: float(correct.mean()), f"{who}_low": low, f"{who}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)

@@ -9,6 +9,7 @@ import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 
+DRAWS = 200
 BINS = 15  # of equal width, as the published figures have it
 
 
@@ -26,6 +27,14 @@ def table(probabilities: Floats, label: npt.NDArray[np.int64]) -> pd.DataFrame:
             "images": images[there],
         }
     )
+
+
+def chance(probabilities: Floats, seed: int) -> float:
+    """The error that a counter would show on so many images if it were right exactly as often as it says: the mean of draws."""
+    rng, sums = np.random.default_rng(seed), probabilities.cumsum(axis=1)
+    last = probabilities.shape[1] - 1
+    draws = (np.minimum((sums < rng.random((len(sums), 1))).sum(axis=1), last) for _ in range(DRAWS))
+    return float(np.mean([error(table(probabilities, drawn)) for drawn in draws]))
 
 
 def error(table: pd.DataFrame) -> float:

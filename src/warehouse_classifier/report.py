@@ -17,12 +17,11 @@ from warehouse_classifier import charts
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.gallery import Bin
 from warehouse_classifier.scores import McNemar, Scores
-from warehouse_classifier.verification import Estimate, Task, Verification
-from warehouse_classifier.words import between, number, percent, share, verdict
+from warehouse_classifier.verification import KINDS, Estimate, Task, Verification
+from warehouse_classifier.words import CASES, HOLDS, between, number, percent, share, verdict
 
 PLACE = "<!-- here go the facts of the runs -->"  # as no text of the page can hold it: that is escaped
 LINK = "<!-- here goes the link to them -->"
-KINDS = {"one_off": "wrong by one", "any_size": "wrong by any number"}  # of expectations, as people call them
 # Where each drawing stands, by its name or by what its name begins with: confusion_vit stands under confusion.
 SECTIONS = (
     "accuracy", "confusion", "recall", "found", "roc", "verdicts", "reliability", "fullness", "clutter", "loss",
@@ -46,7 +45,7 @@ class Findings:
     images: Mapping[str, int]  # by split: train, validation, test
     bins: str  # in words, where the bins are from
     split: str  # in words, how test and train are kept apart
-    # Rows with title, temperature, ece_before, ece_after, nll_before, nll_after; and shares: false_alarms_wanted,
+    # Rows with title, temperature, ece_before, ece_after, ece_chance, nll_before, nll_after; and shares: false_alarms_wanted,
     # false_alarms_met, misses_wanted, misses_met (met: on the test split), look (what is left for somebody to look at).
     calibration: Sequence[Mapping[str, Any]]
     # By title and kind (verification.KINDS). The last is the expectation alone, the one before it the counter that the
@@ -91,7 +90,7 @@ def page(findings: Findings) -> str:
         disguised={
             who: tuple(map(_together, _apart(rows))) for who, rows in findings.verdicts.items() if all(_apart(rows))
         },
-        kinds=KINDS,
+        kinds={kind: CASES[kind] for kind in KINDS},
         rows=ROWS,
         place=_trusted(PLACE),
         link=_trusted(LINK),
@@ -139,8 +138,8 @@ def gain(verification: Mapping[str, Mapping[str, Verification]], task: Task) -> 
 def _apart(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Cases of bins that hold what the networks know and what is expected, and of those that hold something else."""
     return (
-        [row for row in rows if row["case"] == "as expected"],
-        [row for row in rows if row["case"].startswith("holds")],
+        [row for row in rows if row["case"] == CASES["right"]],
+        [row for row in rows if row["case"].startswith(HOLDS)],
     )
 
 

@@ -10,10 +10,11 @@ import pandas as pd
 from warehouse_classifier import charts, contents, doubts, evidence, verification
 from warehouse_classifier.calibration import COUNTERS, NETWORKS, Calibration
 from warehouse_classifier.chart import Chart
-from warehouse_classifier.evidence import CASES, Said
+from warehouse_classifier.evidence import Said
 from warehouse_classifier.label import Labels
 from warehouse_classifier.scores import McNemar, Quantities, Scores, commonest, confusion, flat, mcnemar, rounded, score
 from warehouse_classifier.verification import KINDS, Task, Verification
+from warehouse_classifier.words import CASES
 
 BASELINE, PRIOR = "baseline", "prior"  # who has seen the training split's inventory and no photo
 PRIOR_TITLE = "the expectation alone"
@@ -79,7 +80,7 @@ def results(
         resamples=method.resamples,
     )
     judged = {who: evidence.cases(who, known.counters[who], test, outside, labels) for who in COUNTERS}
-    reliable, errors = evidence.reliabilities(test, labels)
+    reliable, errors = evidence.reliabilities(test, labels, method.seed)
     drawn = Results(
         answers,
         scores,

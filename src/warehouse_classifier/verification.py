@@ -3,7 +3,8 @@
 `doubts`, [images, quantities], hold 1 minus the probability of each quantity that may be expected. Every image is asked with
 the quantity that it holds, which is right, and with others, which are wrong: those one off, or of any size. Wrong
 expectations weigh so much that, of each expected quantity, as many are wrong as right: who looks at the expectation alone
-finds nothing. Weights, and not a draw, because they are what the mean over all draws comes to.
+finds nothing. Of what the images hold that cannot hold too: a quantity in the middle can be missed by one in two ways, so that
+a photo alone tells a little of whether its expectation is off by one. Weights, and not a draw, because they are what the mean over all draws comes to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -179,23 +180,24 @@ def mismatch_above(doubts: Floats, false_alarms: float) -> float:
     """The doubt above which a right expectation is called a mismatch in at most that share of cases.
 
     `doubts`, one of each right expectation held out. It is the quantile of split conformal prediction (Vovk et al. 2005;
-    Sadinle et al. 2019, arXiv:1609.00451): among bins that are exchangeable with these, the share is met on average.
+    Sadinle et al. 2019, arXiv:1609.00451): among bins that are exchangeable with these, the share is met on
+    average, if these had no part in making the counter.
     """
     rank = int(np.ceil((len(doubts) + 1) * (1 - false_alarms)))
     return float(np.sort(doubts)[rank - 1]) if rank <= len(doubts) else 1.0
 
 
 def match_upto(doubts: Floats, right: Masks, wrong: Masks, misses: float) -> float:
-    """The doubt up to which a wrong expectation is called a match in at most that share of cases; 0 where none will do."""
+    """The doubt up to which a wrong expectation is called a match in at most that share of cases; -1 where none will do."""
     _, weights = match_expected(right, wrong, np.ones(len(doubts)))
     order = np.argsort(doubts[wrong], kind="stable")
     values, passed = doubts[wrong][order], np.cumsum(weights[wrong][order])
     if not passed.size or passed[-1] == 0:
-        return 0.0
+        return -1.0
     passed = passed / passed[-1]
     ends = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
     fine = ends[passed[ends] <= misses]
-    return float(values[fine[-1]]) if fine.size else 0.0
+    return float(values[fine[-1]]) if fine.size else -1.0
 
 
 def judge(doubts: Floats, match: float, mismatch: float) -> npt.NDArray[np.str_]:

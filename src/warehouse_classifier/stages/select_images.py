@@ -35,8 +35,9 @@ class SelectImages(Params):
     @field_validator("quantities")
     @classmethod
     def _tell_apart(cls, quantities: list[int]) -> list[int]:
-        if len(set(quantities)) != len(quantities) or len(quantities) < 2 or min(quantities) < 0:
-            raise ValueError("it must be two or more different quantities of 0 or above")
+        first = min(quantities, default=-1)
+        if first < 0 or len(quantities) < 2 or sorted(quantities) != [*range(first, first + len(quantities))]:
+            raise ValueError("it must be two or more quantities without a gap, of 0 or above")
         return quantities
 
 
