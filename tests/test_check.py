@@ -211,6 +211,30 @@ def test_explanations_are_pictures_of_every_photo_that_was_counted(check: Run, s
     assert check(*argv)[:2] == (status, explained)
 
 
+def test_a_name_as_long_as_can_be_has_a_picture(check: Run, shelf: Path) -> None:
+    """Of 255 bytes, some of them half a letter, and two that differ in the middle alone."""
+    long = [f"{'ä' * 100}{n}{'x' * 50}.jpg" for n in (1, 2)]
+    odd = os.fsencode("ä" * 125 + "a") + b".jpg"
+    for name in (*map(os.fsencode, long), odd):
+        (shelf / os.fsdecode(name)).write_bytes(jpeg(1))
+    assert check("shelf", "--explain", "why", "--format", "csv")[0] == 1
+    pictures = [path.name for path in Path("why").iterdir()]
+    assert len(pictures) == 5 + 3
+    assert all(len(os.fsencode(name)) <= 255 and name.endswith(".jpg.png") for name in pictures)
+    assert check(".", "--explain", "why", "--format", "csv")[1].count("\n") == 1 + 6 + 3  # which are no photos
+
+
+@pytest.mark.parametrize("output", ["shelf/1.jpg", "linked/1.jpg", "./shelf/notes", "shelf/new.PNG"])
+def test_no_output_takes_the_place_of_a_photo(check: Run, shelf: Path, output: str) -> None:
+    Path("linked").symlink_to("shelf")
+    (shelf / "notes").write_bytes(jpeg(1))
+    before = {path.name: path.read_bytes() for path in shelf.iterdir()}
+    status, _, err = check("shelf", "shelf/notes", "--output", output)
+    assert status == 2
+    assert said(err) == f"--output {output} would be in the place of a photo; name another file, such as findings.csv"
+    assert {path.name: path.read_bytes() for path in shelf.iterdir()} == before
+
+
 # ---- bad input
 
 
@@ -309,16 +333,36 @@ def test_a_closed_pipe_is_no_traceback(shelf: Path, models: Path) -> None:
     assert "error" not in done.stderr
 
 
-def test_ctrl_c_is_one_line(shelf: Path) -> None:
+@pytest.mark.parametrize(("how", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended")])
+def test_ctrl_c_and_its_like_are_one_line(shelf: Path, how: signal.Signals, word: str) -> None:
     argv = [*COMMAND, "synthetic://?pairs=100000&seed=1", "--model", "vit", "--format", "csv"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         begun = time.monotonic()
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + how
     assert time.monotonic() - begun < 30
-    assert err.splitlines()[-1] == "error: interrupted"
+    assert err.splitlines()[-1] == f"error: {word}"
     assert "Traceback" not in err
+    assert "leaked" not in err
+
+
+def test_a_file_that_was_not_finished_leaves_nothing(shelf: Path) -> None:
+    large = shelf / "large.jpg"
+    large.write_bytes(jpeg(1, (2000, 2000)))
+    for n in range(500):
+        os.link(large, shelf / f"large{n}.jpg")
+    argv = [*COMMAND, "shelf", "--model", "vit", "--output", "o.csv"]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+        while not Path(".o.csv.half").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err.splitlines()[-1] == "error: ended"
+    assert "leaked" not in err
+    assert sorted(map(str, Path().iterdir())) == ["models", "shelf"]

@@ -1,6 +1,7 @@
 """`check` in parts: what is done stays done, what changed is made anew, and every photo stands there once."""
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -198,6 +199,39 @@ def test_two_runs_do_not_share_a_folder(check: Run, tmp_path: Path, capsys: pyte
     assert not (tmp_path / "out" / ".lock").exists()
 
 
+def test_a_folder_that_cannot_be_locked_is_not_called_busy(
+    check: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirror(bins(3), tmp_path / "bins")
+    (tmp_path / "out" / ".lock").mkdir(parents=True)
+    assert check("bins") == 2
+    assert capsys.readouterr().err == "error: out/.lock: Is a directory\n"
+    (tmp_path / "out" / ".lock").rmdir()
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(parts.fcntl, "flock", no_locks)
+    assert check("bins") == 2
+    assert capsys.readouterr().err == (
+        "error: out cannot be locked (No locks available); name a folder on another disk\n"
+    )
+
+
+def test_a_part_whose_pictures_are_gone_is_made_anew(check: Run, tmp_path: Path) -> None:
+    mirror(bins(8) | {"bin-images/00002.jpg": b"none, which is not drawn"}, tmp_path / "bins")
+    check("bins", "--explain", "why")
+    pictures = sorted(path.name for path in Path("why").iterdir())
+    assert pictures == [f"{n:05}.png" for n in (1, 3, 4, 5, 6, 7, 8)]
+    before = stamps()
+    check("bins", "--explain", "why")
+    assert redone(before) == []
+    Path("why/00006.png").unlink()
+    check("bins", "--explain", "why")
+    assert redone(before) == [1]
+    assert sorted(path.name for path in Path("why").iterdir()) == pictures
+
+
 def test_a_fault_in_the_middle_leaves_whole_parts_alone(
     check: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,7 +253,7 @@ def test_a_fault_in_the_middle_leaves_whole_parts_alone(
     assert redone(before) == [1, 2]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_was_killed_goes_on_where_it_was(check: Run, how: signal.Signals) -> None:
     Path("shelf").mkdir()
     names = [f"shelf/{n:03}.jpg" for n in range(200)]
@@ -236,11 +270,14 @@ def test_a_run_that_was_killed_goes_on_where_it_was(check: Run, how: signal.Sign
     before = {name: stamp for name, stamp in stamps().items() if OURS.fullmatch(name)}
     assert 2 <= len(before) < 20
     assert rows() == names[: 10 * len(before)]
-    if how == signal.SIGINT:
-        assert process.returncode == 130
+    if how != signal.SIGKILL:
+        assert process.returncode == 128 + how
+        word = "interrupted" if how == signal.SIGINT else "ended"
         assert err.decode().splitlines()[-1] == (
-            "error: interrupted; what is in out is whole, the same command goes on from there"
+            f"error: {word}; what is in out is whole, the same command goes on from there"
         )
+        assert b"leaked" not in err
+        assert len(stamps()) == len(before)
     assert answer(argv) == 0
     assert rows() == names
     assert redone(before) == list(range(len(before), 20))

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from conftest import S3, bins, jpeg, metadata, mirror
 from warehouse_classifier.cli.expectations import Listed, Same, Unknown, expectations
 from warehouse_classifier.cli.finding import Finding
-from warehouse_classifier.cli.forms import Csv, JsonLines, Table, names_and_verdicts
+from warehouse_classifier.cli.forms import Csv, JsonLines, Table, read_back
 from warehouse_classifier.cli.inspection import body_of
 from warehouse_classifier.cli.photos import Seen
 from warehouse_classifier.cli.sources import listed, photos_of
@@ -93,12 +93,26 @@ def test_what_is_no_photo_to_be_found_is_a_fault(shelf: Path, told: list[str], f
 
 
 def test_pictures_of_an_explanation_are_no_photos_and_have_names_of_their_own(shelf: Path) -> None:
-    with closing(photos_of(["."], NOTHING, 1, shelf / "deep")) as photos:
-        assert [photo.name for photo in photos.listing()] == ["./shelf/a.jpeg", "./shelf/b.JPG", "./shelf/e[1].jpg"]
+    (shelf / "why").mkdir()
+    (shelf / "why" / "a.jpeg.png").write_bytes(jpeg())
+    with closing(photos_of(["."], NOTHING, 1, shelf / "why")) as photos:
+        assert not any("why" in photo.name for photo in photos.listing())
+    (shelf / "why" / "a.jpeg.png").unlink()
     with closing(photos_of([".", "shelf/../shelf/a.jpeg"], NOTHING, 1)) as photos:
         places = [photo.place for photo in photos.listing()]
         assert len(set(places)) == len(places) == 5
         assert all(not place.startswith((".", "/")) for place in places)
+
+
+@pytest.mark.parametrize("ours", ["shelf", ".", "shelf/deep"])
+def test_no_pictures_are_put_among_photos(shelf: Path, ours: str) -> None:
+    with pytest.raises(
+        Fault, match=rf"^--explain {ours} holds photos \(shelf/.*\); name a folder for the pictures alone"
+    ):
+        photos_of(["shelf"], NOTHING, 1, Path(ours))
+    mirror(bins(2), shelf / "bucket")
+    with pytest.raises(Fault, match=r"^--explain shelf/bucket/bin-images holds the bucket's photos"):
+        photos_of(["shelf/bucket"], NOTHING, 1, Path("shelf/bucket/bin-images"))
 
 
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
@@ -203,7 +217,11 @@ def test_an_expectation_that_is_no_quantity_is_a_fault(told: str) -> None:
             r"q.csv must have the columns photo \(or id\) and quantity; its first line is 'photo,count'",
         ),
         (["photo;quantity", "a.jpg;1"], "its first line is 'photo;quantity'"),
-        ([""], "its first line is ''"),
+        (["photo;quantity"], "put commas between the names"),
+        (["photo\tquantity"], "put commas between the names"),
+        (["photo,quantity,Quantity", "a.jpg,1,2"], "q.csv has the column quantity 2 times; keep one of them"),
+        (["id,id,quantity", "1,2,3"], "q.csv has the column id 2 times; keep one of them"),
+        ([""], "its first line is ''$"),
         (["photo,quantity", "a.jpg,1", "b.jpg,-2"], "q.csv, line 3: the quantity of b.jpg is '-2', not 0 to 1000000"),
         (["photo,quantity", "a.jpg,2.0"], "q.csv, line 2: the quantity of a.jpg is '2.0', not a whole number"),
         (["photo,quantity", "a.jpg"], "q.csv, line 2: the quantity of a.jpg is '', not a whole number"),
@@ -318,7 +336,9 @@ def test_names_that_are_no_text_are_written_as_what_they_are() -> None:
 def test_what_is_written_for_machines_reads_back(tmp_path_factory, rows: list[Finding], form: Csv | JsonLines) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     path = tmp_path_factory.getbasetemp() / f"drawn{form.suffix}"
     path.write_text(form.head() + form.rows(rows), encoding="utf-8", newline="")
-    assert names_and_verdicts(path) == [(row.photo.replace("\r", "\\r"), row.verdict or "") for row in rows]
+    assert read_back(path) == [
+        (row.photo.replace("\r", "\\r"), row.verdict or "", row.predicted is not None) for row in rows
+    ]
 
 
 def test_colour_only_repeats_what_the_words_say_and_long_names_keep_their_end() -> None:

@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 import counters
 import screenshot
 from conftest import jpeg
-from warehouse_classifier import pyfunc
+from warehouse_classifier import metadata, pyfunc
 from warehouse_classifier.calibration import COUNTERS, NETWORKS
 from warehouse_classifier.compute import outcome, plan, register, sagemaker
 from warehouse_classifier.counter import opened
@@ -200,7 +200,9 @@ def test_nothing_is_pickled_and_nothing_of_the_training_travels(project: Path) -
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
     modules = {Path(file).stem for file in files if file.startswith("code/")}
     assert {"counter", "calibration", "photo", "resnet34", "vit"} <= modules
-    assert not {"training", "engine", "bucket", "client", "tracking", "shards", "report", "evaluate"} & modules
+    assert (
+        not {"metadata", "training", "engine", "bucket", "client", "tracking", "shards", "report", "evaluate"} & modules
+    )
     assert [file for file in files if file.startswith("artifacts/")] == [
         "artifacts/models/calibration.json",
         "artifacts/models/resnet34/config.json",
@@ -297,7 +299,9 @@ def test_more_photos_than_the_networks_see_at_once(model: Any, monkeypatch: pyte
         ({"photo": [base64.b64encode(jpeg())]}, "row 0: photo is still in base64; send dataframe_records or dataframe_split"),
         ({"photo": [base64.b64encode(jpeg(format="PNG"))]}, "row 0: photo is still in base64"),
         ({"photo": [b"x", None]}, "row 1: photo must be the bytes of a JPEG or PNG"),
-        ({"photo": [b"x", b"x"], "expected": [1, -1]}, "row 1: expected is -1, it must be a whole number from 0 on"),
+        ({"photo": [b"x", b"x"], "expected": [1, -1]}, "row 1: expected is -1, it must be a whole number from 0 to 1,000,000"),
+        ({"photo": [b"x"], "expected": [1_000_001]}, "row 0: expected is 1000001, it must be a whole number from 0 to 1,000,000"),
+        ({"photo": [b"x"], "expected": [1e300]}, "row 0: expected is 1e[+]300, it must be"),
         ({"photo": [b"x"], "expected": [1.5]}, r"row 0: expected is 1\.5, it must be"),
         ({"photo": [b"x"], "expected": [math.inf]}, "row 0: expected is inf, it must be"),
         ({"photo": [b"x"], "expected": ["3"]}, "row 0: expected is '3', it must be"),
@@ -310,6 +314,24 @@ def test_a_request_that_is_wrong_as_a_whole(model: Any, asked: dict[str, list[An
         model.predict(pd.DataFrame(asked, dtype=object))
     if "missing" not in said:
         assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_no_more_is_expected_than_an_inventory_can_say(model: Any) -> None:
+    assert pyfunc.MOST_EXPECTED == metadata.LARGEST
+    (row,) = model.predict(pd.DataFrame({"photo": [jpeg(1)], "expected": [pyfunc.MOST_EXPECTED]})).to_dict("records")
+    assert row["reason"] == "1000000 expected, the model knows 1 to 5"
+
+
+def test_pixels_are_counted_together_before_any_is_decoded() -> None:
+    huge = jpeg(1, (7000, 7000), format="PNG")[:60]  # the header of 49 million, and hardly more
+    none = [b"", b"x", jpeg(1)[:10]]
+    assert [pyfunc.pixels(body) for body in (huge, jpeg(1, (30, 20)), *none)] == [49_000_000, 600, 0, 0, 0]
+    assert pyfunc.bodies(pd.DataFrame({"photo": [huge] * 20 + none})) == [huge] * 20 + none
+    with pytest.raises(
+        MlflowException, match="have 1,029,000,000 pixels, they may have 1,000,000,000 together"
+    ) as caught:
+        pyfunc.bodies(pd.DataFrame({"photo": [huge] * 21}))
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
 
 
 def test_nothing_expected_may_stand_beside_quantities(model: Any) -> None:

@@ -1,6 +1,7 @@
 """A registered model behind `mlflow models serve`, asked over HTTP."""
 
 import base64
+import csv
 import http.client
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 
 import counters
 from conftest import jpeg
+from warehouse_classifier.cli import __main__ as command
 from warehouse_classifier.compute import register
 from warehouse_classifier.counter import opened
 from warehouse_classifier.tracking import Run
@@ -126,6 +128,33 @@ def test_the_server_says_what_the_counter_says(port: int, folder: Path) -> None:
     assert rows[3]["reason"].startswith("is no ")
 
 
+def test_the_server_says_what_check_says(
+    port: int, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the same bytes; what one photo adds up to is a last digit apart in another batch."""
+    bodies = [jpeg(1), jpeg(2, (300, 200), format="PNG"), jpeg(3), jpeg(4), b"no photo"]
+    expected = ["1", "5", "7", "4", "2"]
+    for n, body in enumerate(bodies):
+        (tmp_path / f"{n}.jpg").write_bytes(body)
+    told = "".join(f"{n}.jpg,{quantity}\n" for n, quantity in enumerate(expected))
+    (tmp_path / "q.csv").write_text(f"photo,quantity\n{told}")
+    argv = ["check", str(tmp_path), "--expected", str(tmp_path / "q.csv"), "--models", str(folder / "models")]
+    capsys.readouterr()
+    assert command.answer([*argv, "--format", "csv"]) == 1
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    status, said = ask(
+        port, records(*[{"photo": text(body), "expected": int(n)} for body, n in zip(bodies, expected, strict=True)])
+    )
+    assert status == http.client.OK, said
+    for row, served in zip(rows, said["predictions"], strict=True):
+        for name in ("predicted", "verdict", "reason"):
+            assert row[name] == ("" if served[name] is None else str(served[name]))
+        for name in ("probability", "doubt"):
+            assert (row[name] == "") == (served[name] is None)
+            assert float(row[name] or 0) == pytest.approx(served[name] or 0, abs=1.5e-6)
+    assert [row["predicted"] != "" for row in rows] == [True] * 4 + [False]
+
+
 def test_nothing_needs_to_be_expected(port: int) -> None:
     status, said = ask(
         port, json.dumps({"dataframe_split": {"columns": ["photo"], "data": [[text(jpeg(1))]]}}).encode()
@@ -147,6 +176,17 @@ WRONG = {
     "no rows": (records(), 400, "missing inputs"),
     "no photo": (records({"picture": GOOD}), 400, "missing inputs ['photo']"),
     "a photo that is a number": (records({"photo": 7}), 400, "photo"),
+    "a photo that is null": (records({"photo": GOOD}, {"photo": None}), 400, "photo"),
+    "null alone": (records({"photo": None, "expected": 1}), 400, "photo"),
+    "null in a split": (
+        json.dumps({"dataframe_split": {"columns": ["photo"], "data": [[None], [GOOD]]}}).encode(), 400, "photo",
+    ),
+    "more expected than there can be": (
+        records({"photo": GOOD, "expected": 1_000_001}), 400, "row 0: expected is 1000001, it must be a whole number from 0 to",
+    ),
+    "too many pixels": (
+        records(*[{"photo": text(jpeg(1, (7000, 7000), format="PNG")[:60])}] * 21), 400, "the photos have 1,029,000,000 pixels",
+    ),
     "no base64": (records({"photo": "a"}), 400, "photo"),
     "expected below 0": (records({"photo": GOOD, "expected": -1}), 400, "row 0: expected is -1, it must be a whole number"),
     "expected in parts": (records({"photo": GOOD, "expected": 1.5}), 400, "row 0: expected is 1.5, it must be"),

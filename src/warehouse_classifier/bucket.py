@@ -100,25 +100,26 @@ class SyntheticBucket:
 
     def get_many(self, entries: Iterable[Entry]) -> Generator[tuple[Entry, Body], None, None]:
         if self._pool is None:
-            self._pool = self._start()
+            self._start()
+        assert self._pool is not None
         try:
             for entry, body in in_order(self._pool, _draw_in_worker, entries, 16 * self._workers):
                 yield entry, self._same(entry, body)
         except BrokenProcessPool:
             raise Fault("a process that draws bins was killed; perhaps there is too little memory") from None
 
-    def _start(self) -> ProcessPoolExecutor:
+    def _start(self) -> None:
         spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-        pool = ProcessPoolExecutor(self._workers, spawn, initializer=_start_worker, initargs=(self.bins,))
+        # `close` has to find it, if a signal comes while it starts
+        self._pool = ProcessPoolExecutor(self._workers, spawn, initializer=_start_worker, initargs=(self.bins,))
         # Ctrl-C reaches every process of a terminal; the parent alone answers it. Who is started while it is blocked has it
         # blocked for good, and the tasks of nothing start them all.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for _ in range(self._workers):
-                pool.submit(int)
+                self._pool.submit(int)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return pool
 
     def checked(self, entry: Entry) -> str:
         return "fingerprint"

@@ -21,11 +21,14 @@ from mlflow.types.schema import AnyType
 from PIL import Image
 
 from warehouse_classifier.calibration import AVERAGE, NETWORKS
+from warehouse_classifier.photo import FORMATS
 
 MODELS = "models"  # the artifact: calibration.json, and a folder for each network
 PHOTO, EXPECTED = "photo", "expected"
 MOST_ROWS = 1000  # of a request
 MOST_BYTES = 64_000_000  # of its photos together
+MOST_PIXELS = 1_000_000_000  # of its photos together, as of 1,000 with a megapixel each; few bytes can claim many
+MOST_EXPECTED = 1_000_000  # as metadata.LARGEST, whose module would bring pyarrow along with the model
 MOST_BODY = 100_000_000  # bytes, as JSON
 ENCODED = (b"/9j/", b"iVBORw0KGgo")  # how a JPEG and a PNG begin in base64
 SERVER = "mlflow.pyfunc.scoring_server.app"  # of `mlflow models serve`; it loads the model as it is imported
@@ -57,16 +60,16 @@ class Served(PythonModel):
         nothing = {"predicted": None, "probability": None, "doubt": None, "verdict": "look"}
         nobody = dict.fromkeys(map(column, quantities))
         rows: list[dict[str, Any]] = [{}] * len(photos)
-        pixels, places = [], []
+        decoded, places = [], []
         for place, body in enumerate(photos):
             try:
-                pixels.append(self.counter.pixels(body))
+                decoded.append(self.counter.pixels(body))
                 places.append(place)
             except ValueError as error:
                 rows[place] = {**nothing, "reason": str(error), **nobody}
         if not places:
             return rows
-        probabilities = self.counter.probabilities(np.stack(pixels))
+        probabilities = self.counter.probabilities(np.stack(decoded))
         answers = self.counter.answers(probabilities, [expected[place] for place in places])
         for place, answer, of in zip(places, answers, probabilities.tolist(), strict=True):
             rows[place] = {**vars(answer), **dict(zip(map(column, quantities), of, strict=True))}
@@ -92,7 +95,20 @@ def bodies(asked: pd.DataFrame) -> list[bytes]:
             refuse(f"row {row}: {PHOTO} is still in base64; send dataframe_records or dataframe_split")
     if (size := sum(map(len, photos))) > MOST_BYTES:
         refuse(f"the photos have {size:,} bytes, they may have {MOST_BYTES:,} together")
+    if (claimed := sum(map(pixels, photos))) > MOST_PIXELS:
+        refuse(f"the photos have {claimed:,} pixels, they may have {MOST_PIXELS:,} together")
     return photos
+
+
+def pixels(body: bytes) -> int:
+    """How many a photo has by its header, which little of it is; 0 for what is no photo, and is never decoded."""
+    try:
+        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+            return image.width * image.height
+    except MemoryError:  # says nothing of the photo
+        raise
+    except Exception:  # noqa: BLE001 -- a row to look at says what is wrong with it
+        return 0
 
 
 def expectations(asked: pd.DataFrame) -> list[int | None]:
@@ -106,8 +122,8 @@ def _quantity(row: int, value: Any) -> int | None:
     if value is None or value is pd.NA or (real and np.isnan(value)):
         return None
     whole = float(value).is_integer() if real else isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < 0:
-        refuse(f"row {row}: {EXPECTED} is {value!r}, it must be a whole number from 0 on")
+    if not whole or not 0 <= value <= MOST_EXPECTED:
+        refuse(f"row {row}: {EXPECTED} is {value!r}, it must be a whole number from 0 to {MOST_EXPECTED:,}")
     return int(value)
 
 

@@ -4,9 +4,11 @@ import errno
 import functools
 import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import NoReturn, ParamSpec
 
 import typer
@@ -18,7 +20,11 @@ from warehouse_classifier.fault import Fault
 P = ParamSpec("P")
 NOT_RUN = 2  # as diff has it
 TOO_MUCH = "this needs more memory than there is; lower --batch, --workers or --threads"
-INTERRUPTED, PIPE_CLOSED = 128 + 2, 128 + 13  # as shells tell of a signal
+INTERRUPTED, PIPE_CLOSED, ENDED = 128 + 2, 128 + 13, 128 + 15  # as shells tell of a signal
+
+
+class Ended(KeyboardInterrupt):
+    """By SIGTERM, which asks for what Ctrl-C asks for."""
 
 
 def told(command: Callable[P, int]) -> Callable[P, int]:
@@ -31,7 +37,8 @@ def told(command: Callable[P, int]) -> Callable[P, int]:
         except Fault as fault:
             return _say(str(fault))
         except KeyboardInterrupt as interrupt:  # whoever knows how to go on has said so
-            return _say("; ".join(["interrupted", *map(str, interrupt.args)]), INTERRUPTED)
+            how, status = ("ended", ENDED) if isinstance(interrupt, Ended) else ("interrupted", INTERRUPTED)
+            return _say("; ".join([how, *map(str, interrupt.args)]), status)
         except BrokenPipeError:  # by `| head`, which has all it wants
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return PIPE_CLOSED
@@ -79,12 +86,18 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show ends nothing
+    signal.signal(signal.SIGTERM, _end)
     status = answer()
     if status in (0, 1):
         sys.exit(status)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)  # all is said; threads that wait for a bucket's answer would only hold up the end
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # what is half done is being removed, once is enough
+    raise Ended
 
 
 def _say(line: str, status: int = NOT_RUN) -> int:

@@ -13,10 +13,7 @@ import typer
 
 if TYPE_CHECKING:  # seconds to import, and --help needs none of it
     from warehouse_classifier.cli.finding import Finding
-    from warehouse_classifier.cli.inspection import Draw
     from warehouse_classifier.cli.photos import Photo
-    from warehouse_classifier.counter import Answer, Counter
-    from warehouse_classifier.photo import Pixels
 
 SOURCES = "Files, folders, quoted patterns ('shelf/**/*.jpg'), or one bucket: s3://…, synthetic://…, a folder like one."
 EXPECTED = (
@@ -28,7 +25,7 @@ OUTPUT = (
     " kill the same command goes on: parts of the same photos, expectations, models and options are kept, others are made"
     " anew, and parts of an earlier run that are none of this one's are removed."
 )
-EXPLAIN = "A folder for pictures: each photo with a heat map of what spoke for its count."
+EXPLAIN = "A folder of their own for pictures: each photo with a heat map of what spoke for its count."
 Format = Literal["table", "csv", "jsonl"]
 
 
@@ -66,7 +63,7 @@ def check(
     from warehouse_classifier.cli.forms import form_of, summary
     from warehouse_classifier.cli.outputs import printed, written
     from warehouse_classifier.cli.parts import Parts, held
-    from warehouse_classifier.cli.sources import listed, photos_of
+    from warehouse_classifier.cli.sources import listed, not_over, photos_of
     from warehouse_classifier.screen import Screen
 
     folder = Path(output) if output and (output.endswith("/") or Path(output).is_dir()) else None
@@ -74,17 +71,21 @@ def check(
     with closing(source), ExitStack() as stack:
         chosen = islice(listed(source), most)
         form = form_of(format, output, source.longest, in_parts=folder is not None)
+        if output and not folder:
+            not_over(output, source)
         if folder:  # before the seconds that a model takes
             stack.enter_context(held(folder))
 
         from warehouse_classifier.cli.inspection import inspect
+        from warehouse_classifier.cli.pictures import Pictures
         from warehouse_classifier.counter import opened
 
         counter = stack.enter_context(opened(models, model, threads=1))  # in each of the threads that count
         processors = len(os.sched_getaffinity(0))
         # an explanation hangs hooks on the networks, which another thread must not run into
         counters = 1 if explain or counter.device.type != "cpu" else threads or processors
-        draw = _draw(counter, explain) if explain else None
+        pictures = Pictures(explain) if explain else None
+        draw = pictures.draw(counter) if pictures else None
         counted, begun = 0, time.monotonic()
 
         def look(some: "Iterable[Photo]") -> "Iterator[list[Finding]]":
@@ -97,7 +98,7 @@ def check(
 
         if folder:
             parts = Parts(folder, form, part, counter.name, counter.precision, counter.known.model_dump(), str(explain))
-            taken = parts.take(chosen, source.mark, part, look)
+            taken = parts.take(chosen, source.mark, part, look, pictures.there if pictures else None)
         else:
             taken = written(Path(output), form, look(chosen)) if output else printed(form, look(chosen))
         verdicts: Counts[str] = Counts()
@@ -108,9 +109,10 @@ def check(
                 for some in taken:
                     verdicts.update(some)
                     bar.advance(some.total())
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             if folder:
-                raise KeyboardInterrupt(f"what is in {folder} is whole, the same command goes on from there") from None
+                said = f"what is in {folder} is whole, the same command goes on from there"
+                raise type(interrupt)(said) from None
             raise
     said = summary(verdicts, counted / (time.monotonic() - begun))
     if most is None and (unused := told.unused()):
@@ -120,15 +122,3 @@ def check(
     else:
         screen.say(said)
     return 1 if verdicts["mismatch"] or verdicts["look"] else 0
-
-
-def _draw(counter: "Counter", folder: Path) -> "Draw":
-    """Puts a picture of each photo that is counted into the folder."""
-    from warehouse_classifier.explanation import picture
-    from warehouse_classifier.files import replacing
-
-    def draw(photo: "Photo", pixels: "Pixels", answer: "Answer", expected: int | None) -> None:
-        with replacing(folder / f"{photo.place}.png") as half:
-            half.write_bytes(picture(counter, pixels, answer, expected))
-
-    return draw

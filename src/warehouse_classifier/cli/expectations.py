@@ -94,7 +94,12 @@ class Listed:
         header = [name.strip().lower() for name in next(reader, [])]
         keys = [name for name in (PHOTO, ID) if name in header]
         if not keys or QUANTITY not in header:
-            raise Fault(f"{self.path} must have {WANTED}; its first line is {','.join(header)[:80]!r}")
+            said = f"{self.path} must have {WANTED}; its first line is {','.join(header)[:80]!r}"
+            parted = any(mark in name for name in header for mark in ";\t")
+            raise Fault(f"{said}; put commas between the names" if parted else said)
+        for name in (keys[0], QUANTITY):
+            if header.count(name) > 1:
+                raise Fault(f"{self.path} has the column {name} {header.count(name)} times; keep one of them")
         self.by_id = keys[0] == ID
         for cells in reader:
             if cells:
@@ -105,7 +110,7 @@ class Listed:
         if not name:
             raise Fault(f"{self.path}, line {line}: names no photo")
         try:
-            quantity = whole(said)
+            quantity = quantity_of(said)
         except ValueError as error:
             raise Fault(f"{self.path}, line {line}: the quantity of {name} is {said[:40]!r}, {error}") from None
         before, first = self.rows.setdefault(name, (quantity, line))
@@ -125,12 +130,12 @@ def expectations(told: str | None) -> Expectations:
     if not re.fullmatch(r"\s*[+-]?[0-9.,]+\s*", told) and (told.lower().endswith(".csv") or Path(told).is_file()):
         return Listed(Path(told))
     try:
-        return Same(whole(told.strip()))
+        return Same(quantity_of(told.strip()))
     except ValueError as error:
         raise Fault(f"--expected is {told[:80]!r}, {error}, nor the path of a CSV with {WANTED}") from None
 
 
-def whole(said: str) -> int:
+def quantity_of(said: str) -> int:
     """Raises ValueError for what is no quantity."""
     if not re.fullmatch(r"[+-]?[0-9]{1,20}", said):
         raise ValueError("not a whole number")

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import typer
 from rich.cells import cell_len, set_cell_size
@@ -26,6 +26,14 @@ VERDICT = max(map(len, COLOURS))
 GAP = "  "
 REASON = 30  # cells that a reason wants beside the rest
 NAME = 12  # cells that a name has at least
+
+
+class Row(NamedTuple):
+    """What is read back of a finding."""
+
+    photo: str
+    verdict: str  # empty for none
+    counted: bool
 
 
 class Form(Protocol):
@@ -130,27 +138,27 @@ def form_of(format: str | None, output: str | None, longest: int, *, in_parts: b
 def record(of: Finding) -> dict[str, str | int | float | None]:
     """A finding as machines get it."""
     return {
-        "photo": whole(of.photo),
+        "photo": encodable(of.photo),
         "expected": of.expected,
         "predicted": of.predicted,
         "probability": _rounded(of.probability),
         "doubt": _rounded(of.doubt),
         "verdict": of.verdict,
-        "reason": None if of.reason is None else whole(of.reason),
+        "reason": None if of.reason is None else encodable(of.reason),
     }
 
 
-def names_and_verdicts(path: Path) -> list[tuple[str, str]]:
-    """Of each row of a CSV or of JSON lines; an empty verdict for none. Raises ValueError if it is no such file."""
+def read_back(path: Path) -> list[Row]:
+    """Each row of a CSV or of JSON lines. Raises ValueError if it is no such file."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             if path.suffix == Csv.suffix:
                 header, *rows = csv.reader(file, strict=True)
                 if header != list(FIELDS):
                     raise ValueError("it has other columns")
-                return [(row[0], row[5]) for row in rows]
+                return [Row(row[0], row[5], row[2] != "") for row in rows]
             records = map(json.loads, file)
-            return [(of["photo"], of["verdict"] or "") for of in records]
+            return [Row(of["photo"], of["verdict"] or "", of["predicted"] is not None) for of in records]
     except (OSError, csv.Error, KeyError, IndexError, TypeError) as error:
         raise ValueError(str(error)) from None
 
@@ -164,14 +172,14 @@ def summary(verdicts: dict[str, int], rate: float | None = None) -> str:
     return f"{total} photo{'s' if total != 1 else ''}: {', '.join(counted + said)}{speed}"
 
 
-def whole(text: str) -> str:
+def encodable(text: str) -> str:
     """Names of files may be bytes of any kind, which no text can hold, and csv writes a bare \\r that it cannot read."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\r", "\\r")
 
 
 def printable(text: str) -> str:
     """Nothing in it moves the cursor or changes the colour."""
-    shown: Sequence[str] = [c if c.isprintable() else c.encode("unicode_escape").decode() for c in whole(text)]
+    shown: Sequence[str] = [c if c.isprintable() else c.encode("unicode_escape").decode() for c in encodable(text)]
     return "".join(shown)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from warehouse_classifier.cli.finding import Finding
-from warehouse_classifier.cli.forms import Form, names_and_verdicts, whole
+from warehouse_classifier.cli.forms import Form, encodable, read_back
 from warehouse_classifier.cli.outputs import Verdicts, verdicts
 from warehouse_classifier.cli.photos import Photo
 from warehouse_classifier.fault import Fault
@@ -36,17 +36,23 @@ class Parts:
         self.written: set[Path] = set()
 
     def take(
-        self, photos: Iterator[Photo], mark: Callable[[Photo], Any], size: int, look: Look
+        self,
+        photos: Iterator[Photo],
+        mark: Callable[[Photo], Any],
+        size: int,
+        look: Look,
+        drawn: Callable[[Photo], bool] | None = None,
     ) -> Generator[Verdicts, None, None]:
         """How many photos have each verdict, some photos at a time; when all are taken, all parts are there, and no others.
 
-        `mark`: something that changes whenever the photo does; None where nothing can tell.
+        `mark`: something that changes whenever the photo does; None where nothing can tell. `drawn`: whether the picture of a
+        photo is there; a part is made anew where it is not.
         """
         number = 0
         while some := list(islice(photos, size)):
             marks = [mark(photo) for photo in some]
             path = self.path(number, some, marks)
-            known = self.known(path, some) if None not in marks else None
+            known = self.known(path, some, drawn) if None not in marks else None
             if known is not None:
                 yield known
             else:
@@ -59,21 +65,27 @@ class Parts:
 
     def path(self, number: int, photos: Sequence[Photo], marks: Sequence[Any]) -> Path:
         """Where the findings of these photos belong."""
-        listed = [(whole(photo.name), repr(photo.expected), mark) for photo, mark in zip(photos, marks, strict=True)]
+        listed = [
+            (encodable(photo.name), repr(photo.expected), mark) for photo, mark in zip(photos, marks, strict=True)
+        ]
         what = json.dumps([VERSION, self.depends_on, listed], sort_keys=True)
         digest = hashlib.sha256(what.encode()).hexdigest()[:16]
         return self.folder / f"part-{number:05}-{digest}{self.form.suffix}"
 
-    def known(self, path: Path, photos: Sequence[Photo]) -> Verdicts | None:
+    def known(
+        self, path: Path, photos: Sequence[Photo], drawn: Callable[[Photo], bool] | None = None
+    ) -> Verdicts | None:
         """How many photos have each verdict in a part that an earlier run has made; None if it has not, or not whole."""
         try:
-            rows = names_and_verdicts(path)
+            rows = read_back(path)
         except ValueError:
             return None
-        if [name for name, _ in rows] != [whole(photo.name) for photo in photos]:
+        if [row.photo for row in rows] != [encodable(photo.name) for photo in photos]:
+            return None
+        if drawn and not all(drawn(photo) for photo, row in zip(photos, rows, strict=True) if row.counted):
             return None
         self.written.add(path)
-        return Verdicts(verdict for _, verdict in rows)
+        return Verdicts(row.verdict for row in rows)
 
     @contextmanager
     def writing(self, path: Path) -> Iterator["Part"]:
@@ -128,8 +140,10 @@ def held(folder: Path) -> Iterator[None]:
             # a run that ends takes its lock file with it, and what was opened before that locks nobody out
             if not os.path.samestat(os.fstat(lock.fileno()), Path(lock.name).stat()):
                 raise BlockingIOError
-        except OSError:
+        except (BlockingIOError, FileNotFoundError):
             raise Fault(f"{folder}: another run is writing its parts there; wait for it or end it") from None
+        except OSError as error:  # as of a network's disk
+            raise Fault(f"{folder} cannot be locked ({error.strerror}); name a folder on another disk") from None
         try:
             yield
         finally:

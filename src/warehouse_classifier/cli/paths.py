@@ -38,15 +38,27 @@ class Files:
         for photo in photos:
             yield Seen(photo, Path(photo.name))
 
+    def holds(self, path: str) -> bool:
+        """Whether the path is that of a photo, by whatever names its folder goes."""
+
+        def entry(path: str) -> tuple[str, str]:
+            folder, name = os.path.split(path)
+            return os.path.realpath(folder), name  # the name's own link would be replaced, not what it leads to
+
+        folders = {folder: os.path.realpath(folder) for folder in {os.path.dirname(path) for path in self.paths}}  # noqa: PTH120
+        return entry(path) in {(folders[os.path.dirname(path)], os.path.basename(path)) for path in self.paths}  # noqa: PTH119, PTH120
+
     def close(self) -> None:
         """Nothing is held."""
 
     def _names(self, path: str) -> list[str]:
         """What a CSV may call it, in full first."""
-        whole = os.path.abspath(path)  # noqa: PTH100 -- of the name; a link keeps its own
+        absolute = os.path.abspath(path)  # noqa: PTH100 -- of the name; a link keeps its own
         file = os.path.basename(path)  # noqa: PTH119
         return (
-            [whole, file.rpartition(".")[0] or file] if self.expected.by_id else [whole, os.path.normpath(path), file]
+            [absolute, file.rpartition(".")[0] or file]
+            if self.expected.by_id
+            else [absolute, os.path.normpath(path), file]
         )
 
 

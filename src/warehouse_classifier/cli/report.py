@@ -30,7 +30,7 @@ def report(
     other experiments stay out. Run it at the top of the project, after `dvc repro`.
     """
     stage, page = made()
-    text = _whole(stage, page)
+    text = _as_locked(stage, page)
     from warehouse_classifier import report as html  # with pandas, once all is there
     from warehouse_classifier.cli import records
 
@@ -45,9 +45,9 @@ def report(
     rows = [records.row(name, record) for name, record in found.items()]
     params = dict(sorted(pair for told in plans.values() for pair in dotted(told.params).items()))
     target = output or page.with_name(NAME)
-    whole = html.added(text, html.Runs(rows, speeds(found[stage]), params))
+    joined = html.added(text, html.Runs(rows, speeds(found[stage]), params))
     with replacing(target) as half:
-        half.write_text(whole, encoding="utf-8")
+        half.write_text(joined, encoding="utf-8")
     for line in rows:
         print(
             f"{line['stage']}: " + ", ".join(filter(None, [line["run"], line["begun"], line["place"], line["commit"]]))
@@ -67,7 +67,7 @@ def made() -> tuple[str, Path]:
     raise Fault("dvc.lock knows no report; run `dvc repro` at the top of the project")
 
 
-def _whole(stage: str, page: Path) -> str:
+def _as_locked(stage: str, page: Path) -> str:
     """The page, if it is the one that dvc.lock knows: facts of other runs would stand in another. Raises Fault."""
     try:
         body = page.read_bytes()
