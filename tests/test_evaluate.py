@@ -224,6 +224,11 @@ def test_what_the_thresholds_promise_and_what_they_met(done: tuple[Path, dict[st
     # who sees no photo says what most bins hold that the networks learned from, and not what most test bins do
     assert "always saying 4" in (out / "report.html").read_text()
     assert measured["baseline_recall_4"] == 1
+    text = (out / "metrics.json").read_text()
+    assert text == json.dumps(metrics, indent=2, sort_keys=True) + "\n"
+    assert metrics["test_images"] == 40
+    assert metrics["mcnemar"].keys() == {"p", "resnet34_only", "vit_only"}
+    assert metrics["vit"]["recall"]["5"] is None
     # what the metadata says of a bin stands beside what is said of that very bin
     clutter = pd.read_csv(out / "plots" / "clutter.csv").set_index("group")
     assert clutter["images"].to_dict() == {1: 16, 2: 13, 3: 6, 4: 5}
