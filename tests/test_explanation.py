@@ -13,7 +13,7 @@ from scipy.ndimage import convolve1d
 from torch import nn
 
 from warehouse_classifier import explanation, resnet34, vit
-from warehouse_classifier.calibration import AVERAGE, Calibration, Counted, Floats
+from warehouse_classifier.calibration import AVERAGE, BELONGS, NETWORKS, Calibration, Counted, Floats
 from warehouse_classifier.counter import Counter
 from warehouse_classifier.photo import Pixels
 
@@ -66,7 +66,7 @@ def counter(name: str, **networks: nn.Module) -> Counter:
     counted = {of: Counted(temperature=1.0, match=0.3, mismatch=0.9) for of in ("resnet34", "vit", AVERAGE)}
     known = Calibration(
         version=1, quantities=[1, 2, 3], side=64, quality=95, precision="fp32", false_alarms=0.05, misses=0.05,
-        counters=counted, sha256={},
+        counters=counted, sha256={network: dict.fromkeys(BELONGS, "") for network in NETWORKS},
     )  # fmt: skip
     return Counter(name, known, networks, torch.device("cpu"))
 

@@ -249,7 +249,7 @@ def test_a_bucket_that_changes_meanwhile_is_a_fault_that_names_the_object(serve:
 
     key = "metadata/00017.json"
     serve(bodies, lambda request: changing(request) if request.key == key and not request.attempt else None)
-    with pytest.raises(Fault, match=rf"{key} is no longer what was listed \(ETag \w+, now \w+\); `dvc repro -f"):
+    with pytest.raises(Fault, match=rf"{key} is no longer what was listed \(ETag \w+, now \w+\); start again, the"):
         fetched(URL)
     assert not list(Path("data").glob("*"))
     assert len(rows(fetched(URL)[0])) == 30

@@ -136,7 +136,7 @@ def test_a_photo_that_is_gone_is_rejected_and_one_that_changed_is_a_fault(serve:
     assert listed["00002"] == "missing"
     assert listed["00006"].startswith("its MD5 is not the ETag ")
     bodies["bin-images/00004.jpg"] = jpeg(99, (64, 64))
-    with pytest.raises(Fault, match=r"00004\.jpg is no longer what was listed \(ETag \w+, now \w+\); `dvc repro -f"):
+    with pytest.raises(Fault, match=r"00004\.jpg is no longer what was listed \(ETag \w+, now \w+\); start again, the"):
         resized(URL, Path("other"), max_rejected=9)
     assert not Path("other").exists()
 
