@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -61,6 +62,13 @@ def pytest_configure() -> None:
     # pytest shows every warning; photo.py has hidden Pillow's from everyone else
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request that the S3 server answers
+
+
+OWN_PATHS: list[str] = []
+
+
+def pytest_collection_finish() -> None:
+    OWN_PATHS[:] = sys.path
 
 
 def jpeg(
@@ -141,6 +149,13 @@ class Noted:
 
     def say(self, line: str) -> None:
         self.said.append(line)
+
+
+@pytest.fixture(autouse=True)
+def own_modules() -> Iterator[None]:
+    """MLflow puts the modules of a model that it loads before all others, and processes started later get those alone."""
+    yield
+    sys.path[:] = OWN_PATHS
 
 
 class S3:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from images import RECIPE, SIDE, Diary, pack
 from warehouse_classifier.fault import Fault
 from warehouse_classifier.label import Labels
+from warehouse_classifier.metadata import PAIRS
 from warehouse_classifier.recipe import Recipe
 from warehouse_classifier.shards import COLUMNS, INDEX, Shards, shard_of, write
 from warehouse_classifier.stages.evaluate import HISTORY, PUBLISHED, Evaluate, evaluate
@@ -186,9 +189,12 @@ def test_nothing_is_predicted_from_images_of_another_hash(tmp_path: Path) -> Non
         precision="fp32", resamples=1000, false_alarms=0.05, misses=0.05, prevalence=0.05, recalls=[0.5], budgets=[0.1],
         gallery=0,
     )  # fmt: skip
-    outs = [tmp_path / name for name in ("metrics.json", "predictions.csv", "plots", "report.html")]
+    pairs = [{"id": id, "items": []} for id in Shards(folder).index["id"]]
+    pq.write_table(pa.Table.from_pylist(pairs, PAIRS), tmp_path / "metadata.parquet")
+    inputs = [folder, tmp_path / "metadata.parquet", tmp_path, tmp_path, tmp_path / "published.csv"]
+    names = ("calibration.json", "metrics.json", "predictions.csv", "plots", "report.html")
     with pytest.raises(Fault, match="image 10059 is not the one in the index"):
-        evaluate(params, folder, tmp_path, tmp_path, tmp_path / "published.csv", *outs, watch=diary)
+        evaluate(params, *inputs, *(tmp_path / name for name in names), watch=diary)
     assert diary.titles == []
 
 
