@@ -26,18 +26,18 @@ lint: $(VENV)/ready
 # an S3 server on loopback for those without an account, and DVC led to it, until Ctrl-C; not ?=, many a shell has a PORT
 s3: PORT = 9000
 s3: $(VENV)/ready
-	@exec python -m warehouse_classifier.compute.storage '$(PORT)'  # exec: a SIGTERM to make reaches its child alone
+	@exec python -m warehouse_classifier.compute.local_s3 '$(PORT)'  # exec: a SIGTERM to make reaches its child alone
 
 # SageMaker on this machine, for those without an account, until Ctrl-C; with RUN='dvc repro' until that has ended
 sagemaker-dry-run: PORT = 9100
 sagemaker-dry-run: RUN =
 sagemaker-dry-run: export DRY_RUN = $(value RUN)
 sagemaker-dry-run: $(VENV)/ready
-	@exec python -m warehouse_classifier.compute.emulator.dry_run '$(PORT)' "$$DRY_RUN"
+	@exec python -m sagemaker_emulator.dry_run '$(PORT)' "$$DRY_RUN"
 
 # the environment as an image in ECR, and the address it has there; BASE=... for another base than the Dockerfile's
 sagemaker-image: $(VENV)/ready
-	@exec python -m warehouse_classifier.compute.image
+	@exec python -m warehouse_classifier.compute.sagemaker.image
 
 # exactly what the lock says, checked against its hashes; the project itself is installed by reference
 $(VENV)/ready: requirements.lock pyproject.toml

@@ -53,8 +53,8 @@ HEADING = "x check's"
 
 def lay_out(folder: Path, count: int, side: int) -> None:
     from resize import photos
-    from warehouse_classifier.metadata import parse
-    from warehouse_classifier.synthetic import SyntheticBins
+    from warehouse_classifier.bins.metadata import parse
+    from warehouse_classifier.synthetic.bins import SyntheticBins
 
     bins = SyntheticBins(2 * count, 7)
     ids = list(islice(bins.ids(), count))
@@ -74,8 +74,9 @@ def learn_nothing(models: Path, photos: Path, side: int) -> None:
     """Trained models in all but what they know."""
     import torch
 
-    from warehouse_classifier import calibration, resnet34, vit
-    from warehouse_classifier.photo import decode, square
+    from warehouse_classifier.dataset.photo import decode, square
+    from warehouse_classifier.evaluation import calibration
+    from warehouse_classifier.models import resnet34, vit
 
     torch.manual_seed(7)
     for network in calibration.NETWORKS:

@@ -27,8 +27,8 @@ OURS = "this project"
 
 
 def objects(count: int) -> dict[str, bytes]:
-    from warehouse_classifier.entry import METADATA, key_of
-    from warehouse_classifier.synthetic import SyntheticBins
+    from warehouse_classifier.bucket.objects import METADATA, key_of
+    from warehouse_classifier.synthetic.bins import SyntheticBins
 
     bins = SyntheticBins(2 * count, 7)
     return {key_of(METADATA, id): bins.metadata(id) for id in islice(bins.ids(), count)}
@@ -40,8 +40,8 @@ def objects(count: int) -> dict[str, bytes]:
 def with_ours(url: str) -> Iterable[bytes]:
     from contextlib import closing
 
-    from warehouse_classifier.bucket import open_bucket
-    from warehouse_classifier.entry import METADATA
+    from warehouse_classifier.bucket.bucket import open_bucket
+    from warehouse_classifier.bucket.objects import METADATA
 
     with closing(open_bucket("s3://bins", CONCURRENCY)) as bucket:
         entries = list(bucket.list(METADATA))

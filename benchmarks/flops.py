@@ -42,7 +42,7 @@ def matmul(precision: str, threads: int) -> float:
     """FLOP a second of square matrix products, those of the best size."""
     import torch
 
-    from warehouse_classifier.arithmetic import arithmetic
+    from warehouse_classifier.models.device import arithmetic
 
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     with arithmetic("matmul", precision, threads, deterministic=False) as device:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import cross_entropy
 
-from warehouse_classifier import resnet34
+from warehouse_classifier.models import resnet34
 
 BATCH, STEPS, ROUNDS = 64, 4, 5
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}

@@ -20,7 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from rivals import cpu
-from warehouse_classifier.watch import Silence
+from warehouse_classifier.runtime.progress import Silence
 
 TOP = Path(__file__).resolve().parents[1]
 WARM = 3  # steps at the start that are in no rate: memory is taken, algorithms are chosen
@@ -139,7 +139,7 @@ def ours(task: Task, meter: Meter, **changes: bool) -> None:
 
 def build(task: Task) -> Any:
     """The network as this project has it: it takes bytes and gives logits."""
-    from warehouse_classifier import resnet34, vit
+    from warehouse_classifier.models import resnet34, vit
 
     if task.network == "resnet34":
         return resnet34.build(ANSWERS, "none", None)
@@ -154,7 +154,7 @@ def ceiling(task: Task, meter: Meter, device: Any) -> None:
     import torch
     from torch.nn.functional import cross_entropy
 
-    from warehouse_classifier.arithmetic import autocast, layout
+    from warehouse_classifier.models.device import autocast, layout
 
     order = layout(task.precision)
     network = build(task).to(device, memory_format=order).train()
@@ -315,7 +315,7 @@ def train(row: str, task: Task) -> dict[str, float]:
     if row in OURS:
         OURS[row](task, meter)
     else:
-        from warehouse_classifier.arithmetic import arithmetic
+        from warehouse_classifier.models.device import arithmetic
 
         with arithmetic(row, task.precision, task.threads, deterministic=False) as device:
             OTHERS[row](task, meter, device)
@@ -330,9 +330,9 @@ def load(row: str, task: Task) -> dict[str, float]:
     import numpy as np
     import torch
 
-    from warehouse_classifier.batches import batches, evenly
-    from warehouse_classifier.decoded import images_of
-    from warehouse_classifier.shards import Shards
+    from warehouse_classifier.dataset.batches import batches, evenly
+    from warehouse_classifier.dataset.pixel_cache import images_of
+    from warehouse_classifier.dataset.shards import Shards
 
     if row == LOADERS[1]:
         os.environ["IMAGE_CACHE"] = str(Path(task.folder, "cache"))

@@ -15,7 +15,7 @@ def photo(side: int, number: int) -> bytes:
     import numpy as np
     from PIL import Image, ImageDraw
 
-    from warehouse_classifier.photo import encode
+    from warehouse_classifier.dataset.photo import encode
 
     draw = np.random.default_rng(number)
     image = Image.fromarray(draw.integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize((side, side))
@@ -29,7 +29,7 @@ def photo(side: int, number: int) -> bytes:
 
 def lay_out(folder: Path, count: int, side: int) -> None:
     """shards/ with `count` photos to train on and a few to validate on, files/<quantity>/<id>.jpg with the former."""
-    from warehouse_classifier import shards
+    from warehouse_classifier.dataset import shards
 
     for name in ("shards", *(f"files/{quantity}" for quantity in QUANTITIES)):
         (folder / name).mkdir(parents=True)

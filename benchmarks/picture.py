@@ -13,8 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from warehouse_classifier.bucket import PHOTOS, Entry, open_bucket
-from warehouse_classifier.params import read
+from warehouse_classifier.bucket.bucket import PHOTOS, Entry, open_bucket
+from warehouse_classifier.runtime.params import read
 
 TARGET = Path("reports/bin.png")
 

@@ -33,9 +33,9 @@ Reader = Callable[[], Iterable[Any]]  # one pass over all images, as batches
 
 def jpegs(count: int) -> Iterator[tuple[str, int, bytes]]:
     """Id, quantity and photo as resize_images leaves it."""
-    from warehouse_classifier.bucket import open_bucket
-    from warehouse_classifier.entry import PHOTOS
-    from warehouse_classifier.photo import decode, encode, square
+    from warehouse_classifier.bucket.bucket import open_bucket
+    from warehouse_classifier.bucket.objects import PHOTOS
+    from warehouse_classifier.dataset.photo import decode, encode, square
 
     with closing(open_bucket(f"synthetic://?pairs={2 * count}&seed=7", WORKERS)) as bucket:
         for n, (entry, body) in enumerate(bucket.get_many(islice(bucket.list(PHOTOS), count))):
@@ -47,7 +47,7 @@ def lay_out(folder: Path, count: int) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from warehouse_classifier import shards
+    from warehouse_classifier.dataset import shards
 
     rows = sorted(jpegs(count), key=lambda row: (shards.shard_of(row[0]), row[0]))
     for name in ("shards", "webdataset", "cache", *(f"files/{quantity}" for quantity in range(1, 6))):
@@ -75,10 +75,10 @@ def ours(folder: Path, turns: int, *, floats: bool = False) -> Reader:
     import numpy as np
     import torch
 
-    from warehouse_classifier.batches import batches, evenly
-    from warehouse_classifier.decoded import images_of
-    from warehouse_classifier.shards import Shards
-    from warehouse_classifier.watch import Silence
+    from warehouse_classifier.dataset.batches import batches, evenly
+    from warehouse_classifier.dataset.pixel_cache import images_of
+    from warehouse_classifier.dataset.shards import Shards
+    from warehouse_classifier.runtime.progress import Silence
 
     images = images_of(Shards(folder / "shards"), WORKERS, Silence())
     rows = Shards(folder / "shards").rows("train")

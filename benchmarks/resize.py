@@ -39,7 +39,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def by_ours(body: bytes) -> Pixels:
-    from warehouse_classifier.photo import decode, square
+    from warehouse_classifier.dataset.photo import decode, square
 
     return square(decode(body, MAX_PIXELS), SIDE)
 
@@ -98,8 +98,8 @@ def pack(way: str, folder: str, url: str, out: str) -> None:
         download(str(urls), SIDE, out, WORKERS, "border", output_format="webdataset", extract_exif=False, **sizes)
         done = sum(json.loads(file.read_text())["successes"] for file in Path(out).glob("*_stats.json"))
     else:
+        from warehouse_classifier.runtime.progress import Silence
         from warehouse_classifier.stages import resize_images as stage
-        from warehouse_classifier.watch import Silence
 
         os.environ |= {"AWS_ENDPOINT_URL": url, "DVC_ROOT": folder}
         if way == PILLOW:  # in the place of decoder and resizer; client, encoder and packing stay
@@ -120,7 +120,7 @@ def objects(folder: Path, count: int) -> dict[str, bytes]:
 def packed(way: str, python: Path, folder: Path, count: int, url: str) -> Spent:
     import pandas as pd
 
-    from warehouse_classifier import selection
+    from warehouse_classifier.bins import selection
 
     keys = objects(folder, count)
     facts = pd.DataFrame({"id": [Path(key).stem for key in keys], "quantity": 1, "split": "train"})
@@ -139,7 +139,7 @@ def photos(folder: Path, source: Path | None, count: int) -> int:
     """Put `count` JPEGs of real size into the folder, or as many as there are; returns how many."""
     from PIL import Image
 
-    from warehouse_classifier.synthetic import SyntheticBins
+    from warehouse_classifier.synthetic.bins import SyntheticBins
 
     folder.mkdir()
     files = sorted(source.glob("*.jpg")) if source else []

@@ -47,12 +47,15 @@ class Command:
     """check, and with another `way` check with the networks that a runtime made of its own."""
 
     def __init__(self, way: str, task: Task) -> None:
-        from warehouse_classifier import counter
+        from warehouse_classifier.serving import predictor
 
-        self.task, self.folder, self.opened = task, Path(task.folder), counter.opened
+        self.task, self.folder, self.opened = task, Path(task.folder), predictor.opened
         if way != OURS:
             made = cache(lambda folder: RUNTIMES[way](loaders[folder.name](folder), task))
-            loaders, counter.LOADERS = counter.LOADERS, dict.fromkeys(MODELS, lambda folder: _module(made(folder)()))
+            loaders, predictor.LOADERS = (
+                predictor.LOADERS,
+                dict.fromkeys(MODELS, lambda folder: _module(made(folder)())),
+            )
 
     def whole(self, model: str) -> dict[str, float]:
         from warehouse_classifier.cli.__main__ import answer
@@ -68,17 +71,17 @@ class Command:
     def parts(self, model: str, out: str) -> dict[str, float]:
         from concurrent.futures import ThreadPoolExecutor
 
-        from warehouse_classifier.cli.paths import body_of
+        from warehouse_classifier.cli.check.local_photos import body_of
 
-        with self.opened(self.folder / "models", model, 1) as counter, ThreadPoolExecutor(PROCESSORS) as pool:
+        with self.opened(self.folder / "models", model, 1) as predictor, ThreadPoolExecutor(PROCESSORS) as pool:
             files = sorted((self.folder / "photos").iterdir())
             read = Clock()
-            pixels = np.stack(list(pool.map(lambda file: counter.pixels(body_of(file)), files)))
+            pixels = np.stack(list(pool.map(lambda file: predictor.pixels(body_of(file)), files)))
             told = read.each("reading", len(files))
             groups = [pixels[n : n + self.task.batch] for n in range(0, len(files), self.task.batch)]
-            list(pool.map(counter.probabilities, groups[:PROCESSORS]))  # the first are slower
+            list(pool.map(predictor.probabilities, groups[:PROCESSORS]))  # the first are slower
             counted = Clock()
-            np.save(out, np.concatenate(list(pool.map(counter.probabilities, groups))))
+            np.save(out, np.concatenate(list(pool.map(predictor.probabilities, groups))))
             return told | counted.each("network", len(files))
 
 
@@ -89,7 +92,8 @@ class Loop:
         import torch
         from PIL import Image
 
-        from warehouse_classifier import calibration, resnet34, vit
+        from warehouse_classifier.evaluation import calibration
+        from warehouse_classifier.models import resnet34, vit
 
         class Photos(torch.utils.data.Dataset[Any]):
             files = sorted(Path(task.folder, "photos").iterdir())

@@ -19,9 +19,9 @@ from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from pipeline import run
-from warehouse_classifier.bucket import open_bucket
-from warehouse_classifier.entry import METADATA, PHOTOS
-from warehouse_classifier.selection import COLUMNS
+from warehouse_classifier.bins.selection import COLUMNS
+from warehouse_classifier.bucket.bucket import open_bucket
+from warehouse_classifier.bucket.objects import METADATA, PHOTOS
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1"}
 

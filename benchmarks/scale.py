@@ -19,8 +19,8 @@ import pandas as pd
 
 from pipeline import run
 from server import Drawn, Store, serving
-from warehouse_classifier.entry import METADATA, PHOTOS, key_of
-from warehouse_classifier.synthetic import SyntheticBins
+from warehouse_classifier.bucket.objects import METADATA, PHOTOS, key_of
+from warehouse_classifier.synthetic.bins import SyntheticBins
 
 WHOLE = 535_234
 TEMPLATES = 300  # bodies that the objects of the S3 server share

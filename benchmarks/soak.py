@@ -28,9 +28,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from server import Fault, Kind, Plan, Request, Served, Store, plan, serving
-from warehouse_classifier.entry import METADATA, PHOTOS, key_of
-from warehouse_classifier.shards import REJECTED, Shards
-from warehouse_classifier.synthetic import SyntheticBins
+from warehouse_classifier.bucket.objects import METADATA, PHOTOS, key_of
+from warehouse_classifier.dataset.shards import REJECTED, Shards
+from warehouse_classifier.synthetic.bins import SyntheticBins
 
 PARAMS = """\
 scale: soak

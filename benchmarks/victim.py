@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from warehouse_classifier import shards
-from warehouse_classifier.photo import encode
+from warehouse_classifier.dataset import shards
+from warehouse_classifier.dataset.photo import encode
 
 SIDE, COUNTS, EPOCHS = 32, {"train": 320, "validation": 96, "test": 8}, {"resnet34": 4, "vit": 10}
 PARAMS = """\

@@ -9,9 +9,9 @@ import boto3
 
 from conftest import CREDENTIALS, S3
 from projects import Project
-from warehouse_classifier.compute.emulator.cloud import Cloud
-from warehouse_classifier.compute.emulator.dry_run import IMAGE, ROLE, furnish
-from warehouse_classifier.compute.emulator.server import Emulator
+from sagemaker_emulator.cloud import Cloud
+from sagemaker_emulator.dry_run import IMAGE, ROLE, furnish
+from sagemaker_emulator.server import Emulator
 
 BUCKET = "of-a-team"
 SECRET = "a-key-that-must-not-travel"  # noqa: S105

@@ -32,9 +32,9 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # tests hold a processor to its bits, w
 
 from projects import Project, shrunk
 from server import Served, Store, serving
-from warehouse_classifier import patience
+from warehouse_classifier.bucket import retry
 from warehouse_classifier.compute.__main__ import launch
-from warehouse_classifier.watch import Silence
+from warehouse_classifier.runtime.progress import Silence
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "a-tester",
@@ -205,13 +205,13 @@ def s3(s3_server: S3, aws: pytest.MonkeyPatch) -> S3:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the store does about an answer that is wrong or missing is as ever, only sooner."""
-    monkeypatch.setattr(patience, "PAUSES", (0.001, 0.01))
+    monkeypatch.setattr(retry, "PAUSES", (0.001, 0.01))
 
 
 @pytest.fixture
 def told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what is out of reach: that is told after less than the usual seconds."""
-    monkeypatch.setattr(patience, "FIRST_SILENCE", 0.2)
+    monkeypatch.setattr(retry, "FIRST_SILENCE", 0.2)
 
 
 @pytest.fixture

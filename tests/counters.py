@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
-from warehouse_classifier import calibration, resnet34, vit
-from warehouse_classifier.calibration import Calibration, Counted
+from warehouse_classifier.evaluation import calibration
+from warehouse_classifier.evaluation.calibration import Calibration, Counted
+from warehouse_classifier.models import resnet34, vit
 
 QUANTITIES = [1, 2, 3, 4, 5]
 SIDE = 32

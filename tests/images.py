@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from warehouse_classifier import shards
-from warehouse_classifier.photo import encode
-from warehouse_classifier.watch import Silence
+from warehouse_classifier.dataset import shards
+from warehouse_classifier.dataset.photo import encode
+from warehouse_classifier.runtime.progress import Silence
 
 SIDE = 32
 # what both training stages can be told alike

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from warehouse_classifier.compute import archive, figures, plan
-from warehouse_classifier.compute.remote import Remote
-from warehouse_classifier.fault import Fault
+from warehouse_classifier.compute import metrics_log, stage_spec
+from warehouse_classifier.compute.sagemaker import code_archive
+from warehouse_classifier.compute.sagemaker.dvc_remote import Remote
+from warehouse_classifier.runtime.errors import Fault
 
 MAP = """\
 stages:
@@ -42,9 +43,9 @@ FILES = {
     "src/warehouse_classifier/three/five.py": "",
     "src/warehouse_classifier/compute/__init__.py": '"""."""',
     "src/warehouse_classifier/compute/__main__.py": "from warehouse_classifier.compute import local",
-    "src/warehouse_classifier/compute/container.py": "",
+    "src/warehouse_classifier/compute/sagemaker/container.py": "",
     "src/warehouse_classifier/compute/local.py": "from warehouse_classifier import watching",
-    "src/warehouse_classifier/compute/image.py": "",
+    "src/warehouse_classifier/compute/sagemaker/image.py": "",
     "src/warehouse_classifier/watching.py": "",
 }
 ARGV = ["small", "data/in.csv", "out"]
@@ -66,7 +67,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_a_stage_is_made_of_and_nothing_else(tree: Path) -> None:
-    with tarfile.open(fileobj=io.BytesIO(archive.pack(plan.read("count", ARGV), REMOTE))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(code_archive.pack(stage_spec.read("count", ARGV), REMOTE))) as tar:
         names = tar.getnames()
         config = tar.extractfile(".dvc/config")
         assert config is not None
@@ -86,7 +87,7 @@ def test_what_a_stage_is_made_of_and_nothing_else(tree: Path) -> None:
 def test_a_module_that_is_no_python_is_named(tree: Path) -> None:
     (tree / "src/warehouse_classifier/one.py").write_text("def")
     with pytest.raises(Fault, match=r"src/warehouse_classifier/one\.py is no Python: "):
-        archive.pack(plan.read("count", ARGV), REMOTE)
+        code_archive.pack(stage_spec.read("count", ARGV), REMOTE)
 
 
 def rewrite(name: str, text: str) -> Callable[[Path], None]:
@@ -111,19 +112,19 @@ def rewrite(name: str, text: str) -> Callable[[Path], None]:
 def test_another_input_command_code_or_parameter_is_another_work(
     tree: Path, change: Callable[[Path], None], other: bool
 ) -> None:
-    before = plan.read("count", ARGV).with_params("s3://b")
+    before = stage_spec.read("count", ARGV).with_params("s3://b")
     change(tree)
-    assert (plan.read("count", ARGV).with_params("s3://b") != before) is other
+    assert (stage_spec.read("count", ARGV).with_params("s3://b") != before) is other
 
 
 def test_another_command_or_remote_is_another_work(tree: Path) -> None:
-    told = plan.read("count", ARGV)
+    told = stage_spec.read("count", ARGV)
     assert (
         len(
             {
                 told.with_params("s3://b"),
                 told.with_params("s3://c"),
-                plan.read("count", ["large"]).with_params("s3://b"),
+                stage_spec.read("count", ["large"]).with_params("s3://b"),
             }
         )
         == 3
@@ -131,7 +132,7 @@ def test_another_command_or_remote_is_another_work(tree: Path) -> None:
 
 
 def test_the_plan_is_what_the_map_says(tree: Path) -> None:
-    told = plan.read("count", ARGV)
+    told = stage_spec.read("count", ARGV)
     assert told.inputs == {"data/in.csv": "0123"}
     assert {*told.files} == {
         "src/warehouse_classifier/stages/count.py", "data/fixed.csv", "src/warehouse_classifier/page.j2",
@@ -139,19 +140,19 @@ def test_the_plan_is_what_the_map_says(tree: Path) -> None:
     assert told.outs == ["out", "out.json"]
     assert told.params == {"lr": 1, "count.small": {"a": 1}}
     with pytest.raises(Fault, match=r"dvc\.yaml has no stage counts; there are: count"):
-        plan.read("counts", ARGV)
+        stage_spec.read("counts", ARGV)
 
 
 def test_figures_go_through_the_log_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = figures.Lines()
+    lines = metrics_log.Lines()
     lines.measure(3, {"train_loss": 1e-05, "accuracy": float("nan"), "images": 3})
     lines.measure(None, {"count": 2})
     lines.end("FINISHED")
-    told = [figures.read(line) for line in capsys.readouterr().out.splitlines()]
+    told = [metrics_log.read(line) for line in capsys.readouterr().out.splitlines()]
     assert told[0] is not None
     assert {*told[0]} == {"host", "machine", "processors"}
     assert told[1] is not None
     assert (told[1]["step"], told[1]["values"]["train_loss"], told[1]["values"]["images"]) == (3, 1e-05, 3.0)
     assert told[2:] == [{"step": None, "values": {"count": 2.0}}, {"ended": "FINISHED"}]
     for other in ("epoch 1: train_loss 3", "figures of today", 'figures {"cut', "figures [1]", ""):
-        assert figures.read(other) is None
+        assert metrics_log.read(other) is None

@@ -11,10 +11,10 @@ import torch
 
 from conftest import jpeg
 from images import SIDE, pack, spoil
-from warehouse_classifier.batches import Images, batches, evenly
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.photo import decode
-from warehouse_classifier.shards import Shards, write
+from warehouse_classifier.dataset.batches import Images, batches, evenly
+from warehouse_classifier.dataset.photo import decode
+from warehouse_classifier.dataset.shards import Shards, write
+from warehouse_classifier.runtime.errors import Fault
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import pytest
 
 from conftest import S3, bins, error_line, mirror
 from server import Served
-from warehouse_classifier.bucket import open_bucket
-from warehouse_classifier.entry import METADATA, PHOTOS, Entry, Unreadable, id_of, key_of
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.store import StoreBucket
+from warehouse_classifier.bucket.bucket import open_bucket
+from warehouse_classifier.bucket.object_store import StoreBucket
+from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Entry, Unreadable, id_of, key_of
+from warehouse_classifier.runtime.errors import Fault
 
 DENIED = '<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from warehouse_classifier import calibration, reliability
-from warehouse_classifier.calibration import AVERAGE, COUNTERS, NETWORKS, Promise, calibrate
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.verification import judge, match_expected, right_of, wrong_of
+from warehouse_classifier.evaluation import calibration, reliability
+from warehouse_classifier.evaluation.calibration import AVERAGE, COUNTERS, NETWORKS, Promise, calibrate
+from warehouse_classifier.evaluation.verification import judge, match_expected, right_of, wrong_of
+from warehouse_classifier.runtime.errors import Fault
 
 QUANTITIES = [1, 2, 3, 4, 5]
 PROMISE = Promise(quantities=QUANTITIES, side=32, quality=90, precision="fp32", false_alarms=0.1, misses=0.1)

@@ -14,8 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
-from warehouse_classifier import chart, charts, doubts
-from warehouse_classifier.chart import Chart
+from warehouse_classifier.report import accuracy_charts, calibration_charts
+from warehouse_classifier.report import style as chart
+from warehouse_classifier.report.style import Chart
 
 MATRIX = np.array([[8, 2, 0], [1, 5, 4], [0, 0, 0]])
 TITLES = {"resnet34": "ResNet34", "vit": "ViT", "average": "their average"}
@@ -46,22 +47,22 @@ def every_chart() -> list[Chart]:
     ).assign(**{f"{net}{end}": value for net in TITLES for end, value in (("", 0.6), ("_low", 0.5), ("_high", 0.7))})
     speeds = [("resnet34", 220.0, 0.6, 0.5, 0.7), ("vit", 231.0, 0.97, 0.95, 1.0), ("average", 170.0, 0.8, 0.7, 0.9)]
     return [
-        charts.confusion("confusion_vit", "ViT", MATRIX, (1, 2, 3)),
-        charts.recall("recall", RECALLS, TITLES),
-        charts.accuracies("accuracy", INTERVALS, BASELINE),
-        charts.learning("loss", "loss", losses, TITLES),
-        charts.learning("validation_accuracy", "accuracy", {"vit": (at, at), "resnet34": ([1], [0.5])}, TITLES),
-        charts.shares("fullness", "how full the bin is", quarters, TITLES),
-        charts.speed(
+        accuracy_charts.confusion("confusion_vit", "ViT", MATRIX, (1, 2, 3)),
+        accuracy_charts.recall("recall", RECALLS, TITLES),
+        accuracy_charts.accuracies("accuracy", INTERVALS, BASELINE),
+        accuracy_charts.learning("loss", "loss", losses, TITLES),
+        accuracy_charts.learning("validation_accuracy", "accuracy", {"vit": (at, at), "resnet34": ([1], [0.5])}, TITLES),
+        accuracy_charts.shares("fullness", "how full the bin is", quarters, TITLES),
+        accuracy_charts.speed(
             "speed", pd.DataFrame(speeds, columns=["who", "images_per_second", "accuracy", "low", "high"]), TITLES
         ),
-        doubts.reliability(
+        calibration_charts.reliability(
             "reliability_vit", "ViT", pd.DataFrame(ladder, columns=["stage", "confidence", "accuracy", "images"]),
             {"before": 0.21, "after": 0.034},
         ),
-        doubts.found("found_one_off", "wrong by one", line("looked_at", 0.3), PRIOR, prevalence=0.05),
-        doubts.roc("roc_one_off", "wrong by one", line("false_alarms", 1), PRIOR),
-        doubts.verdicts(
+        calibration_charts.found("found_one_off", "wrong by one", line("looked_at", 0.3), PRIOR, prevalence=0.05),
+        calibration_charts.roc("roc_one_off", "wrong by one", line("false_alarms", 1), PRIOR),
+        calibration_charts.verdicts(
             "verdicts_vit", "ViT", pd.DataFrame(cases, columns=["case", "images", "match", "look", "mismatch"])
         ),
     ]  # fmt: skip
@@ -204,7 +205,7 @@ def test_a_reliability_diagram_tells_the_errors(drawn: dict[str, Chart]) -> None
 
 def test_what_can_be_found_at_best_is_drawn_where_the_prevalence_is_known(drawn: dict[str, Chart]) -> None:
     assert "at best" in texts(drawn["found_one_off"])
-    assert "at best" not in texts(doubts.found("found", "wrong by one", line("looked_at", 0.3), PRIOR))
+    assert "at best" not in texts(calibration_charts.found("found", "wrong by one", line("looked_at", 0.3), PRIOR))
     assert "when 5 % of bins are looked at" in drawn["found_one_off"].words
 
 
@@ -233,7 +234,7 @@ def test_verdicts_differ_in_lightness_and_carry_black_numbers() -> None:
         parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
         return float(np.dot(parts, [0.2126, 0.7152, 0.0722]))
 
-    found = sorted(lightness(colour) for colour, _ in doubts.FILLS.values())
+    found = sorted(lightness(colour) for colour, _ in calibration_charts.FILLS.values())
     assert all((more + 0.05) / (less + 0.05) > 1.2 for less, more in pairwise(found))
     assert (found[0] + 0.05) / 0.05 > 4.5
 

@@ -20,9 +20,9 @@ from PIL import Image
 from conftest import S3, bins, jpeg, metadata, mirror
 from counters import tiny
 from warehouse_classifier.cli.__main__ import answer
-from warehouse_classifier.cli.inspection import inspect
-from warehouse_classifier.cli.photos import Photo, Seen
-from warehouse_classifier.counter import opened
+from warehouse_classifier.cli.check.inspection import inspect
+from warehouse_classifier.cli.check.photos import Photo, Seen
+from warehouse_classifier.serving.predictor import opened
 
 COMMAND = [sys.executable, "-m", "warehouse_classifier.cli", "check"]
 FIELDS = ["photo", "expected", "predicted", "probability", "doubt", "verdict", "reason"]

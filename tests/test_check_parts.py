@@ -16,13 +16,13 @@ import pytest
 
 from conftest import S3, bins, jpeg, metadata, mirror
 from counters import tiny
-from warehouse_classifier import bucket
-from warehouse_classifier.cli import parts
+from warehouse_classifier.bucket import bucket
+from warehouse_classifier.bucket.object_store import StoreBucket
+from warehouse_classifier.bucket.objects import Unreadable
 from warehouse_classifier.cli.__main__ import answer
-from warehouse_classifier.cli.parts import OURS, held
-from warehouse_classifier.entry import Unreadable
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.store import StoreBucket
+from warehouse_classifier.cli.check import part_files
+from warehouse_classifier.cli.check.part_files import OURS, held
+from warehouse_classifier.runtime.errors import Fault
 
 Run = Callable[..., int]
 
@@ -185,7 +185,7 @@ def test_another_version_of_the_program_makes_other_parts(
     mirror(bins(3), tmp_path / "bins")
     check("bins")
     before = stamps()
-    monkeypatch.setattr(parts, "VERSION", 2)
+    monkeypatch.setattr(part_files, "VERSION", 2)
     check("bins")
     assert redone(before) == [0]
 
@@ -211,7 +211,7 @@ def test_a_folder_that_cannot_be_locked_is_not_called_busy(
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(parts.fcntl, "flock", no_locks)
+    monkeypatch.setattr(part_files.fcntl, "flock", no_locks)
     assert check("bins") == 2
     assert capsys.readouterr().err == (
         "error: out cannot be locked (No locks available); name a folder on another disk\n"

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from conftest import S3, bins, jpeg, metadata, mirror
-from warehouse_classifier.cli.expectations import Listed, Same, Unknown, expectations
-from warehouse_classifier.cli.finding import Finding
-from warehouse_classifier.cli.forms import Csv, JsonLines, Table, read_back
-from warehouse_classifier.cli.inspection import body_of
-from warehouse_classifier.cli.photos import Seen
-from warehouse_classifier.cli.sources import listed, photos_of
-from warehouse_classifier.entry import Unreadable
-from warehouse_classifier.fault import Fault
+from warehouse_classifier.bucket.objects import Unreadable
+from warehouse_classifier.cli.check.expectations import Listed, Same, Unknown, expectations
+from warehouse_classifier.cli.check.finding import Finding
+from warehouse_classifier.cli.check.formats import Csv, JsonLines, Table, read_back
+from warehouse_classifier.cli.check.inspection import body_of
+from warehouse_classifier.cli.check.photos import Seen
+from warehouse_classifier.cli.check.sources import listed, photos_of
+from warehouse_classifier.runtime.errors import Fault
 
 NOTHING = Same(None)
 

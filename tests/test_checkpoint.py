@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from warehouse_classifier import checkpoint
-from warehouse_classifier.checkpoint import Keeper, Position
-from warehouse_classifier.fault import Fault
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.training import checkpoint
+from warehouse_classifier.training.checkpoint import Keeper, Position
 
 Rows = list[dict[str, Any]]
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from warehouse_classifier import contents
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.metadata import PAIRS
+from warehouse_classifier.bins import contents
+from warehouse_classifier.bins.metadata import PAIRS
+from warehouse_classifier.runtime.errors import Fault
 
 
 def item(quantity: int, *sizes: float | None) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import pytest
 
 from conftest import jpeg
 from counters import QUANTITIES, SIDE, tiny
-from warehouse_classifier import calibration, counter, shards
-from warehouse_classifier.calibration import AVERAGE, COUNTERS
-from warehouse_classifier.counter import Answer
-from warehouse_classifier.fault import Fault
+from warehouse_classifier.dataset import shards
+from warehouse_classifier.evaluation import calibration
+from warehouse_classifier.evaluation.calibration import AVERAGE, COUNTERS
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.serving import predictor
+from warehouse_classifier.serving.predictor import Answer
 from warehouse_classifier.stages.resize_images import ResizeImages, shrink
 
 
@@ -28,19 +30,22 @@ def test_the_networks_get_the_very_pixels_that_they_were_evaluated_on(models: Pa
     shards.write(tmp_path / "images", [(facts, shrink(body, params))])
     packed = np.empty((SIDE, SIDE, 3), np.uint8)
     shards.Shards(tmp_path / "images").read_into(0, packed)
-    with counter.opened(models) as counted:
+    with predictor.opened(models) as counted:
         assert np.array_equal(counted.pixels(body), packed)
 
 
 @pytest.mark.parametrize("body", [b"", b"no photo", jpeg(1)[:400]])
 def test_what_is_no_photo_has_a_reason(models: Path, body: bytes) -> None:
-    with counter.opened(models, "vit") as counted, pytest.raises(ValueError, match=r"is empty|is no JPEG|is a damaged"):
+    with (
+        predictor.opened(models, "vit") as counted,
+        pytest.raises(ValueError, match=r"is empty|is no JPEG|is a damaged"),
+    ):
         counted.pixels(body)
 
 
 def test_a_photo_says_the_same_alone_and_in_company(models: Path) -> None:
     for name in COUNTERS:
-        with counter.opened(models, name, threads=1) as counted:
+        with predictor.opened(models, name, threads=1) as counted:
             photos = np.stack([counted.pixels(jpeg(shade)) for shade in range(5)])
             together = counted.probabilities(photos)
             assert together.sum(axis=1) == pytest.approx(1)
@@ -49,7 +54,7 @@ def test_a_photo_says_the_same_alone_and_in_company(models: Path) -> None:
 
 
 def test_what_is_answered(models: Path) -> None:
-    with counter.opened(models) as counted:
+    with predictor.opened(models) as counted:
         limits = counted.known.counters[AVERAGE]
         shares = np.array([0.1, 0.5, 0.25, 0.1, 0.05])
         of = {quantity: counted.answers(shares[None], [quantity])[0] for quantity in [*QUANTITIES, None, 0, 6]}
@@ -65,7 +70,7 @@ def test_what_is_answered(models: Path) -> None:
 def test_the_average_is_made_of_both(models: Path) -> None:
     photos = {}
     for name in COUNTERS:
-        with counter.opened(models, name) as counted:
+        with predictor.opened(models, name) as counted:
             pixels = np.stack([counted.pixels(jpeg(shade)) for shade in range(3)])
             photos[name] = counted.probabilities(pixels)
             assert [*counted.networks] == ([name] if name != AVERAGE else ["resnet34", "vit"])
@@ -77,7 +82,7 @@ def test_the_average_is_made_of_both(models: Path) -> None:
 def test_a_model_that_is_none_is_told(models: Path) -> None:
     with (
         pytest.raises(Fault, match="there is no model resnet; there are: resnet34, vit, average"),
-        counter.opened(models, "resnet"),
+        predictor.opened(models, "resnet"),
     ):
         pass
 
@@ -87,7 +92,7 @@ def test_a_calibration_for_other_quantities_is_told(models: Path, tmp_path: Path
     known = calibration.load(other)
     known.model_copy(update={"quantities": [1, 2, 3, 4]}).write(other / calibration.FILE)
     said = r"vit tells 5 quantities apart and calibration\.json names 4"
-    with pytest.raises(Fault, match=said), counter.opened(other, "vit"):
+    with pytest.raises(Fault, match=said), predictor.opened(other, "vit"):
         pass
 
 
@@ -95,8 +100,8 @@ def test_nothing_is_loaded_that_was_not_calibrated(models: Path, tmp_path: Path)
     other = tiny(tmp_path / "models")
     weights = other / "vit" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
-    with counter.opened(other, "resnet34"):  # which has nothing to do with it
+    with predictor.opened(other, "resnet34"):  # which has nothing to do with it
         pass
     for name in ("vit", AVERAGE):
-        with pytest.raises(Fault, match="is not the one that"), counter.opened(other, name):
+        with pytest.raises(Fault, match="is not the one that"), predictor.opened(other, name):
             pass

@@ -14,10 +14,10 @@ import torch
 
 from conftest import Noted
 from images import SIDE, pack, spoil
-from warehouse_classifier.batches import batches, evenly
-from warehouse_classifier.decoded import Decoded, images_of
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.shards import INDEX, Shards
+from warehouse_classifier.dataset.batches import batches, evenly
+from warehouse_classifier.dataset.pixel_cache import Decoded, images_of
+from warehouse_classifier.dataset.shards import INDEX, Shards
+from warehouse_classifier.runtime.errors import Fault
 
 SIZE = 60 * SIDE * SIDE * 3
 

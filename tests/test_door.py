@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from cloud import BUCKET, Account
 from conftest import error_line
 from projects import TOP
-from warehouse_classifier.compute.emulator.dry_run import IMAGE, ROLE
+from sagemaker_emulator.dry_run import IMAGE, ROLE
 
 STAGE = ("fetch_metadata", "sample", "data/metadata.parquet", "data/unreadable.parquet")
 REMOTE = f"[core]\nremote = storage\n['remote \"storage\"']\nurl = s3://{BUCKET}/door\n"
@@ -217,10 +217,10 @@ def test_a_parameter_is_checked_here_and_not_for_money(tree: Path, capfd: pytest
 
 
 def test_a_dep_that_is_missing_is_told(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tree / "src/warehouse_classifier/goods.py").unlink()
+    (tree / "src/warehouse_classifier/synthetic/items.py").unlink()
     said = error_line(capfd, *STAGE)
     assert said == (
-        "fetch_metadata depends on src/warehouse_classifier/goods.py, which is no file here and no output of another stage"
+        "fetch_metadata depends on src/warehouse_classifier/synthetic/items.py, which is no file here and no output of another stage"
     )
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from warehouse_classifier.compute.emulator.dry_run import FORGET, VARIABLES, main
-from warehouse_classifier.compute.storage import BUCKET, CONFIG, KEY
+from sagemaker_emulator.dry_run import FORGET, VARIABLES, main
+from warehouse_classifier.compute.local_s3 import BUCKET, CONFIG, KEY
 
 TOP = Path(__file__).resolve().parent.parent
-COMMAND = [sys.executable, "-m", "warehouse_classifier.compute.emulator.dry_run"]
+COMMAND = [sys.executable, "-m", "sagemaker_emulator.dry_run"]
 OWN = b"['remote \"storage\"']\n\turl = s3://mine/bins # and nobody else's"
 # of a laptop whose owner has other accounts; an address where nobody listens, for whoever goes there
 ELSEWHERE = {
@@ -235,7 +235,7 @@ def test_a_signal_ends_the_command_before_all_else(project: Path, port: int) -> 
 
 SIGNALLED = """
 import signal, sys, threading, time
-from warehouse_classifier.compute.emulator.dry_run import Signals, _run
+from sagemaker_emulator.dry_run import Signals, _run
 def later():
     time.sleep(0.3)
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)

@@ -25,14 +25,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import CREDENTIALS, S3
-from warehouse_classifier.compute.emulator import limits
-from warehouse_classifier.compute.emulator.cloud import ACCOUNT, REGION
-from warehouse_classifier.compute.emulator.instance import OPT
-from warehouse_classifier.compute.emulator.log import GROUP
-from warehouse_classifier.compute.emulator.record import Record
-from warehouse_classifier.compute.emulator.server import Emulator
-from warehouse_classifier.compute.emulator.shapes import Misfit, constraints, violations
-from warehouse_classifier.fault import Fault
+from sagemaker_emulator import limits
+from sagemaker_emulator.cloud import ACCOUNT, REGION
+from sagemaker_emulator.instance import OPT
+from sagemaker_emulator.log import GROUP
+from sagemaker_emulator.record import Record
+from sagemaker_emulator.server import Emulator
+from sagemaker_emulator.shapes import Misfit, constraints, violations
+from warehouse_classifier.runtime.errors import Fault
 
 MODEL = botocore.session.get_session().get_service_model("sagemaker")
 OPERATIONS = ("CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob", "ListTrainingJobs")

@@ -16,13 +16,16 @@ import pytest
 import torch
 from PIL import Image
 
-from warehouse_classifier import calibration, counter, history, prediction, resnet34, shards, vit
-from warehouse_classifier.calibration import COUNTERS, NETWORKS
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.metadata import PAIRS
-from warehouse_classifier.selection import OUTSIDE
+from warehouse_classifier.bins.metadata import PAIRS
+from warehouse_classifier.bins.selection import OUTSIDE
+from warehouse_classifier.dataset import shards
+from warehouse_classifier.evaluation import calibration, predictions
+from warehouse_classifier.evaluation.calibration import COUNTERS, NETWORKS
+from warehouse_classifier.models import folder, resnet34, vit
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.progress import Silence
+from warehouse_classifier.serving import predictor
 from warehouse_classifier.stages import evaluate as stage
-from warehouse_classifier.watch import Silence
 
 QUANTITIES = [1, 2, 3, 4, 5]
 PUBLISHED = Path(__file__).parents[1] / "data" / "published.csv"
@@ -85,7 +88,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vit.save(vit.build("own", None, size, 32, tuple(QUANTITIES)), root / "vit")
     keys = ("train_loss", "validation_loss", "validation_accuracy", "validation_rmse", "learning_rate")
     for name in ("resnet34", "vit"):
-        history.write([{"epoch": epoch, **dict.fromkeys(keys, 0.5)} for epoch in (1, 2)], root / name)
+        folder.write([{"epoch": epoch, **dict.fromkeys(keys, 0.5)} for epoch in (1, 2)], root / name)
     return root
 
 
@@ -195,7 +198,7 @@ def test_a_counter_says_of_a_photo_what_the_stage_said_of_it(
     packed = shards.Shards(trained / "images")
     body = packed.jpeg(7)
     for who in COUNTERS:
-        with counter.opened(tmp_path, who, threads=1) as counted:
+        with predictor.opened(tmp_path, who, threads=1) as counted:
             # a JPEG of this very size and quality is near what it becomes when it is encoded again
             shares = counted.probabilities(counted.pixels(body)[None])[0]
             (answer,) = counted.answers(shares[None], [2])
@@ -309,4 +312,4 @@ def test_a_bad_parameter_fails_before_anything_slow_is_imported() -> None:
 
 def test_a_network_that_answers_with_nan_is_a_fault() -> None:
     with pytest.raises(Fault, match="ViT answers with what is no finite number"):
-        prediction.checked("vit", np.array([[0.0, np.nan]]), 2)
+        predictions.checked("vit", np.array([[0.0, np.nan]]), 2)

@@ -6,10 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warehouse_classifier import evidence
-from warehouse_classifier.calibration import BELONGS, COUNTERS, NETWORKS, Calibration, Counted, nll, probabilities
-from warehouse_classifier.evidence import FEWEST, Said
-from warehouse_classifier.label import Labels
+from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.evaluation import tables as evidence
+from warehouse_classifier.evaluation.calibration import (
+    BELONGS,
+    COUNTERS,
+    NETWORKS,
+    Calibration,
+    Counted,
+    nll,
+    probabilities,
+)
+from warehouse_classifier.evaluation.tables import FEWEST, Said
 
 LABELS = Labels([1, 2, 3])
 TEMPERATURES = {"resnet34": 2.0, "vit": 0.5, "average": 1.5}

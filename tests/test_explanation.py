@@ -12,10 +12,11 @@ from PIL import Image
 from scipy.ndimage import convolve1d
 from torch import nn
 
-from warehouse_classifier import explanation, resnet34, vit
-from warehouse_classifier.calibration import AVERAGE, BELONGS, NETWORKS, Calibration, Counted, Floats
-from warehouse_classifier.counter import Counter
-from warehouse_classifier.photo import Pixels
+from warehouse_classifier.dataset.photo import Pixels
+from warehouse_classifier.evaluation.calibration import AVERAGE, BELONGS, NETWORKS, Calibration, Counted, Floats
+from warehouse_classifier.models import resnet34, vit
+from warehouse_classifier.serving import explanation
+from warehouse_classifier.serving.predictor import Counter
 
 RED, GREEN, BLUE = range(3)
 PLACES = {"top left": (0, 0), "top right": (0, 1), "bottom left": (1, 0), "bottom right": (1, 1)}

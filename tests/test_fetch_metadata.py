@@ -15,11 +15,11 @@ import pytest
 from conftest import S3, Elsewhere, Noted, SmallDisk, bins, error_line, jpeg, metadata, mirror
 from server import Fault as Misdeed
 from server import Request, Served, plan
-from warehouse_classifier import bucket as buckets
-from warehouse_classifier import client, store
-from warehouse_classifier.entry import METADATA, Entry
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.metadata import PAIRS, UNREADABLE
+from warehouse_classifier.bins.metadata import PAIRS, UNREADABLE
+from warehouse_classifier.bucket import bucket as buckets
+from warehouse_classifier.bucket import client, object_store
+from warehouse_classifier.bucket.objects import METADATA, Entry
+from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.stages import fetch_metadata as stage
 from warehouse_classifier.stages.fetch_metadata import FetchMetadata, fetch_metadata
 
@@ -368,13 +368,13 @@ def test_a_part_is_kept_only_while_the_bucket_lists_the_same(gets: Callable[...,
 
 def read_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
-    get = store.StoreBucket.get
+    get = object_store.StoreBucket.get
 
-    def noted(self: store.StoreBucket, entry: Entry) -> Any:
+    def noted(self: object_store.StoreBucket, entry: Entry) -> Any:
         asked.append(entry.key)
         return get(self, entry)
 
-    monkeypatch.setattr(store.StoreBucket, "get", noted)
+    monkeypatch.setattr(object_store.StoreBucket, "get", noted)
     return asked
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from warehouse_classifier.files import replacing, root, same, sha256
+from warehouse_classifier.runtime.files import replacing, root, same, sha256
 
 
 def names(folder: Path) -> list[str]:

@@ -13,12 +13,12 @@ from mlflow import MlflowClient
 from cloud import Account
 from conftest import S3
 from projects import TOP
-from warehouse_classifier.compute.follow import Relay, Status, duration
-from warehouse_classifier.compute.job import State
-from warehouse_classifier.compute.log import GROUP, Line, Log
-from warehouse_classifier.compute.settings import Settings
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.tracking import Run
+from warehouse_classifier.compute.sagemaker.follow import Relay, Status, duration
+from warehouse_classifier.compute.sagemaker.job import State
+from warehouse_classifier.compute.sagemaker.logs import GROUP, Line, Log
+from warehouse_classifier.compute.sagemaker.settings import Settings
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.tracking.mlflow_run import Run
 
 TAGS = {"runner": "sagemaker", "job": "train-vit-0-1"}
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from warehouse_classifier.metadata import LARGEST, PAIRS, parse
+from warehouse_classifier.bins.metadata import LARGEST, PAIRS, parse
 
 TRIES = int(os.environ.get("FUZZ", "600"))
 UNITS = {"height": "IN", "length": "IN", "width": "IN", "weight": "pounds"}

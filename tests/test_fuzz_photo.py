@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import jpeg
-from warehouse_classifier.photo import decode, square
+from warehouse_classifier.dataset.photo import decode, square
 
 TRIES = int(os.environ.get("FUZZ", "600"))
 MOST = 1_000_000  # pixels

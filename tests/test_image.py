@@ -22,8 +22,8 @@ import boto3
 import pytest
 
 from conftest import S3
-from warehouse_classifier.compute import image
-from warehouse_classifier.fault import Fault
+from warehouse_classifier.compute.sagemaker import image
+from warehouse_classifier.runtime.errors import Fault
 
 TOP = Path(__file__).parent.parent
 FILES = ("params.yaml", "Dockerfile", ".dockerignore", "requirements.lock")
@@ -334,7 +334,7 @@ def test_a_right_that_is_missing_is_named(docker: Docker, refusing: Any, capfd: 
 def test_who_ends_it_leaves_no_password_behind(docker: Docker, ecr: Any, top: Path) -> None:
     docker.does("build", "hangs", "it hangs")
     (top / "temporary").mkdir()
-    command = [sys.executable, "-m", "warehouse_classifier.compute.image"]
+    command = [sys.executable, "-m", "warehouse_classifier.compute.sagemaker.image"]
     environment = {**os.environ, "TMPDIR": str(top / "temporary"), "PYTHONPATH": str(TOP / "src")}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

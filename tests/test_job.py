@@ -9,16 +9,17 @@ from cloud import Account
 from conftest import error_line
 from test_door import STAGE
 from test_door import tree as tree  # noqa: PLC0414
-from warehouse_classifier.compute import container, plan, remote, sagemaker
-from warehouse_classifier.compute.follow import Follower
-from warehouse_classifier.compute.job import Jobs, State
-from warehouse_classifier.compute.settings import Settings
-from warehouse_classifier.fault import Fault
+from warehouse_classifier.compute import stage_spec
+from warehouse_classifier.compute.sagemaker import container, dvc_remote, run
+from warehouse_classifier.compute.sagemaker.follow import Follower
+from warehouse_classifier.compute.sagemaker.job import Jobs, State
+from warehouse_classifier.compute.sagemaker.settings import Settings
+from warehouse_classifier.runtime.errors import Fault
 
 
 @pytest.fixture
 def jobs(tree: Path) -> Jobs:
-    return Jobs(plan.read(STAGE[0], [*STAGE[1:]]), remote.read(), Settings.load())
+    return Jobs(stage_spec.read(STAGE[0], [*STAGE[1:]]), dvc_remote.read(), Settings.load())
 
 
 @pytest.mark.parametrize(
@@ -71,15 +72,15 @@ def test_whoever_leaves_while_being_asked_is_told_that_the_job_goes_on(
         raise Fault("no such right")
 
     monkeypatch.setattr(Follower, "follow", interrupted)
-    monkeypatch.setattr(sagemaker, "_asked", interrupted)
+    monkeypatch.setattr(run, "_asked", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sagemaker.followed(jobs, "a-1")
+        run.followed(jobs, "a-1")
     assert "a-1 goes on at SageMaker, and so does its price" in capfd.readouterr().err
-    monkeypatch.setattr(sagemaker, "_asked", lambda _: "stop")
+    monkeypatch.setattr(run, "_asked", lambda _: "stop")
     monkeypatch.setattr(jobs, "stop", refused)
     with pytest.raises(Fault, match="no such right"):
-        sagemaker.followed(jobs, "a-1")
-    assert "to stop it: python -m warehouse_classifier.compute.stop a-1\n" in capfd.readouterr().err
+        run.followed(jobs, "a-1")
+    assert "to stop it: python -m warehouse_classifier.compute.sagemaker.stop a-1\n" in capfd.readouterr().err
 
 
 def test_a_gpu_that_cannot_be_used_is_not_paid_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,13 +120,13 @@ def test_an_aws_that_does_not_answer_is_asked_again(
     def shaky(self: Follower, status: Any) -> None:
         looks.append(1)
         if len(looks) in (2, 3):
-            raise sagemaker.aws.Unreachable("the job's log: AWS cannot be reached (a cable)")
+            raise run.aws.Unreachable("the job's log: AWS cannot be reached (a cable)")
         look(self, status)
 
     monkeypatch.setattr(Follower, "look", shaky)
     (tree / "data").mkdir()
-    monkeypatch.setattr(sagemaker, "bring", lambda *_: None)
-    sagemaker.run(STAGE[0], [*STAGE[1:]])
+    monkeypatch.setattr(run, "bring", lambda *_: None)
+    run.run(STAGE[0], [*STAGE[1:]])
     said = capfd.readouterr().err
     assert said.count("the job's log: AWS cannot be reached (a cable); trying again\n") == 1
     assert "Completed" in said
@@ -134,7 +135,7 @@ def test_an_aws_that_does_not_answer_is_asked_again(
 def test_a_job_that_is_gone_is_told(
     tree: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sagemaker, "start", lambda *_: None)
+    monkeypatch.setattr(run, "start", lambda *_: None)
     monkeypatch.setenv("SAGEMAKER_REGION", "us-east-1")
     monkeypatch.setenv("SAGEMAKER_POLL_SECONDS", "0.01")
     (tree / "src/warehouse_classifier/stages/fetch_metadata.py").open("a").write("# another work\n")

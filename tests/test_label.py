@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warehouse_classifier.label import Labels
+from warehouse_classifier.dataset.labels import Labels
 
 
 @given(quantities=st.lists(st.integers(0, 200), min_size=2, max_size=9, unique=True))

@@ -21,12 +21,14 @@ from safetensors import SafetensorError
 import counters
 from conftest import bins, error_line, mirror
 from server import Kind, Request, Served
-from warehouse_classifier import client, screen, stages
+from warehouse_classifier import stages
+from warehouse_classifier.bucket import client
 from warehouse_classifier.compute import local
 from warehouse_classifier.compute.__main__ import launch, place_of
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.screen import Screen
-from warehouse_classifier.tracking import Run
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.tracking import console
+from warehouse_classifier.tracking.console import Screen
+from warehouse_classifier.tracking.mlflow_run import Run
 
 COMMAND = [sys.executable, "-m", "warehouse_classifier.compute"]
 ARGV = ("fetch_metadata", "small", "data/metadata.parquet", "data/unreadable.parquet")
@@ -268,7 +270,7 @@ def test_a_log_has_plain_lines(
     watch: Screen, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(screen.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
     with watch.bar("fetch", 400, "pair") as bar:
         for _ in range(4):
             clock[0] += 5.0
@@ -296,9 +298,9 @@ def test_a_log_has_plain_lines(
 
 SHOWN = """
 import time
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.screen import Screen
-from warehouse_classifier.tracking import Run
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.tracking.console import Screen
+from warehouse_classifier.tracking.mlflow_run import Run
 
 watch = Screen(Run("fetch_metadata", {}, ""))
 with watch.bar("fetch", 40, "pair") as bar:

@@ -19,9 +19,10 @@ import grimp
 import pytest
 from ruamel.yaml import YAML
 
-from warehouse_classifier import params, stages
+from warehouse_classifier import stages
 from warehouse_classifier.compute import local
-from warehouse_classifier.params import DATA, TOP, Params
+from warehouse_classifier.runtime import params
+from warehouse_classifier.runtime.params import DATA, TOP, Params
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "warehouse_classifier"
@@ -158,26 +159,28 @@ def doctored(stage: str, key: str, *, add: str | None = None, drop: str | None =
     return broken
 
 
-@pytest.mark.parametrize("path", ["src/warehouse_classifier/stowage.py", "data/selection.csv"])
+@pytest.mark.parametrize("path", ["src/warehouse_classifier/synthetic/placement.py", "data/selection.csv"])
 def test_a_missing_dep_is_seen(path: str, graph: grimp.ImportGraph) -> None:
     assert wrong_deps(doctored("resize_images", "deps", drop=path), graph) == [f"resize_images: deps lack {path}"]
 
 
 def test_a_missing_template_is_seen(graph: grimp.ImportGraph) -> None:
-    broken = doctored("evaluate", "deps", drop="src/warehouse_classifier/report.html.j2")
-    assert wrong_deps(broken, graph) == ["evaluate: deps lack src/warehouse_classifier/report.html.j2"]
+    broken = doctored("evaluate", "deps", drop="src/warehouse_classifier/report/page.html.j2")
+    assert wrong_deps(broken, graph) == ["evaluate: deps lack src/warehouse_classifier/report/page.html.j2"]
 
 
 def test_a_dep_too_many_is_seen(graph: grimp.ImportGraph) -> None:
-    broken = doctored("train_resnet34", "deps", add="src/warehouse_classifier/vit.py")
-    wanted = ["train_resnet34: deps name src/warehouse_classifier/vit.py, which it does not use"]
+    broken = doctored("train_resnet34", "deps", add="src/warehouse_classifier/models/vit.py")
+    wanted = ["train_resnet34: deps name src/warehouse_classifier/models/vit.py, which it does not use"]
     assert wrong_deps(broken, graph) == wanted
 
 
 def test_an_import_that_the_map_does_not_tell_of_is_seen() -> None:
     own = grimp.build_graph(PACKAGE, cache_dir=None)
     own.add_import(importer=f"{PACKAGE}.selection", imported=f"{PACKAGE}.vit")
-    wanted = [f"{name}: deps lack src/warehouse_classifier/vit.py" for name in ("select_images", "resize_images")]
+    wanted = [
+        f"{name}: deps lack src/warehouse_classifier/models/vit.py" for name in ("select_images", "resize_images")
+    ]
     assert wrong_deps(PIPELINE, own) == wanted
 
 

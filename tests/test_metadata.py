@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import metadata
-from warehouse_classifier.metadata import ITEM, LARGEST, parse
+from warehouse_classifier.bins.metadata import ITEM, LARGEST, parse
 
 INCHES = {"unit": "IN", "value": 1.5}
 ITEM_KEYS = ["asin", "height", "length", "name", "normalizedName", "quantity", "weight", "width"]

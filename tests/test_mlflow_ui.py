@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import screenshot
-from warehouse_classifier.tracking import Run
+from warehouse_classifier.tracking.mlflow_run import Run
 
 # of a few epochs: nothing else on the page looks like these
 CURVES = {"train_resnet34": [0.41235, 0.52346], "train_vit": [0.31234, 0.43215, 0.65437]}

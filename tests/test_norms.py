@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from warehouse_classifier.norms import RunningAverages
+from warehouse_classifier.training.batchnorm import RunningAverages
 
 
 def network() -> nn.Module:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError, field_validator
 
 from conftest import error_line
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.params import Params, read
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.params import Params, read
 from warehouse_classifier.stages.fetch_metadata import FetchMetadata
 from warehouse_classifier.stages.resize_images import ResizeImages
 from warehouse_classifier.stages.select_images import SelectImages

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from conftest import jpeg
-from warehouse_classifier.photo import decode, decode_into, encode, square
+from warehouse_classifier.dataset.photo import decode, decode_into, encode, square
 
 MANY = 10_000_000
 ROTATED = {  # EXIF orientation: what has been done to an upright picture before it was stored
@@ -250,7 +250,7 @@ def test_square_works_in_the_calling_thread_alone() -> None:
 
 
 def test_what_only_decodes_waits_for_no_torch() -> None:
-    code = "import sys, warehouse_classifier.photo; assert 'torch' not in sys.modules"
+    code = "import sys, warehouse_classifier.dataset.photo; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -11,8 +11,8 @@ from cloud import BUCKET, Account
 from projects import STAGES, TOP
 from test_door import STAGE
 from test_door import tree as tree  # noqa: PLC0414
-from warehouse_classifier.compute import aws
 from warehouse_classifier.compute.__main__ import launch
+from warehouse_classifier.compute.sagemaker import aws
 
 WITHOUT_RESOURCE = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}  # AWS knows none for them
 ACTIONS = {

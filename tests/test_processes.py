@@ -118,11 +118,11 @@ from pathlib import Path
 import torch
 from torch import nn
 from images import RECIPE, Diary
-from warehouse_classifier import team
-from warehouse_classifier.label import Labels
-from warehouse_classifier.recipe import Recipe
-from warehouse_classifier.shards import Shards
-from warehouse_classifier.training import train
+from warehouse_classifier.training import distributed
+from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.training.recipe import Recipe
+from warehouse_classifier.dataset.shards import Shards
+from warehouse_classifier.training.loop import train
 
 class Looking(nn.Module):
     def __init__(self):
@@ -147,8 +147,8 @@ torch.save(network.seen, folder / f"seen-{team.rank()}.pt")
 
 
 def test_every_image_is_seen_once_an_epoch_by_one_of_them(project: Project) -> None:
-    from warehouse_classifier.batches import batches
-    from warehouse_classifier.shards import Shards
+    from warehouse_classifier.dataset.batches import batches
+    from warehouse_classifier.dataset.shards import Shards
 
     (project.folder / "look.py").write_text(SEEN)
     (project.folder / "work").mkdir()

@@ -21,11 +21,14 @@ from mlflow.exceptions import MlflowException
 import counters
 import screenshot
 from conftest import jpeg
-from warehouse_classifier import metadata, pyfunc
-from warehouse_classifier.calibration import COUNTERS, NETWORKS
-from warehouse_classifier.compute import outcome, plan, register, sagemaker
-from warehouse_classifier.counter import opened
-from warehouse_classifier.tracking import Run
+from warehouse_classifier.bins import metadata
+from warehouse_classifier.compute import model_registry, stage_spec
+from warehouse_classifier.compute.sagemaker import outputs
+from warehouse_classifier.compute.sagemaker import run as sagemaker
+from warehouse_classifier.evaluation.calibration import COUNTERS, NETWORKS
+from warehouse_classifier.serving import mlflow_model
+from warehouse_classifier.serving.predictor import opened
+from warehouse_classifier.tracking.mlflow_run import Run
 
 COLUMNS = ["predicted", "probability", "doubt", "verdict", "reason", "p1", "p2", "p3", "p4", "p5"]
 # what the pipeline takes and a model does not
@@ -75,7 +78,7 @@ def project(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def keep(inputs: str) -> None:
     run = Run("evaluate", {}, inputs)
     run.measure(None, {"accuracy": 0.5})
-    register.models(run, "evaluate", ["small", "data", "models/calibration.json", "reports"])
+    model_registry.models(run, "evaluate", ["small", "data", "models/calibration.json", "reports"])
     run.end("FINISHED")
 
 
@@ -167,10 +170,10 @@ def test_who_fetches_what_a_rented_machine_has_left_keeps_its_models(
     followed = Run("evaluate", {}, "", tags)
     followed.measure(None, {"accuracy": 0.5})
     followed.end("FINISHED", seconds=5.0)
-    monkeypatch.setattr(outcome, "bring", lambda *_: None)
-    monkeypatch.setattr(outcome, "tidy", lambda *_: None)
+    monkeypatch.setattr(outputs, "bring", lambda *_: None)
+    monkeypatch.setattr(outputs, "tidy", lambda *_: None)
     argv = ["small", "models/calibration.json"]
-    jobs: Any = SimpleNamespace(plan=plan.Plan("evaluate", argv, {}, {}, [], {}))
+    jobs: Any = SimpleNamespace(plan=stage_spec.Plan("evaluate", argv, {}, {}, [], {}))
     sagemaker.bring(jobs, {}, Run("evaluate", {}, "", tags))
     (run,) = client(other).search_runs(["1"])
     assert (run.info.status, run.data.metrics["seconds"]) == ("FINISHED", 5.0)
@@ -228,8 +231,8 @@ import mlflow, json
 model = mlflow.pyfunc.load_model(sys.argv[1])
 example = model.input_example
 print(json.dumps(model.predict(example).to_dict("records")))
-import warehouse_classifier.counter
-assert warehouse_classifier.counter.__file__.startswith(sys.argv[1]), warehouse_classifier.counter.__file__
+import warehouse_classifier.serving.predictor
+assert warehouse_classifier.serving.predictor.__file__.startswith(sys.argv[1]), warehouse_classifier.serving.predictor.__file__
 assert not set({blocked}) & set(sys.modules), set({blocked}) & set(sys.modules)
 """
 
@@ -277,7 +280,7 @@ def test_a_photo_that_is_none_is_a_row_to_look_at(model: Any) -> None:
 
 
 def test_more_photos_than_the_networks_see_at_once(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    photos = [jpeg(shade % 4) if shade % 5 else b"none" for shade in range(pyfunc.AT_ONCE + 7)]
+    photos = [jpeg(shade % 4) if shade % 5 else b"none" for shade in range(mlflow_model.AT_ONCE + 7)]
     rows = model.predict(pd.DataFrame({"photo": photos})).to_dict("records")
     assert [row["reason"] is not None for row in rows] == [place % 5 == 0 for place in range(len(photos))]
     by_shade: dict[int, list[float]] = {}
@@ -317,20 +320,22 @@ def test_a_request_that_is_wrong_as_a_whole(model: Any, asked: dict[str, list[An
 
 
 def test_no_more_is_expected_than_an_inventory_can_say(model: Any) -> None:
-    assert pyfunc.MOST_EXPECTED == metadata.LARGEST
-    (row,) = model.predict(pd.DataFrame({"photo": [jpeg(1)], "expected": [pyfunc.MOST_EXPECTED]})).to_dict("records")
+    assert mlflow_model.MOST_EXPECTED == metadata.LARGEST
+    (row,) = model.predict(pd.DataFrame({"photo": [jpeg(1)], "expected": [mlflow_model.MOST_EXPECTED]})).to_dict(
+        "records"
+    )
     assert row["reason"] == "1000000 expected, the model knows 1 to 5"
 
 
 def test_pixels_are_counted_together_before_any_is_decoded() -> None:
     huge = jpeg(1, (7000, 7000), format="PNG")[:60]  # the header of 49 million, and hardly more
     none = [b"", b"x", jpeg(1)[:10]]
-    assert [pyfunc.pixels(body) for body in (huge, jpeg(1, (30, 20)), *none)] == [49_000_000, 600, 0, 0, 0]
-    assert pyfunc.bodies(pd.DataFrame({"photo": [huge] * 20 + none})) == [huge] * 20 + none
+    assert [mlflow_model.pixels(body) for body in (huge, jpeg(1, (30, 20)), *none)] == [49_000_000, 600, 0, 0, 0]
+    assert mlflow_model.bodies(pd.DataFrame({"photo": [huge] * 20 + none})) == [huge] * 20 + none
     with pytest.raises(
         MlflowException, match="have 1,029,000,000 pixels, they may have 1,000,000,000 together"
     ) as caught:
-        pyfunc.bodies(pd.DataFrame({"photo": [huge] * 21}))
+        mlflow_model.bodies(pd.DataFrame({"photo": [huge] * 21}))
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from images import RECIPE
-from warehouse_classifier.recipe import Recipe
+from warehouse_classifier.training.recipe import Recipe
 
 
 def recipe(**changed: Any) -> Recipe:

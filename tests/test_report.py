@@ -15,14 +15,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from warehouse_classifier import charts, doubts
-from warehouse_classifier.chart import Chart
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.gallery import Bin, choose
-from warehouse_classifier.report import LINK, PLACE, Findings, Runs, added, page
-from warehouse_classifier.scores import McNemar, Scores, confusion, score
-from warehouse_classifier.verification import KINDS, Estimate, Task, Verification
-from warehouse_classifier.words import between, chance, origin, percent, separation, share, verdict
+from warehouse_classifier.evaluation.metrics import McNemar, Scores, confusion, score
+from warehouse_classifier.evaluation.verification import KINDS, Estimate, Task, Verification
+from warehouse_classifier.report import accuracy_charts, calibration_charts
+from warehouse_classifier.report.formatting import between, chance, origin, percent, separation, share, verdict
+from warehouse_classifier.report.gallery import Bin, choose
+from warehouse_classifier.report.page import LINK, PLACE, Findings, Runs, added, page
+from warehouse_classifier.report.style import Chart
+from warehouse_classifier.runtime.errors import Fault
 
 QUANTITIES = [1, 2, 3, 4, 5]
 PUBLISHED = Path(__file__).parents[1] / "data" / "published.csv"
@@ -96,17 +96,17 @@ def drawings(said: dict[str, np.ndarray], scores: dict[str, Scores], actual: np.
     rates = {net: (epochs, [1 - by * at / 3 for at in fall]) for net, by in (("resnet34", 1.0), ("vit", 1.2))}
     intervals = {who: (of.accuracy, of.accuracy_low, of.accuracy_high) for who, of in scores.items()}
     return [
-        charts.accuracies("accuracy", intervals, BASELINE),
-        *(charts.confusion(f"confusion_{who}", title, confusion(actual, said[who], QUANTITIES), QUANTITIES) for who, title in TITLES.items()),
-        charts.recall("recall", {who: scores[who].recall for who in TITLES}, TITLES),
-        charts.learning("loss", "loss", losses, TITLES),
-        charts.learning("validation_accuracy", "validation accuracy", rates, TITLES),
-        charts.shares("fullness", "volume of the items", groups(["up to 0.94 l", "0.94 to 2.1 l", "2.1 to 4.3 l", "above 4.3 l", "not known"]), TITLES),
-        charts.shares("clutter", "different items in the bin", groups(["1", "2", "3", "4", "5"]), TITLES),
-        *(doubts.reliability(f"reliability_{who}", title, reliability(), {"before": 0.123, "after": 0.021}) for who, title in TITLES.items()),
-        *(doubts.verdicts(f"verdicts_{who}", title, verdicts(0.01 * i)) for i, (who, title) in enumerate(TITLES.items())),
-        *(doubts.found(f"found_{kind}", WORDS[kind], curve("looked_at", 0.3, 151, kind), PRIOR, prevalence=0.05) for kind in KINDS),
-        *(doubts.roc(f"roc_{kind}", WORDS[kind], curve("false_alarms", 1, 201, kind), PRIOR) for kind in KINDS),
+        accuracy_charts.accuracies("accuracy", intervals, BASELINE),
+        *(accuracy_charts.confusion(f"confusion_{who}", title, confusion(actual, said[who], QUANTITIES), QUANTITIES) for who, title in TITLES.items()),
+        accuracy_charts.recall("recall", {who: scores[who].recall for who in TITLES}, TITLES),
+        accuracy_charts.learning("loss", "loss", losses, TITLES),
+        accuracy_charts.learning("validation_accuracy", "validation accuracy", rates, TITLES),
+        accuracy_charts.shares("fullness", "volume of the items", groups(["up to 0.94 l", "0.94 to 2.1 l", "2.1 to 4.3 l", "above 4.3 l", "not known"]), TITLES),
+        accuracy_charts.shares("clutter", "different items in the bin", groups(["1", "2", "3", "4", "5"]), TITLES),
+        *(calibration_charts.reliability(f"reliability_{who}", title, reliability(), {"before": 0.123, "after": 0.021}) for who, title in TITLES.items()),
+        *(calibration_charts.verdicts(f"verdicts_{who}", title, verdicts(0.01 * i)) for i, (who, title) in enumerate(TITLES.items())),
+        *(calibration_charts.found(f"found_{kind}", WORDS[kind], curve("looked_at", 0.3, 151, kind), PRIOR, prevalence=0.05) for kind in KINDS),
+        *(calibration_charts.roc(f"roc_{kind}", WORDS[kind], curve("false_alarms", 1, 201, kind), PRIOR) for kind in KINDS),
     ]  # fmt: skip
 
 

@@ -11,12 +11,12 @@ import pytest
 from mlflow import MlflowClient
 
 from projects import Project
-from warehouse_classifier import tracking
 from warehouse_classifier.cli.__main__ import answer
-from warehouse_classifier.cli.report import dotted, speeds
-from warehouse_classifier.compute import plan
+from warehouse_classifier.cli.report.command import dotted, speeds
+from warehouse_classifier.compute import stage_spec
 from warehouse_classifier.compute.local import inputs_of, tracked_params
-from warehouse_classifier.report import LINK, PLACE
+from warehouse_classifier.report.page import LINK, PLACE
+from warehouse_classifier.tracking import mlflow_run
 
 PAGE = f"<html><ul>{LINK}</ul><p>the report</p>{PLACE}</html>"
 PARAMS: dict[str, Any] = {
@@ -92,7 +92,7 @@ def lock(vit: str, page: str, used: str | None = None) -> None:
 
 def run(stage: str, status: str = "FINISHED", tags: dict[str, str] | None = None, **figures: float) -> None:
     """As the stage's runner has it tracked, with the parameters that params.yaml says now."""
-    tracked = tracking.Run(stage, tracked_params(stage, "small"), inputs_of(stage, ARGV[stage]), tags)
+    tracked = mlflow_run.Run(stage, tracked_params(stage, "small"), inputs_of(stage, ARGV[stage]), tags)
     tracked.measure(None, figures or {"accuracy": 0.5})
     tracked.end(status)
 
@@ -219,7 +219,7 @@ def test_what_is_missing_is_one_line(
 
 
 def test_the_average_is_as_fast_as_both_one_after_the_other() -> None:
-    from warehouse_classifier.cli.records import Record
+    from warehouse_classifier.cli.report.records import Record
 
     found = speeds(Record("1", 0.0, 1.0, {}, FIGURES))
     assert found["ResNet34"] == (30.0, 0.7, 0.6, 0.8)
@@ -238,7 +238,7 @@ def test_every_parameter_has_a_dotted_name() -> None:
 
 def test_the_runs_of_a_real_pipeline_are_found(reproduced: Project, tmp_path: Path) -> None:
     said = reproduced.run("python", "-m", "warehouse_classifier.cli", "report", "--output", str(tmp_path / "page.html"))
-    stages = list(plan.load(reproduced.folder / "dvc.yaml")["stages"])
+    stages = list(stage_spec.load(reproduced.folder / "dvc.yaml")["stages"])
     lines = said.splitlines()
     assert [line.partition(":")[0] for line in lines[: len(stages)]] == stages
     assert not [line for line in lines if "has no run" in line]

@@ -19,13 +19,13 @@ import pytest
 from conftest import S3, Elsewhere, Noted, SmallDisk, bins, error_line, jpeg, mirror
 from server import Fault as Misdeed
 from server import Served, plan
-from warehouse_classifier import client, store
-from warehouse_classifier import selection as selections
-from warehouse_classifier.bucket import open_bucket
-from warehouse_classifier.entry import PHOTOS, Entry
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.photo import decode, square
-from warehouse_classifier.shards import INDEX, REJECTED, Shards
+from warehouse_classifier.bins import selection as selections
+from warehouse_classifier.bucket import client, object_store
+from warehouse_classifier.bucket.bucket import open_bucket
+from warehouse_classifier.bucket.objects import PHOTOS, Entry
+from warehouse_classifier.dataset.photo import decode, square
+from warehouse_classifier.dataset.shards import INDEX, REJECTED, Shards
+from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.stages.resize_images import ResizeImages, resize_images
 
 SPLIT = ("train", "train", "validation", "test")
@@ -214,7 +214,7 @@ KILLED_IN_THE_MIDDLE = """
 import os, signal, sys
 from pathlib import Path
 from warehouse_classifier.stages import resize_images as stage
-from warehouse_classifier.watch import Silence
+from warehouse_classifier.runtime.progress import Silence
 
 class Killer(Silence):
     def advance(self, count=1, size=0, **facts):
@@ -298,13 +298,13 @@ def test_a_part_of_which_nothing_is_kept_is_gone_on_from(serve: Serve) -> None:
 
 def test_a_file_is_read_anew_only_if_it_was_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    get = store.StoreBucket.get
+    get = object_store.StoreBucket.get
 
-    def noted(self: store.StoreBucket, entry: Entry) -> Any:
+    def noted(self: object_store.StoreBucket, entry: Entry) -> Any:
         asked.append(IDS.index(entry.key[11:-4]))
         return get(self, entry)
 
-    monkeypatch.setattr(store.StoreBucket, "get", noted)
+    monkeypatch.setattr(object_store.StoreBucket, "get", noted)
     url = mirror(PHOTOS_OF_IDS, Path("mirror"))
     (Path("mirror") / "metadata").mkdir()
     choose(url)
@@ -312,7 +312,7 @@ def test_a_file_is_read_anew_only_if_it_was_touched(monkeypatch: pytest.MonkeyPa
     def stopped() -> list[int]:
         asked.clear()
         with monkeypatch.context() as interrupted:
-            interrupted.setattr("warehouse_classifier.shards.join", lambda *_: pytest.fail("stop"))
+            interrupted.setattr("warehouse_classifier.dataset.shards.join", lambda *_: pytest.fail("stop"))
             with pytest.raises(pytest.fail.Exception):
                 resized(url)
         return sorted(asked)

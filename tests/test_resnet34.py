@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torchvision.models import ResNet34_Weights
 from torchvision.models import resnet34 as torchvision_resnet34
 
-from warehouse_classifier import resnet34
-from warehouse_classifier.fault import Fault
+from warehouse_classifier.models import resnet34
+from warehouse_classifier.runtime.errors import Fault
 
 QUANTITIES = (1, 2, 3)
 State = dict[str, torch.Tensor]

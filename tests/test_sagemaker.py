@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from cloud import BUCKET, SECRET, Account, await_
 from projects import STAGES, Project
-from warehouse_classifier.compute.emulator.dry_run import IMAGE
+from sagemaker_emulator.dry_run import IMAGE
 
 OUTS = ("data/metadata.parquet", "data/unreadable.parquet", "data/selection.csv", "data/images", "models", "reports")
 

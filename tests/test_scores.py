@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from warehouse_classifier.scores import McNemar, Scores, commonest, confusion, flat, interval, mcnemar, rounded, score
+from warehouse_classifier.evaluation.metrics import (
+    McNemar,
+    Scores,
+    commonest,
+    confusion,
+    flat,
+    interval,
+    mcnemar,
+    rounded,
+    score,
+)
 
 QUANTITIES = (1, 2, 3, 4, 5)
 COUNTED = st.lists(

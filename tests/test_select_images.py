@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Noted, error_line
-from warehouse_classifier import selection as selections
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.metadata import PAIRS
-from warehouse_classifier.selection import OUTSIDE, SPLITS
+from warehouse_classifier.bins import selection as selections
+from warehouse_classifier.bins.metadata import PAIRS
+from warehouse_classifier.bins.selection import OUTSIDE, SPLITS
+from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.stages.select_images import SelectImages, select_images, share_out, siblings, sizes_of
 
 PARAMS = SelectImages(

@@ -19,9 +19,9 @@ import pytest
 import counters
 from conftest import jpeg
 from warehouse_classifier.cli import __main__ as command
-from warehouse_classifier.compute import register
-from warehouse_classifier.counter import opened
-from warehouse_classifier.tracking import Run
+from warehouse_classifier.compute import model_registry
+from warehouse_classifier.serving.predictor import opened
+from warehouse_classifier.tracking.mlflow_run import Run
 
 HOST = "127.0.0.1"
 JSON = {"Content-Type": "application/json"}
@@ -42,7 +42,7 @@ def port(folder: Path) -> Iterator[int]:
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         counters.tiny(Path("models"))
         run = Run("evaluate", {}, "")
-        register.models(run, "evaluate", ["models/calibration.json"])
+        model_registry.models(run, "evaluate", ["models/calibration.json"])
         run.end("FINISHED")
         with socket.create_server((HOST, 0)) as free:
             port = int(free.getsockname()[1])

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from test_laws import STAGES
-from warehouse_classifier.compute.settings import Settings
-from warehouse_classifier.fault import Fault
+from warehouse_classifier.compute.sagemaker.settings import Settings
+from warehouse_classifier.runtime.errors import Fault
 
 ROOT = Path(__file__).parent.parent
 ROLE = "arn:aws:iam::123456789012:role/warehouse-classifier"

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from images import RECIPE, SIDE, Diary, pack
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.label import Labels
-from warehouse_classifier.metadata import PAIRS
-from warehouse_classifier.recipe import Recipe
-from warehouse_classifier.shards import COLUMNS, INDEX, Shards, shard_of, write
+from warehouse_classifier.bins.metadata import PAIRS
+from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.dataset.shards import COLUMNS, INDEX, Shards, shard_of, write
+from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.stages.evaluate import HISTORY, PUBLISHED, Evaluate, evaluate
-from warehouse_classifier.training import train
+from warehouse_classifier.training.loop import train
+from warehouse_classifier.training.recipe import Recipe
 
 IDS = ["1", "10", "523", "00001", "09999", "10000", "10001", "99999", "100000"]
 

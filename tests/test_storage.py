@@ -14,10 +14,10 @@ from typing import Any
 import boto3
 import pytest
 
-from warehouse_classifier.compute.storage import BUCKET, CONFIG, KEPT, KEY, main, put_back
+from warehouse_classifier.compute.local_s3 import BUCKET, CONFIG, KEPT, KEY, main, put_back
 
 TOP = Path(__file__).resolve().parent.parent
-COMMAND = [sys.executable, "-m", "warehouse_classifier.compute.storage"]
+COMMAND = [sys.executable, "-m", "warehouse_classifier.compute.local_s3"]
 # of people who have a bucket, with what a rewriting would not keep: a comment, tabs, no newline at the end
 OWN = b"""# mine\r
 ['remote "storage"']
@@ -297,7 +297,7 @@ def test_a_missing_moto_is_told(project: Project, port: int) -> None:
     code = f"""
 import sys
 sys.modules["moto"] = None
-from warehouse_classifier.compute.storage import main
+from warehouse_classifier.compute.local_s3 import main
 sys.exit(main(["{port}"]))
 """
     said = project.error(sys.executable, "-c", code)

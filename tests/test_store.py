@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from conftest import CREDENTIALS, mirror
 from server import Fault as Misdeed
 from server import Request, Served, Store, plan, serving
-from warehouse_classifier import client, patience, store
-from warehouse_classifier import entry as entries_of
-from warehouse_classifier.bucket import open_bucket
-from warehouse_classifier.entry import METADATA, PHOTOS, Body, Entry, Unreadable, key_of
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.store import StoreBucket
+from warehouse_classifier.bucket import client, object_store, retry
+from warehouse_classifier.bucket import objects as entries_of
+from warehouse_classifier.bucket.bucket import open_bucket
+from warehouse_classifier.bucket.object_store import StoreBucket
+from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, Entry, Unreadable, key_of
+from warehouse_classifier.runtime.errors import Fault
 
 URL = "s3://bins"
 BODIES = {key_of(METADATA, f"{n:05}"): random.Random(n).randbytes(200 + n) for n in range(300)}
@@ -226,7 +226,7 @@ def test_what_claims_to_be_much_longer_than_listed_is_not_read(serve: Serve) -> 
 
 def test_no_more_is_asked_for_than_memory_may_hold(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the one that is next, and whoever takes the bodies."""
-    monkeypatch.setattr(store, "AHEAD", 1 << 20)
+    monkeypatch.setattr(object_store, "AHEAD", 1 << 20)
     bodies = {key: bytes(100_000) for key in KEYS[:60]}
     served = serve(bodies, lambda request: Misdeed("late", 0.5) if request.key == KEYS[0] else None)
     bodies_of = opened(32).get_many(listed(bodies))
@@ -235,7 +235,7 @@ def test_no_more_is_asked_for_than_memory_may_hold(serve: Serve, monkeypatch: py
     for taken in range(1, 31):
         next(bodies_of)
         time.sleep(0.002)
-        assert served.record().requests["get", 200] <= taken + (1 << 20) // (100_000 + store.OVERHEAD) + 1
+        assert served.record().requests["get", 200] <= taken + (1 << 20) // (100_000 + object_store.OVERHEAD) + 1
     assert served.record().requests["get", 200] > 35
     bodies_of.close()
     assert served.record().requests["get", 200] < 45
@@ -319,7 +319,7 @@ def test_a_busy_server_is_left_in_peace_as_long_as_it_asks(
 def test_a_busy_server_that_asks_for_nothing_is_asked_ever_more_seldom(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "PAUSES", (0.02, 10.0))
+    monkeypatch.setattr(retry, "PAUSES", (0.02, 10.0))
     served = serve(BODIES, lambda request: "slow_down" if request.attempt < 10 else None)
     assert read(opened(), listed()[:1]) == {KEYS[0]: BODIES[KEYS[0]]}
     tries = times_of(served, KEYS[0])[::2]
@@ -430,7 +430,7 @@ def test_credentials_that_end_in_the_middle_are_named(serve: Serve) -> None:
 
 
 def test_an_endpoint_that_goes_down_in_the_middle(aws: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "SILENCE", 1.0)
+    monkeypatch.setattr(retry, "SILENCE", 1.0)
     with serving(Store(BODIES, latency=0.002)) as served:
         aws.setenv("AWS_ENDPOINT_URL", served.url)
         bucket = opened()
@@ -625,8 +625,8 @@ def test_whatever_the_keys_are_called_all_are_listed_in_their_order(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "PAGE", 3)
-    monkeypatch.setattr(store, "LOOKS", 1)
-    monkeypatch.setattr(store, "LOOKS_EMPTY", 1)
+    monkeypatch.setattr(object_store, "LOOKS", 1)
+    monkeypatch.setattr(object_store, "LOOKS_EMPTY", 1)
     bodies: dict[str, bytes] = {}
     serve(bodies, page=3)
 
@@ -680,7 +680,7 @@ def test_a_moment_of_html_does_not_end_a_listing(
     serve: Serve, small_pages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy that answers everything with a page of its own for a while: obstore takes each for the end of the keys."""
-    monkeypatch.setattr(patience, "PAUSES", (0.05, 0.2))
+    monkeypatch.setattr(retry, "PAUSES", (0.05, 0.2))
     began: list[float] = []
 
     def html(request: Request) -> str | None:
@@ -696,7 +696,7 @@ def test_a_moment_of_html_does_not_end_a_listing(
 def test_one_object_that_is_always_busy_is_given_up_and_the_rest_comes(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "SILENCE", 0.5)
+    monkeypatch.setattr(retry, "SILENCE", 0.5)
     serve(BODIES, only(KEYS[5], "slow_down"))
     came = read(opened())
     assert came[KEYS[5]] == Unreadable("could not be had in 0 seconds: it answers 503 Service Unavailable")
@@ -704,7 +704,7 @@ def test_one_object_that_is_always_busy_is_given_up_and_the_rest_comes(
 
 
 def test_retry_after_nothing_is_no_leave_to_hurry(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "PAUSES", (0.1, 0.4))
+    monkeypatch.setattr(retry, "PAUSES", (0.1, 0.4))
     served = serve(BODIES, lambda request: Misdeed("slow_down", 0) if request.attempt < 8 else None)
     assert read(opened(), listed()[:1]) == {KEYS[0]: BODIES[KEYS[0]]}
     times = [when for when, *_ in served.record().times]

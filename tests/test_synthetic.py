@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from warehouse_classifier.synthetic import SyntheticBins
+from warehouse_classifier.synthetic.bins import SyntheticBins
 
 ITEM_KEYS = {"asin", "height", "length", "name", "normalizedName", "quantity", "weight", "width"}
 SHARES = {1: 41147, 2: 76863, 3: 90058, 4: 80550, 5: 62448}  # the real pairs per quantity

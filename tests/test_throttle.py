@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from warehouse_classifier import throttle
-from warehouse_classifier.throttle import Throttle
+from warehouse_classifier.bucket import throttle
+from warehouse_classifier.bucket.throttle import Throttle
 
 
 def peak(of: Throttle, tasks: int = 40, *, well: bool = False) -> int:

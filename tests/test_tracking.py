@@ -14,11 +14,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as Tracked
 
 from images import RECIPE, pack
-from warehouse_classifier import tracking
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.screen import Screen
+from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.stages.train_resnet34 import TrainResnet34, train_resnet34
 from warehouse_classifier.stages.train_vit import TrainVit, train_vit
+from warehouse_classifier.tracking import mlflow_run
+from warehouse_classifier.tracking.console import Screen
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "patch_size": 8}
 SHARED: dict[str, Any] = {**RECIPE, "epochs": 1}
@@ -54,11 +54,11 @@ def trained(store: Path) -> Path:
     torch.set_num_threads(1)
     images = pack(store / "images", {"train": 8, "validation": 6, "test": 2})
     resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
-    run = tracking.Run("train_resnet34", {"scale": "sample", "lr": None}, "abc")
+    run = mlflow_run.Run("train_resnet34", {"scale": "sample", "lr": None}, "abc")
     train_resnet34(resnet34, images, store / "resnet34", watch=Screen(run))
     run.end("FINISHED")
     vit = TrainVit(**SHARED, side=32, model_name="own", revision=None, own_size=SIZE, warmup=0.0, weight_decay=0.0)
-    run = tracking.Run("train_vit", {"scale": "sample", "batch": 8}, "def")
+    run = mlflow_run.Run("train_vit", {"scale": "sample", "batch": 8}, "def")
     train_vit(vit, images, store / "vit", watch=Screen(run))
     run.end("FINISHED")
     return store
@@ -103,7 +103,7 @@ def test_the_commit_is_that_of_the_project(store: Path, monkeypatch: pytest.Monk
     commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=project, text=True).strip()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")
     monkeypatch.setenv("DVC_ROOT", str(project))
-    run = tracking.Run("a_commit", {}, "")
+    run = mlflow_run.Run("a_commit", {}, "")
     run.measure(None, {"accuracy": 0.5})
     run.end("FINISHED")
     (found,) = runs(store, "a_commit")
@@ -115,7 +115,7 @@ def test_the_commit_is_that_of_the_project(store: Path, monkeypatch: pytest.Monk
 
 def test_without_git_there_is_no_commit(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    run = tracking.Run("no_git", {}, "")
+    run = mlflow_run.Run("no_git", {}, "")
     run.measure(None, {"accuracy": 0.5})
     run.end("FINISHED")
     assert runs(store, "no_git")[0].data.tags["git_commit"] == ""
@@ -123,7 +123,7 @@ def test_without_git_there_is_no_commit(store: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_how_it_ended(store: Path, status: str) -> None:
-    run = tracking.Run("an_end", {}, "")
+    run = mlflow_run.Run("an_end", {}, "")
     run.measure(2, {"loss": 0.25})
     run.measure(3, {"loss": 0.125})
     run.end(status)
@@ -136,7 +136,7 @@ def test_how_it_ended(store: Path, status: str) -> None:
 def test_a_stage_that_fails_before_its_first_figure_has_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    run = tracking.Run("train_resnet34", {}, "")
+    run = mlflow_run.Run("train_resnet34", {}, "")
     resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
     with pytest.raises(Fault, match="cannot be read"):
         train_resnet34(resnet34, tmp_path / "images", tmp_path / "model", watch=Screen(run))
@@ -148,14 +148,14 @@ def test_a_store_that_cannot_be_written_to_is_one_line(tmp_path: Path, monkeypat
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
     with pytest.raises(Fault, match="MLflow's store cannot be written to; check MLFLOW_TRACKING_URI") as caught:
-        tracking.Run("train_vit", {}, "").measure(1, {"loss": 1.0})
+        mlflow_run.Run("train_vit", {}, "").measure(1, {"loss": 1.0})
     assert "\n" not in str(caught.value)
 
 
 def test_mlflow_does_not_chatter(tmp_path: Path) -> None:
     """Not even when it makes its database, in a process of its own as for a stage."""
     code = """
-from warehouse_classifier.tracking import Run
+from warehouse_classifier.tracking.mlflow_run import Run
 run = Run("quiet", {"lr": None}, "")
 run.measure(1, {"loss": 1.0})
 run.end("FINISHED")
@@ -172,7 +172,7 @@ run.end("FINISHED")
 KILLED = """
 import os, signal, sys
 from alembic.operations import Operations
-from warehouse_classifier.tracking import Run
+from warehouse_classifier.tracking.mlflow_run import Run
 
 left, real = int(sys.argv[1]), Operations.create_table
 def counted(*words, **names):
@@ -192,7 +192,7 @@ def test_a_kill_while_the_database_is_made_leaves_none(tmp_path: Path, monkeypat
     ran = subprocess.run([sys.executable, "-c", KILLED, "9"], check=False, capture_output=True, text=True)
     assert ran.returncode == -signal.SIGKILL, ran.stderr
     assert not (tmp_path / "curves.db").exists()
-    run = tracking.Run("train_vit", {}, "")
+    run = mlflow_run.Run("train_vit", {}, "")
     run.measure(1, {"loss": 1.0})
     run.end("FINISHED")
     assert (tmp_path / "curves.db").exists()
@@ -209,20 +209,20 @@ def test_models_have_a_place_beside_the_database(
 
 def test_runs_are_found_by_stage_and_inputs(store: Path) -> None:
     for inputs, status in (("one", "FINISHED"), ("two", "FINISHED"), ("one", "FINISHED"), ("one", "FAILED")):
-        run = tracking.Run("a_search", {}, inputs)
+        run = mlflow_run.Run("a_search", {}, inputs)
         run.measure(None, {"accuracy": 0.5})
         run.end(status)
-    found = tracking.runs("a_search", "one")
+    found = mlflow_run.runs("a_search", "one")
     assert [(run.info.status, run.data.tags["inputs"]) for run in found] == [("FINISHED", "one")] * 2
     assert found[0].info.start_time >= found[1].info.start_time
-    assert tracking.runs("a_search", "three") == tracking.runs("another", "one") == []
+    assert mlflow_run.runs("a_search", "three") == mlflow_run.runs("another", "one") == []
 
 
 def test_nothing_is_made_by_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(Fault, match=r"there is no .*mlflow\.db, where MLflow keeps runs; `dvc repro` makes it"):
-        tracking.runs("train_vit", "")
+        mlflow_run.runs("train_vit", "")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -230,5 +230,5 @@ def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(Fault, match="MLflow's store cannot be read; check MLFLOW_TRACKING_URI") as caught:
-        tracking.runs("train_vit", "")
+        mlflow_run.runs("train_vit", "")
     assert "\n" not in str(caught.value)

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from images import RECIPE, Diary, pack, run_until_killed
-from warehouse_classifier import resnet34
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.files import sha256
+from warehouse_classifier.models import resnet34
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import sha256
 from warehouse_classifier.stages.train_resnet34 import TrainResnet34, train_resnet34
 
 PARAMS: dict[str, Any] = {**RECIPE, "weights": "none", "weights_sha256": None, "learning_rate": 1e-3, "epochs": 2}

@@ -9,10 +9,10 @@ import torch
 from pydantic import ValidationError
 
 from images import RECIPE, Diary, pack, run_until_killed
-from warehouse_classifier import vit
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.files import sha256
-from warehouse_classifier.params import Params
+from warehouse_classifier.models import vit
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import sha256
+from warehouse_classifier.runtime.params import Params
 from warehouse_classifier.stages.train_vit import TrainVit, rise_and_fall, train_vit
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "patch_size": 8}

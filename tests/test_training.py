@@ -14,14 +14,15 @@ import torch
 from torch import nn
 
 from images import RECIPE, Diary, pack, spoil
-from warehouse_classifier import checkpoint, engine, training
-from warehouse_classifier.batches import Rows, batches
-from warehouse_classifier.checkpoint import Position
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.label import Labels
-from warehouse_classifier.recipe import Recipe
-from warehouse_classifier.shards import Shards
-from warehouse_classifier.training import Course, train
+from warehouse_classifier.dataset.batches import Rows, batches
+from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.dataset.shards import Shards
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.training import checkpoint, loop
+from warehouse_classifier.training import step as engine
+from warehouse_classifier.training.checkpoint import Position
+from warehouse_classifier.training.loop import Course, train
+from warehouse_classifier.training.recipe import Recipe
 
 LABELS = Labels([1, 2, 3])
 
@@ -241,7 +242,7 @@ def test_nor_is_validation_read_to_learn_from(folder: Path, tmp_path: Path, monk
         shown.append(np.sort(np.concatenate(parts)))
         return batches(shards, parts, *rest)
 
-    monkeypatch.setattr(training, "batches", spied)
+    monkeypatch.setattr(loop, "batches", spied)
     run(folder, tmp_path / "work", epochs=1)
     shards = Shards(folder)
     assert [rows.tolist() for rows in shown] == [shards.rows("train").tolist(), shards.rows("validation").tolist()]

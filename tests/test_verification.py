@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from warehouse_classifier.verification import (
+from warehouse_classifier.evaluation.verification import (
     KINDS,
     VERDICTS,
     Curve,

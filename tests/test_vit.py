@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import ViTForImageClassification
 
-from warehouse_classifier import vit
-from warehouse_classifier.fault import Fault
+from warehouse_classifier.models import vit
+from warehouse_classifier.runtime.errors import Fault
 
 QUANTITIES = (1, 2, 3)
 SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "patch_size": 8}
@@ -154,8 +154,8 @@ def test_a_hub_that_cannot_be_reached(tmp_path: Path) -> None:
     """In a process of its own, as huggingface_hub reads where the hub is when it is imported."""
     code = """
 import time
-from warehouse_classifier import vit
-from warehouse_classifier.fault import Fault
+from warehouse_classifier.models import vit
+from warehouse_classifier.runtime.errors import Fault
 began, waited = time.monotonic(), []
 time.sleep = waited.append  # between the hub's retries: counted, not slept
 try:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.work import in_progress, stoppable
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.work.resume import in_progress, stoppable
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def test_a_kill_while_it_is_tidied_up_leaves_nothing_to_go_on_from(root: Path, m
         with in_progress("fetch", 1) as folder:
             for name in ("one", "two"):
                 (folder / name).write_text("")
-            patch.setattr("warehouse_classifier.work.shutil.rmtree", killed)
+            patch.setattr("warehouse_classifier.work.resume.shutil.rmtree", killed)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         work()
@@ -76,7 +76,7 @@ def test_a_kill_while_it_is_tidied_up_leaves_nothing_to_go_on_from(root: Path, m
 def test_other_code_never_picks_work_up(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     package = tmp_path / "package"
     (package / "compute").mkdir(parents=True)
-    monkeypatch.setattr("warehouse_classifier.work.PACKAGE", package)
+    monkeypatch.setattr("warehouse_classifier.work.resume.PACKAGE", package)
 
     def key() -> str:
         with in_progress("fetch") as folder:
@@ -104,16 +104,16 @@ def test_a_second_holder_is_refused_in_one_line(root: Path) -> None:
 
 def test_a_lock_that_its_owner_took_away_locks_nobody_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between opening the lock and taking it, its owner ends and removes the file: it must not count as taken."""
-    from warehouse_classifier import work
+    from warehouse_classifier.work import resume
 
-    take = work.fcntl.flock
+    take = resume.fcntl.flock
 
     def late(file: object, how: int) -> None:
         (lock,) = root.glob("*.lock")
         lock.unlink()
         take(file, how)
 
-    monkeypatch.setattr(work.fcntl, "flock", late)
+    monkeypatch.setattr(resume.fcntl, "flock", late)
     with pytest.raises(Fault, match="another run"), in_progress("fetch", 1):
         pass
 

@@ -13,9 +13,9 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from warehouse_classifier.cli.check import check
-from warehouse_classifier.cli.report import report
-from warehouse_classifier.fault import Fault
+from warehouse_classifier.cli.check.command import check
+from warehouse_classifier.cli.report.command import report
+from warehouse_classifier.runtime.errors import Fault
 
 P = ParamSpec("P")
 NOT_RUN = 2  # as diff has it

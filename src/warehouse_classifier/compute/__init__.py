@@ -1,1 +1,1 @@
-"""Where a stage runs. No noun and no stage knows it."""
+"""Where a stage runs. No stage knows it."""

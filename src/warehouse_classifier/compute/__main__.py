@@ -10,8 +10,8 @@ import sys
 
 from warehouse_classifier import stages
 from warehouse_classifier.compute import local, processes
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.team import size
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.training.distributed import size
 
 VARIABLE = "STAGE_RUNNER"
 PLACES = ("local", "sagemaker")
@@ -24,9 +24,9 @@ def launch(stage: str, argv: list[str]) -> int:
         if stage not in known:
             raise Fault(f"there is no stage {stage}; there are: {', '.join(known)}")
         if place_of(stage, os.environ.get(VARIABLE, ""), known) == "sagemaker":
-            from warehouse_classifier.compute import sagemaker  # with boto3, which no local run waits for
+            from warehouse_classifier.compute.sagemaker import run  # with boto3, which no local run waits for
 
-            sagemaker.run(stage, argv)
+            run.run(stage, argv)
         else:
             local.run(stage, argv)
     except Fault as fault:

@@ -7,20 +7,22 @@ import signal
 from types import FrameType
 from typing import Any
 
-from warehouse_classifier import params, stages, team
-from warehouse_classifier.compute import figures, plan, processes, register
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.screen import Run as Kept
-from warehouse_classifier.screen import Screen
-from warehouse_classifier.tracking import Run
-from warehouse_classifier.watch import Silence
+from warehouse_classifier import stages
+from warehouse_classifier.compute import metrics_log, model_registry, processes, stage_spec
+from warehouse_classifier.runtime import params
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.progress import Silence
+from warehouse_classifier.tracking.console import Run as Kept
+from warehouse_classifier.tracking.console import Screen
+from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.training import distributed
 
 
 def run(stage: str, argv: list[str]) -> None:
     """Raises Fault if the stage does."""
     signal.signal(signal.SIGTERM, _interrupt)
     module = importlib.import_module(f"{stages.__name__}.{stage}")
-    if team.size() == 1:
+    if distributed.size() == 1:
         # checked here too, so that what is wrong is said once and not by every process
         told = getattr(module, stage.title().replace("_", "")).load(stage, argv[0])
         if getattr(told, "processes", 1) > 1:
@@ -28,19 +30,21 @@ def run(stage: str, argv: list[str]) -> None:
             return
     else:
         processes.end_with_launcher()
-    if team.rank():
+    if distributed.rank():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # it has nothing to save, and the first one tells
         module.wire(argv, Silence())
         return
     tracked: Kept = (
-        figures.Lines() if figures.wanted() else Run(stage, tracked_params(stage, argv[0]), inputs_of(stage, argv))
+        metrics_log.Lines()
+        if metrics_log.wanted()
+        else Run(stage, tracked_params(stage, argv[0]), inputs_of(stage, argv))
     )
     status = "FAILED"
     try:
         module.wire(argv, Screen(tracked))
         status = "FINISHED"
         if isinstance(tracked, Run):  # elsewhere whoever follows the job does it
-            register.models(tracked, stage, argv)
+            model_registry.models(tracked, stage, argv)
     except KeyboardInterrupt:
         status = "KILLED"
         raise
@@ -77,7 +81,7 @@ def tracked_params(stage: str, scale: str) -> dict[str, Any]:
 def inputs_of(stage: str, argv: list[str]) -> str:
     """One hash over the files a stage reads: as dvc.lock knows them, where it does, or by content."""
     try:
-        return plan.read(stage, argv).digest
+        return stage_spec.read(stage, argv).digest
     except Fault:  # no dvc.yaml here
         return ""
 

@@ -9,8 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.team import MEETING, Alone, rank
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.training.distributed import MEETING, Alone, rank
 
 LAUNCHER = "TEAM_LAUNCHER"  # its process id
 PATIENCE = 5  # seconds for another process to say what is wrong

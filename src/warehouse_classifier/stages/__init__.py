@@ -1,1 +1,1 @@
-"""One file a stage. They read top to bottom: what, knobs, act, thoughts, wire."""
+"""One file a stage. They read top to bottom: what, parameters, act, pure functions."""

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.files import replacing, sha256
-from warehouse_classifier.label import Labels
-from warehouse_classifier.params import DATA, TOP, Params
-from warehouse_classifier.watch import Watch
+from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import replacing, sha256
+from warehouse_classifier.runtime.params import DATA, TOP, Params
+from warehouse_classifier.runtime.progress import Watch
 
 if TYPE_CHECKING:  # what takes seconds to import is imported where it is used: a bad parameter fails at once
     import pandas as pd
 
-    from warehouse_classifier.evidence import Said
-    from warehouse_classifier.gallery import Bin
-    from warehouse_classifier.report import Findings
-    from warehouse_classifier.results import Results
-    from warehouse_classifier.shards import Shards
+    from warehouse_classifier.dataset.shards import Shards
+    from warehouse_classifier.evaluation.results import Results
+    from warehouse_classifier.evaluation.tables import Said
+    from warehouse_classifier.report.gallery import Bin
+    from warehouse_classifier.report.page import Findings
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -67,13 +67,16 @@ def evaluate(
     *,
     watch: Watch,
 ) -> None:
-    from warehouse_classifier import contents, history, prediction, results
-    from warehouse_classifier.calibration import Promise, calibrate, probabilities
-    from warehouse_classifier.evidence import Said
-    from warehouse_classifier.report import page
-    from warehouse_classifier.selection import OUTSIDE
-    from warehouse_classifier.shards import Shards
-    from warehouse_classifier.verification import Task
+    from warehouse_classifier.bins import contents
+    from warehouse_classifier.bins.selection import OUTSIDE
+    from warehouse_classifier.dataset.shards import Shards
+    from warehouse_classifier.evaluation import predictions as prediction
+    from warehouse_classifier.evaluation import results
+    from warehouse_classifier.evaluation.calibration import Promise, calibrate, probabilities
+    from warehouse_classifier.evaluation.tables import Said
+    from warehouse_classifier.evaluation.verification import Task
+    from warehouse_classifier.models import folder as history
+    from warehouse_classifier.report.page import page
 
     folders = {"resnet34": resnet34, "vit": vit}
     literature = table(published, PUBLISHED)
@@ -135,11 +138,12 @@ def findings(
     provenance: Mapping[str, str],
 ) -> "Findings":
     """What the page shows, by title."""
-    from warehouse_classifier import evidence, words
-    from warehouse_classifier.calibration import COUNTERS
-    from warehouse_classifier.report import Findings
-    from warehouse_classifier.results import PRIOR, PRIOR_TITLE
-    from warehouse_classifier.verification import Task
+    from warehouse_classifier.evaluation import tables
+    from warehouse_classifier.evaluation.calibration import COUNTERS
+    from warehouse_classifier.evaluation.results import PRIOR, PRIOR_TITLE
+    from warehouse_classifier.evaluation.verification import Task
+    from warehouse_classifier.report import formatting
+    from warehouse_classifier.report.page import Findings
 
     titles = {**found.titles, PRIOR: PRIOR_TITLE}
     known = shards.index[shards.index["split"].isin(("train", "validation"))]
@@ -147,8 +151,8 @@ def findings(
         scores={titles[who]: of for who, of in found.scores.items()},
         mcnemar=found.mcnemar,
         images={split: shards.rows(split).size for split in ("train", "validation", "test")},
-        bins=words.origin(params.bucket),
-        split=words.separation(test.groups.tolist(), known["group"].tolist()),
+        bins=formatting.origin(params.bucket),
+        split=formatting.separation(test.groups.tolist(), known["group"].tolist()),
         calibration=[{"title": COUNTERS[who], **of} for who, of in found.promises.items()],
         verification={titles[who]: of for who, of in found.verification.items()},
         task=Task(params.prevalence, params.recalls, params.budgets),
@@ -161,7 +165,7 @@ def findings(
             for name, value in params.model_dump(mode="json").items()
             if name != "bucket"
         },
-        verdicts={COUNTERS[who]: evidence.rows(of) for who, of in found.judged.items()},
+        verdicts={COUNTERS[who]: tables.rows(of) for who, of in found.judged.items()},
     )
 
 
@@ -172,8 +176,8 @@ def dotted(name: str) -> str:
 
 def photos(params: Evaluate, shards: "Shards", test: "Said") -> "list[Bin]":
     """The bins of the gallery, with their JPEGs as they lie in the shards."""
-    from warehouse_classifier.calibration import NETWORKS
-    from warehouse_classifier.gallery import Bin, choose
+    from warehouse_classifier.evaluation.calibration import NETWORKS
+    from warehouse_classifier.report.gallery import Bin, choose
 
     labels = Labels(params.quantities)
     said = np.stack([labels.quantity(test.probabilities[net].argmax(axis=1)) for net in NETWORKS])
@@ -193,8 +197,8 @@ def photos(params: Evaluate, shards: "Shards", test: "Said") -> "list[Bin]":
 
 def provenance(params: Evaluate, images: Path, metadata: Path, folders: Mapping[str, Path]) -> dict[str, str]:
     """What the figures depend on, in words and hashes; nothing of when, where or how fast."""
-    from warehouse_classifier.calibration import NETWORKS, WEIGHTS
-    from warehouse_classifier.shards import INDEX
+    from warehouse_classifier.dataset.shards import INDEX
+    from warehouse_classifier.evaluation.calibration import NETWORKS, WEIGHTS
 
     return {
         "Images": f"{params.side} pixels a side, JPEGs of quality {params.quality}",

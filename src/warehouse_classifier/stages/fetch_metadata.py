@@ -14,15 +14,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from warehouse_classifier import bucket as buckets
-from warehouse_classifier.bucket import Bucket
-from warehouse_classifier.entry import METADATA, PHOTOS, Body, Entry, Unreadable, id_of, key_of
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.files import replacing
-from warehouse_classifier.metadata import PAIRS, UNREADABLE, parse
-from warehouse_classifier.params import Params
-from warehouse_classifier.watch import Bar, Watch
-from warehouse_classifier.work import in_progress
+from warehouse_classifier.bins.metadata import PAIRS, UNREADABLE, parse
+from warehouse_classifier.bucket import bucket as buckets
+from warehouse_classifier.bucket.bucket import Bucket
+from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, Entry, Unreadable, id_of, key_of
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import replacing
+from warehouse_classifier.runtime.params import Params
+from warehouse_classifier.runtime.progress import Bar, Watch
+from warehouse_classifier.work.resume import in_progress
 
 
 class FetchMetadata(Params):

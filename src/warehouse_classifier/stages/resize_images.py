@@ -16,19 +16,19 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from warehouse_classifier import bucket as buckets
-from warehouse_classifier import selection as selections
-from warehouse_classifier import shards
-from warehouse_classifier.bucket import Bucket
-from warehouse_classifier.entry import PHOTOS, Body, Entry, Unreadable, key_of
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.files import replacing, sha256
-from warehouse_classifier.params import Params
-from warehouse_classifier.photo import decode, encode, square
-from warehouse_classifier.shards import Shards
-from warehouse_classifier.stream import in_order
-from warehouse_classifier.watch import Bar, Watch
-from warehouse_classifier.work import in_progress
+from warehouse_classifier.bins import selection as selections
+from warehouse_classifier.bucket import bucket as buckets
+from warehouse_classifier.bucket.bucket import Bucket
+from warehouse_classifier.bucket.objects import PHOTOS, Body, Entry, Unreadable, key_of
+from warehouse_classifier.dataset import shards
+from warehouse_classifier.dataset.photo import decode, encode, square
+from warehouse_classifier.dataset.shards import Shards
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import replacing, sha256
+from warehouse_classifier.runtime.params import Params
+from warehouse_classifier.runtime.progress import Bar, Watch
+from warehouse_classifier.work.parallel import in_order
+from warehouse_classifier.work.resume import in_progress
 
 
 class ResizeImages(Params):

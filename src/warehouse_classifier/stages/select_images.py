@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
-from warehouse_classifier import selection as selections
-from warehouse_classifier.fault import Fault
-from warehouse_classifier.params import Params
-from warehouse_classifier.selection import OUTSIDE, SPLITS
-from warehouse_classifier.watch import Watch
+from warehouse_classifier.bins import selection as selections
+from warehouse_classifier.bins.selection import OUTSIDE, SPLITS
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.params import Params
+from warehouse_classifier.runtime.progress import Watch
 
 
 class SelectImages(Params):

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from warehouse_classifier.files import replacing, sha256
-from warehouse_classifier.label import Labels
-from warehouse_classifier.recipe import Recipe
-from warehouse_classifier.team import rank
-from warehouse_classifier.watch import Watch
-from warehouse_classifier.work import in_progress
+from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.runtime.files import replacing, sha256
+from warehouse_classifier.runtime.progress import Watch
+from warehouse_classifier.training.distributed import rank
+from warehouse_classifier.training.recipe import Recipe
+from warehouse_classifier.work.resume import in_progress
 
 
 class TrainResnet34(Recipe):  # whose learning_rate is of Adam, and constant
@@ -33,8 +33,9 @@ class TrainResnet34(Recipe):  # whose learning_rate is of Adam, and constant
 def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, watch: Watch) -> None:
     import torch
 
-    from warehouse_classifier import history, resnet34, training
-    from warehouse_classifier.shards import INDEX, Shards
+    from warehouse_classifier.dataset.shards import INDEX, Shards
+    from warehouse_classifier.models import folder, resnet34
+    from warehouse_classifier.training import loop
 
     torch.manual_seed(params.seed)
     torch.set_num_threads(params.threads)
@@ -44,12 +45,12 @@ def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, watch: W
     optimizer = torch.optim.Adam(network.parameters(), rate, fused=True)
     known = params.model_dump(), sha256(images / INDEX), version("torch"), version("torchvision")
     with in_progress("train_resnet34", *known) as work:
-        rows = training.train("train_resnet34", network, optimizer, lambda _: rate, shards, labels, params, work, watch)
+        rows = loop.train("train_resnet34", network, optimizer, lambda _: rate, shards, labels, params, work, watch)
         if rank() == 0:
             with replacing(model) as half:
                 half.mkdir()
                 resnet34.save(network, labels.quantities, half)
-                history.write(rows, half)
+                folder.write(rows, half)
 
 
 # ---- wire

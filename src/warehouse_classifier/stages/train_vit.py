@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from warehouse_classifier.files import replacing, sha256
-from warehouse_classifier.label import Labels
-from warehouse_classifier.recipe import Recipe
-from warehouse_classifier.team import rank
-from warehouse_classifier.watch import Watch
-from warehouse_classifier.work import in_progress
+from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.runtime.files import replacing, sha256
+from warehouse_classifier.runtime.progress import Watch
+from warehouse_classifier.training.distributed import rank
+from warehouse_classifier.training.recipe import Recipe
+from warehouse_classifier.work.resume import in_progress
 
 
 class Size(BaseModel):
@@ -65,8 +65,9 @@ class TrainVit(Recipe):  # whose learning_rate is of AdamW, and falls to 0 in a 
 def train_vit(params: TrainVit, images: Path, model: Path, *, watch: Watch) -> None:
     import torch
 
-    from warehouse_classifier import history, training, vit
-    from warehouse_classifier.shards import INDEX, Shards
+    from warehouse_classifier.dataset.shards import INDEX, Shards
+    from warehouse_classifier.models import folder, vit
+    from warehouse_classifier.training import loop
 
     torch.manual_seed(params.seed)
     torch.set_num_threads(params.threads)
@@ -77,7 +78,7 @@ def train_vit(params: TrainVit, images: Path, model: Path, *, watch: Watch) -> N
     optimizer = torch.optim.AdamW(network.parameters(), highest, weight_decay=params.weight_decay, fused=True)
     known = params.model_dump(), sha256(images / INDEX), version("torch"), version("transformers")
     with in_progress("train_vit", *known) as work:
-        rows = training.train(
+        rows = loop.train(
             "train_vit", network, optimizer, lambda done: highest * rise_and_fall(done, params.warmup),
             shards, labels, params, work, watch,
         )  # fmt: skip
@@ -85,7 +86,7 @@ def train_vit(params: TrainVit, images: Path, model: Path, *, watch: Watch) -> N
             with replacing(model) as half:
                 half.mkdir()
                 vit.save(network, half)
-                history.write(rows, half)
+                folder.write(rows, half)
 
 
 # ---- thoughts

@@ -1,0 +1,156 @@
+"""SageMaker on this machine for those without an account, until Ctrl-C or the end of a command.
+
+    python -m sagemaker_emulator.dry_run <port> [command], as `make sagemaker-dry-run` says it
+
+moto's server stands for S3, IAM, ECR and CloudWatch, the emulator beside it, one port on, for SageMaker. DVC is led to
+the former as `make s3` does it, and everything else to both by the variables in a file that a shell reads. Where docker
+has an image of the name in SAGEMAKER_IMAGE, the jobs run in it, else as processes of this machine.
+"""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from sagemaker_emulator.cloud import ACCOUNT, REGION, Cloud
+from sagemaker_emulator.server import HOST, Emulator
+from warehouse_classifier.compute import local_s3
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import replacing
+
+TARGET = "sagemaker-dry-run"  # make's
+NAME, TAG = "warehouse-classifier", "latest"  # of the role and of the repository
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/{NAME}"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{NAME}:{TAG}"
+LOOK = 0.1  # seconds; one of two signals may come to another thread, and would leave this one asleep
+VARIABLES = Path(".dvc/tmp/sagemaker-dry-run.env")
+EMPTY = VARIABLES.with_suffix(".aws")  # DVC wants people's AWS configuration to be a file, and not a device
+TRUST = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+# people's own profile, keys and addresses, whatever they are called
+NOWHERE = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+FORGET = "for name in $(env | sed -n 's/^\\(AWS_[A-Z0-9_]*\\)=.*/\\1/p'); do unset \"$name\"; done; unset name"
+
+
+class Signals:
+    """What tells this process to end, noted and no more: nothing that is to be put back is interrupted."""
+
+    def __init__(self) -> None:
+        self.come = threading.Event()
+        self.child: subprocess.Popen[bytes] | None = None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has SIGHUP
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.come.set()
+        if self.child is not None and number != signal.SIGINT:  # a terminal's Ctrl-C is the child's too
+            self.child.send_signal(number)
+
+
+def dry_run(port: int, command: str) -> int:
+    """Returns the command's exit status, or 0 after Ctrl-C where there is none. Raises Fault if it cannot begin."""
+    signals = Signals()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:  # moto stumbles over a profile too
+        del os.environ[name]
+    os.environ |= NOWHERE
+    with local_s3.alone():
+        local_s3.put_back()
+        with (
+            local_s3.server(port, TARGET) as aws,
+            local_s3.led_to(aws),
+            tempfile.TemporaryDirectory(prefix=f"{TARGET}-") as folder,
+            _emulator(Path(folder), aws, port + 1) as emulator,
+        ):
+            furnish(Cloud.at(aws))
+            variables = _variables(aws, emulator.url)
+            with _written(variables):
+                status = _run(command, variables, signals) if command else _wait(emulator.url, signals)
+    print(f"ended; {local_s3.CONFIG} is again what it was", file=sys.stderr, flush=True)
+    return status
+
+
+def _emulator(folder: Path, aws: str, port: int) -> Emulator:
+    try:
+        return Emulator(folder, aws, port=port)
+    except Fault as fault:
+        raise Fault(f"{fault}: `make {TARGET} PORT={port + 99 if port < 65000 else 9000}`") from None
+
+
+def furnish(cloud: Cloud) -> None:
+    """What an account has to have: a role that SageMaker may take, and an image."""
+    cloud.iam.create_role(RoleName=NAME, AssumeRolePolicyDocument=json.dumps({"Statement": [TRUST]}))
+    cloud.ecr.create_repository(repositoryName=NAME)
+    layer = {
+        "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        "size": 0,
+        "digest": f"sha256:{'0' * 64}",
+    }
+    kind = "application/vnd.docker.distribution.manifest.v2+json"
+    manifest = {"schemaVersion": 2, "mediaType": kind, "config": layer, "layers": [layer]}
+    cloud.ecr.put_image(repositoryName=NAME, imageTag=TAG, imageManifest=json.dumps(manifest))
+
+
+def _variables(aws: str, sagemaker: str) -> dict[str, str]:
+    direct = ",".join([HOST, "localhost", *filter(None, [os.environ.get("no_proxy")])])
+    return {
+        **dict.fromkeys(NOWHERE, str(EMPTY.resolve())), "AWS_ENDPOINT_URL": aws, "AWS_ENDPOINT_URL_SAGEMAKER": sagemaker, "AWS_ACCESS_KEY_ID": local_s3.KEY,
+        "AWS_SECRET_ACCESS_KEY": local_s3.SECRET, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "no_proxy": direct,
+        "NO_PROXY": direct, "STAGE_RUNNER": "sagemaker", "SAGEMAKER_REGION": REGION, "SAGEMAKER_ROLE": ROLE,
+        "SAGEMAKER_IMAGE": IMAGE, "SAGEMAKER_POLL_SECONDS": "1",
+    }  # fmt: skip
+
+
+@contextmanager
+def _written(variables: dict[str, str]) -> Iterator[None]:
+    try:
+        EMPTY.touch()
+        with replacing(VARIABLES) as half:
+            lines = [FORGET, *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())]
+            half.write_text("\n".join([*lines, ""]))
+        yield
+    finally:
+        VARIABLES.unlink(missing_ok=True)
+        EMPTY.unlink(missing_ok=True)
+
+
+def _wait(sagemaker: str, signals: Signals) -> int:
+    print(f"SageMaker is at {sagemaker}; {local_s3.CONFIG} leads DVC to an empty bucket beside it")
+    print(f"in another terminal: . {VARIABLES}, and then dvc repro")
+    print(f"""to take a spot job's machine away: curl -d '{{"TrainingJobName": "<its name>"}}' {sagemaker}/interrupt""")
+    print("Ctrl-C ends it, its jobs and all that they have stored", flush=True)
+    while not signals.come.wait(LOOK):
+        pass
+    return 0
+
+
+def _run(command: str, variables: dict[str, str], signals: Signals) -> int:
+    signals.child = subprocess.Popen(["/bin/sh", "-c", command], env={**os.environ, **variables})
+    if signals.come.is_set():  # before it could be told
+        signals.child.terminate()
+    while (status := signals.child.poll()) is None:
+        time.sleep(LOOK)
+    return 128 - status if status < 0 else status
+
+
+def main(words: list[str]) -> int:
+    try:
+        port, command = (*words, "", "")[:2]
+        if not port.isdecimal() or not 0 < int(port) < 65535:
+            raise Fault(f"PORT is {port or 'missing'}, it must be a number from 1 to 65534")
+        return dry_run(int(port), command)
+    except (Fault, OSError) as wrong:
+        print(f"error: {' '.join(str(wrong).split())}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,179 @@
+"""The emulator: an HTTP server on loopback that boto3's sagemaker client takes for the service."""
+
+import json
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+from sagemaker_emulator import limits
+from sagemaker_emulator.cloud import ERRORS, Cloud, unled
+from sagemaker_emulator.job import House, Job
+from sagemaker_emulator.limits import INVALID, Refusal
+from sagemaker_emulator.shapes import Misfit, refusal, violations
+from warehouse_classifier.runtime.errors import Fault
+
+HOST = "127.0.0.1"  # and no other: whoever reaches it can run any command here
+TARGET = "SageMaker"
+PATIENCE = 20  # seconds for a job to end whose processes are killed
+SORTED = {"Name": "TrainingJobName", "CreationTime": "CreationTime", "Status": "TrainingJobStatus"}
+SUMMED = (*SORTED.values(), "TrainingJobArn", "TrainingEndTime", "LastModifiedTime")
+
+
+class Emulator:
+    """`folder`: for the jobs' files; `aws`: address of a server of S3, CloudWatch, IAM and ECR; `how`: auto, subprocess, docker.
+
+    `quotas`: instances by type ("ml.m5.xlarge"), or by the service's own name ("ml.m5.xlarge for spot training job
+    usage"); what is not named is not limited. Raises Fault if the port is taken.
+    """
+
+    def __init__(
+        self, folder: Path, aws: str, *, port: int = 0, grace: float = 120, quotas: Mapping[str, int] | None = None,
+        how: str = "auto", say: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.quotas, self.jobs, self.lock, self.closed = quotas or {}, dict[str, Job](), threading.RLock(), False
+        self.model = unled().get_service_model("sagemaker")
+        self.house = House(folder.resolve(), aws, Cloud.at(aws), grace, how, say or _say)
+        self.operations = {
+            "CreateTrainingJob": self._create, "DescribeTrainingJob": self._describe, "StopTrainingJob": self._stop,
+            "ListTrainingJobs": self._list,
+        }  # fmt: skip
+        try:
+            self.server = ThreadingHTTPServer((HOST, port), _handler(self))
+        except OSError as error:
+            raise Fault(f"port {port} of {HOST} cannot be had ({error.strerror}); name another") from None
+        self.url = f"http://{HOST}:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self.thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process of every job."""
+        with self.lock:
+            self.closed = True
+        for job in self.jobs.values():
+            job.closed.set()
+        for job in self.jobs.values():
+            job.thread.join(PATIENCE)
+        self.server.shutdown()
+        self.server.server_close()
+
+    def answer(self, operation: str, request: Any) -> dict[str, Any] | None:
+        """Raises Refusal."""
+        if operation not in self.operations:
+            raise Refusal("UnknownOperationException", f"the emulator has no {operation or 'unnamed operation'}")
+        try:
+            found = [*violations(self.model.operation_model(operation).input_shape, request)]
+        except Misfit as misfit:
+            raise Refusal("SerializationException", str(misfit)) from None
+        if found:
+            raise Refusal(INVALID, refusal(found))
+        return self.operations[operation]({name: value for name, value in request.items() if value is not None})
+
+    def interrupt(self, name: str) -> None:
+        """Take away the instances of a spot job that is Training. Raises Refusal."""
+        self._job(name).interrupt()
+
+    def _create(self, request: dict[str, Any]) -> dict[str, Any]:
+        name = request["TrainingJobName"]
+        self._is_new(name)
+        limits.check(request, self.house.cloud)
+        with self.lock:
+            self._is_new(name)
+            if self.closed:
+                raise Refusal("ServiceUnavailable", "the emulator ends", 503)
+            running = [job.request for job in self.jobs.values() if job.record.is_running()]
+            limits.quota(request, running, self.quotas)
+            job = self.jobs[name] = Job(request, self.house)
+            job.thread.start()
+        return {"TrainingJobArn": job.record.arn}
+
+    def _is_new(self, name: str) -> None:
+        """Of all jobs that ever were: a name is never free again."""
+        if name in self.jobs:
+            says = "Training job names must be unique within an AWS account and region"
+            arn = self.jobs[name].record.arn
+            raise Refusal("ResourceInUse", f"{says}, and a training job with this name already exists ({arn})")
+
+    def _describe(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._job(request["TrainingJobName"]).record.describe()
+
+    def _stop(self, request: dict[str, Any]) -> None:
+        self._job(request["TrainingJobName"]).record.stop()
+
+    def _list(self, request: dict[str, Any]) -> dict[str, Any]:
+        """As the service does: a page is cut first, and only then seen for the status that was asked for."""
+        with self.lock:
+            found = [job.record.describe() for job in self.jobs.values()]
+        for moment in ("CreationTime", "LastModifiedTime"):
+            after, before = request.get(f"{moment}After", 0), request.get(f"{moment}Before", float("inf"))
+            found = [job for job in found if after <= job[moment] <= before]
+        found = [job for job in found if request.get("NameContains", "") in job["TrainingJobName"]]
+        if "WarmPoolStatusEquals" in request or "TrainingPlanArnEquals" in request:
+            found = []  # it has neither
+        key = SORTED[request.get("SortBy", "CreationTime")]
+        found.sort(key=lambda job: job[key], reverse=request.get("SortOrder") == "Descending")
+        token = request.get("NextToken", "0")
+        if not token.isdecimal():
+            raise Refusal(INVALID, "Invalid NextToken")
+        begin, end = int(token), int(token) + request.get("MaxResults", 10)
+        shown = [job for job in found[begin:end] if request.get("StatusEquals") in (None, job["TrainingJobStatus"])]
+        told = {"TrainingJobSummaries": [{name: job[name] for name in SUMMED if name in job} for job in shown]}
+        return {**told, "NextToken": str(end)} if end < len(found) else told
+
+    def _job(self, name: str) -> Job:
+        if name not in self.jobs:
+            raise Refusal(INVALID, "Requested resource not found.")
+        return self.jobs[name]
+
+
+def _handler(emulator: Emulator) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            try:
+                self._answer(200, self._ask())
+            except ERRORS as error:  # the other services do not answer
+                self._answer(500, {"__type": "InternalFailure", "Message": str(error)})
+            except Refusal as refused:
+                kind = "message" if refused.code == INVALID else "Message"  # as the service spells it
+                self._answer(refused.status, {"__type": refused.code, kind: refused.says})
+
+        def _ask(self) -> dict[str, Any] | None:
+            # a browser on this machine must not be led here by a page whose name means 127.0.0.1
+            if self.headers.get("Host", "").rpartition(":")[0] not in (HOST, "localhost"):
+                raise Refusal("AccessDeniedException", f"the emulator is at {HOST} and at no other name", 403)
+            try:
+                request = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            except ValueError:
+                raise Refusal("SerializationException", "this is not JSON") from None
+            if self.path == "/interrupt":
+                emulator.interrupt(str(request.get("TrainingJobName") if isinstance(request, dict) else request))
+                return {}
+            service, _, operation = self.headers.get("X-Amz-Target", "").partition(".")
+            return emulator.answer(operation if service == TARGET else "", request)
+
+        def _answer(self, status: int, told: dict[str, Any] | None) -> None:
+            body = b"" if told is None else json.dumps(told).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Handler
+
+
+def _say(line: str) -> None:
+    print(f"emulator: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,57 @@
+"""What a bin holds beside how many: how full it is, and how cluttered, by what the inventory says of its items."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from warehouse_classifier.runtime.errors import Fault
+
+UNKNOWN = "not known"
+LITRES = 0.016387064  # of a cubic inch
+COLUMNS = ["id", *(f"items.list.element.{name}" for name in ("quantity", "height", "length", "width"))]
+
+
+def read(metadata: Path, ids: list[str]) -> pd.DataFrame:
+    """One row for each of `ids`, in their order: litres (of all items as boxes, NaN where a size is not known) and kinds.
+
+    `kinds`: different items, however many there are of each. Raises Fault if the table is missing or lacks a bin.
+    """
+    if not metadata.exists():
+        raise Fault(f"{metadata} is missing; `dvc repro fetch_metadata` makes it")
+    with pq.ParquetFile(metadata) as file:
+        table = file.read(COLUMNS)
+    wanted = table.filter(pc.is_in(table["id"], pa.array(ids, pa.string())))
+    rows = {row["id"]: row["items"] for row in wanted.to_pylist()}
+    if missing := next((id for id in ids if id not in rows), None):
+        raise Fault(f"{metadata} does not know bin {missing}; `dvc repro` makes it and the images agree")
+    return pd.DataFrame(
+        {"litres": [_litres(rows[id] or []) for id in ids], "kinds": [len(rows[id] or []) for id in ids]}
+    )
+
+
+def quarters(litres: pd.Series) -> pd.Series:
+    """Which quarter each bin is of, in words and in their order; bins whose volume is not known are a group of their own."""
+    edges = [_said(edge) for edge in np.nanquantile(litres, [0.25, 0.5, 0.75])] if litres.notna().any() else ["0"] * 3
+    words = [f"up to {edges[0]} l", f"{edges[0]} to {edges[1]} l", f"{edges[1]} to {edges[2]} l", f"above {edges[2]} l"]
+    # by the edges as they are said, so that every bin lies where the words put it
+    place = np.searchsorted([float(edge) for edge in edges], litres.to_numpy(), side="left")
+    said = [UNKNOWN if np.isnan(volume) else words[at] for volume, at in zip(litres, place, strict=True)]
+    return pd.Series(pd.Categorical(said, categories=list(dict.fromkeys([*words, UNKNOWN])), ordered=True))
+
+
+def _said(litres: float) -> str:
+    return f"{litres:.2g}" if litres < 10 else f"{litres:.0f}"
+
+
+def _litres(items: list[dict[str, float | None]]) -> float:
+    total = 0.0
+    for item in items:
+        sizes = [item[name] for name in ("quantity", "height", "length", "width")]
+        if any(size is None for size in sizes):
+            return float("nan")
+        total += float(np.prod([float(size) for size in sizes if size is not None]))
+    return total * LITRES

@@ -1,0 +1,68 @@
+"""When to ask again what was asked for in vain, and when to give up on the whole bucket."""
+
+import math
+import random
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from warehouse_classifier.bucket.client import Client, Trouble
+from warehouse_classifier.bucket.throttle import Throttle
+from warehouse_classifier.runtime.errors import Fault
+
+SILENCE = 300.0  # seconds without one good answer after which the bucket as a whole counts as out of reach
+FIRST_SILENCE = 8.0  # the same before the first good answer: a wrong address should be told soon
+PAUSES = (0.1, 10.0)  # seconds before a second try, doubled up to the longest
+
+
+class Patience:
+    """What the answers of a place have told of it so far, kept for all who ask it."""
+
+    def __init__(self, client: Client, concurrency: int) -> None:
+        self.client, self.concurrency = client, concurrency
+        self.throttle = Throttle(concurrency)
+        self.errors = 0  # tries that failed, each followed by another
+        self.answers = 0  # good ones; what gets lost between threads is of no account
+        self._silent: float | None = None  # since when there was none
+        self._own = threading.local()  # of each thread: the event that ends its waiting
+
+    @contextmanager
+    def threads(self) -> Iterator[ThreadPoolExecutor]:
+        """As many as may ask at once. They are not waited for: who still waits for an answer then, waits for nobody."""
+        over = threading.Event()
+        pool = ThreadPoolExecutor(self.concurrency, initializer=lambda: setattr(self._own, "over", over))
+        try:
+            yield pool
+        finally:
+            over.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def good(self) -> None:
+        self.answers += 1
+        self._silent = None
+
+    def again(self, trouble: Trouble, tries: int, key: str) -> None:
+        """Count what failed and wait for the time of the next try. Raises Fault if nothing has come for long."""
+        self.errors += 1
+        wait = None
+        if trouble.busy:
+            self.throttle.slow_down()
+            wait = self.client.asked_to_wait(key)
+        now = time.monotonic()
+        since = self._silent = self._silent or now
+        if now - since > (SILENCE if self.answers or wait is not None else FIRST_SILENCE):
+            self.client.fault(f"cannot be reached; check the network and AWS_ENDPOINT_URL ({trouble})")
+        self.pause(tries)
+        if wait is not None:
+            self._sleep(wait)
+
+    def pause(self, tries: int, longest: float = math.inf) -> None:
+        """Ever longer, and never the same for two that failed together."""
+        self._sleep(min(longest, PAUSES[1], PAUSES[0] * 2 ** min(tries - 1, 20)) * random.uniform(0.5, 1))
+
+    def _sleep(self, seconds: float) -> None:
+        over: threading.Event = getattr(self._own, "over", None) or threading.Event()
+        if over.wait(seconds):
+            raise Fault("nobody waits for this any more")

@@ -1,0 +1,1 @@
+"""`warehouse-classifier check`: photos against what the inventory expects."""

@@ -1,0 +1,124 @@
+"""`warehouse-classifier check`: photos and what is expected of them -> what the networks say of each."""
+
+import os
+import time
+from collections import Counter as Counts
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:  # seconds to import, and --help needs none of it
+    from warehouse_classifier.cli.check.finding import Finding
+    from warehouse_classifier.cli.check.photos import Photo
+
+SOURCES = "Files, folders, quoted patterns ('shelf/**/*.jpg'), or one bucket: s3://…, synthetic://…, a folder like one."
+EXPECTED = (
+    "How many items each photo should show: a number, or a CSV with the columns photo (a path or a file's name; or id) and"
+    " quantity. Of a bucket, its metadata tells without."
+)
+OUTPUT = (
+    "A file, or a folder (one that exists, or ends in a slash) for csv or jsonl in parts: part-00000-<digest>.csv. After a"
+    " kill the same command goes on: parts of the same photos, expectations, models and options are kept, others are made"
+    " anew, and parts of an earlier run that are none of this one's are removed."
+)
+EXPLAIN = "A folder of their own for pictures: each photo with a heat map of what spoke for its count."
+Format = Literal["table", "csv", "jsonl"]
+
+
+def check(
+    photos: Annotated[list[str], typer.Argument(help=SOURCES, show_default=False)],
+    expected: Annotated[str | None, typer.Option(metavar="N|FILE.csv", help=EXPECTED)] = None,
+    model: Annotated[Literal["resnet34", "vit", "average"], typer.Option(help="Who counts.")] = "average",
+    models: Annotated[Path, typer.Option(help="The folder of trained models.")] = Path("models"),
+    format: Annotated[
+        Format | None, typer.Option(help="As the output's name ends, or a table.", show_default=False)
+    ] = None,
+    output: Annotated[str | None, typer.Option(metavar="FILE|FOLDER/", help=OUTPUT)] = None,
+    explain: Annotated[Path | None, typer.Option(metavar="FOLDER", help=EXPLAIN)] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="Only the first so many photos.")] = None,
+    part: Annotated[int, typer.Option(min=1, help="Photos in a part.")] = 10_000,
+    batch: Annotated[int, typer.Option(min=1, help="Photos that a network sees at once.")] = 32,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads that read and resize photos; one a processor.", show_default=False),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads that count, a batch each; one a processor.", show_default=False)
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Photos asked of a bucket at once.")] = 64,
+) -> int:
+    """Count the items in photos of bins, and say where somebody should look.
+
+    The verdict is **match**, **mismatch**, or **look** where the photo leaves it open, or for the reason beside it. Doubt
+    is 1 minus the probability of the expected quantity.
+
+    Exit status: 0 if everything matches or nothing was expected, 1 if anything is a mismatch or wants a look, 2 if this
+    could not be done.
+    """
+    from warehouse_classifier.cli.check.expectations import expectations
+    from warehouse_classifier.cli.check.formats import form_of, summary
+    from warehouse_classifier.cli.check.outputs import printed, written
+    from warehouse_classifier.cli.check.part_files import Parts, held
+    from warehouse_classifier.cli.check.sources import listed, not_over, photos_of
+    from warehouse_classifier.tracking.console import Screen
+
+    folder = Path(output) if output and (output.endswith("/") or Path(output).is_dir()) else None
+    source = photos_of(photos, told := expectations(expected), concurrency, explain)
+    with closing(source), ExitStack() as stack:
+        chosen = islice(listed(source), most)
+        form = form_of(format, output, source.longest, in_parts=folder is not None)
+        if output and not folder:
+            not_over(output, source)
+        if folder:  # before the seconds that a model takes
+            stack.enter_context(held(folder))
+
+        from warehouse_classifier.cli.check.inspection import inspect
+        from warehouse_classifier.cli.check.pictures import Pictures
+        from warehouse_classifier.serving.predictor import opened
+
+        counter = stack.enter_context(opened(models, model, threads=1))  # in each of the threads that count
+        processors = len(os.sched_getaffinity(0))
+        # an explanation hangs hooks on the networks, which another thread must not run into
+        counters = 1 if explain or counter.device.type != "cpu" else threads or processors
+        pictures = Pictures(explain) if explain else None
+        draw = pictures.draw(counter) if pictures else None
+        counted, begun = 0, time.monotonic()
+
+        def look(some: "Iterable[Photo]") -> "Iterator[list[Finding]]":
+            nonlocal counted
+            seen = source.read(some)
+            with closing(inspect(counter, seen, batch, workers or processors, counters, draw)) as groups:
+                for group in groups:
+                    counted += len(group)
+                    yield group
+
+        if folder:
+            parts = Parts(folder, form, part, counter.name, counter.precision, counter.known.model_dump(), str(explain))
+            taken = parts.take(chosen, source.mark, part, look, pictures.there if pictures else None)
+        else:
+            taken = written(Path(output), form, look(chosen)) if output else printed(form, look(chosen))
+        verdicts: Counts[str] = Counts()
+        total = source.total if most is None or source.total is None else min(most, source.total)
+        screen = Screen()
+        try:
+            with screen.bar("check", total, "photo") as bar, closing(taken):
+                for some in taken:
+                    verdicts.update(some)
+                    bar.advance(some.total())
+        except KeyboardInterrupt as interrupt:
+            if folder:
+                said = f"what is in {folder} is whole, the same command goes on from there"
+                raise type(interrupt)(said) from None
+            raise
+    said = summary(verdicts, counted / (time.monotonic() - begun))
+    if most is None and (unused := told.unused()):
+        screen.say(unused)
+    if form.suffix is None and not output:
+        print(said, flush=True)
+    else:
+        screen.say(said)
+    return 1 if verdicts["mismatch"] or verdicts["look"] else 0

@@ -1,0 +1,76 @@
+"""The inspection of photos: each read, counted and judged, in the order given, as fast as the networks are."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from warehouse_classifier.bucket.objects import Unreadable
+from warehouse_classifier.cli.check.expectations import Unknown
+from warehouse_classifier.cli.check.finding import Finding
+from warehouse_classifier.cli.check.local_photos import body_of
+from warehouse_classifier.cli.check.photos import Photo, Seen
+from warehouse_classifier.dataset.photo import Pixels
+from warehouse_classifier.serving.predictor import Answer, Counter
+from warehouse_classifier.work.parallel import in_order
+
+HEAVY = 1 << 18  # bytes of a body that are worth one more photo ahead
+
+
+Draw = Callable[[Photo, Pixels, Answer, int | None], None]  # the last: what is expected
+
+
+def inspect(
+    counter: Counter, seen: Iterable[Seen], batch: int, workers: int, threads: int, draw: Draw | None = None
+) -> Generator[list[Finding], None, None]:
+    """What is found, some `batch` photos at a time. `draw` is called for each photo that was counted.
+
+    `workers` threads read, decode and resize, while `threads` others each have a batch seen by the networks. Where the
+    counter was opened with one thread these never wait for one another, as those that share a batch do for the slowest.
+    Some batches are held, however many photos there are.
+    """
+
+    def pixels(of: Seen) -> Pixels | Unreadable:
+        if isinstance(of.body, Unreadable):
+            return of.body
+        try:
+            return counter.pixels(body_of(of.body) if isinstance(of.body, Path) else of.body)
+        except OSError as error:
+            return Unreadable(f"cannot be read ({error.strerror})")
+        except ValueError as error:
+            return Unreadable(str(error), again=False)
+
+    readers, counters = ThreadPoolExecutor(workers), ThreadPoolExecutor(threads)
+    try:
+        begun = in_order(readers, pixels, seen, 2 * batch, _weight)
+        groups = iter(lambda: list(islice(begun, batch)), [])
+        for _, found in in_order(counters, lambda group: list(_found(counter, group, draw)), groups, threads):
+            yield found
+    finally:
+        readers.shutdown(cancel_futures=True)
+        counters.shutdown(cancel_futures=True)
+
+
+def _weight(of: Seen) -> int:
+    return 1 + (len(of.body) // HEAVY if isinstance(of.body, bytes) else 0)
+
+
+def _found(counter: Counter, group: list[tuple[Seen, Pixels | Unreadable]], draw: Draw | None) -> Iterator[Finding]:
+    counted = [(of.photo.expected, pixels) for of, pixels in group if not isinstance(pixels, Unreadable)]
+    answers: Iterator[Answer] = iter(())
+    if counted:
+        known = [None if isinstance(expected, Unknown) else expected for expected, _ in counted]
+        answers = iter(counter.answers(counter.probabilities(np.stack([pixels for _, pixels in counted])), known))
+    for of, pixels in group:
+        name, expected = of.photo.name, of.photo.expected
+        quantity, unknown = (None, expected.reason) if isinstance(expected, Unknown) else (expected, None)
+        if isinstance(pixels, Unreadable):
+            yield Finding(name, quantity, None, None, None, "look", pixels.reason, pixels.again or of.again)
+            continue
+        answer = next(answers)
+        if draw:
+            draw(of.photo, pixels, answer, quantity)
+        verdict, reason = ("look", unknown) if unknown else (answer.verdict, answer.reason)
+        yield Finding(name, quantity, answer.predicted, answer.probability, answer.doubt, verdict, reason, of.again)

@@ -1,0 +1,46 @@
+"""Where findings go: to standard output, or into one file. Both tell how many photos have each verdict, as they go."""
+
+import sys
+from collections import Counter
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+from tqdm import tqdm
+
+from warehouse_classifier.cli.check.finding import Finding
+from warehouse_classifier.cli.check.formats import Form
+from warehouse_classifier.runtime.files import replacing
+
+Verdicts = Counter[str]  # an empty one for none
+Groups = Iterable[list[Finding]]
+
+
+def verdicts(group: Iterable[Finding]) -> Verdicts:
+    return Counter(finding.verdict or "" for finding in group)
+
+
+def printed(form: Form, groups: Groups) -> Generator[Verdicts, None, None]:
+    """Each group as soon as it is found."""
+    _print(form.head())
+    for group in groups:
+        _print(form.rows(group))
+        yield verdicts(group)
+
+
+def written(path: Path, form: Form, groups: Groups) -> Generator[Verdicts, None, None]:
+    """The file is there when all of it is."""
+    with ExitStack() as stack:
+        special = path.exists() and not path.is_file()  # /dev/null, which must not be replaced
+        half = path if special else stack.enter_context(replacing(path))
+        file = stack.enter_context(half.open("w", encoding="utf-8", newline=""))
+        file.write(form.head())
+        for group in groups:
+            file.write(form.rows(group))
+            yield verdicts(group)
+
+
+def _print(text: str) -> None:
+    with tqdm.external_write_mode(sys.stdout):  # takes a bar away, and brings it back below
+        sys.stdout.write(text)
+        sys.stdout.flush()

@@ -1,0 +1,150 @@
+"""A folder of findings in parts: `part-00000-<digest>.csv`, each whole or not there, the digest of all that it depends on.
+
+A run that comes after a kill, or after a change, makes only what is missing. The name of a part in which a photo could not be
+had, and may be another time, ends in `-again`: the next run makes it anew.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from warehouse_classifier.cli.check.finding import Finding
+from warehouse_classifier.cli.check.formats import Form, encodable, read_back
+from warehouse_classifier.cli.check.outputs import Verdicts, verdicts
+from warehouse_classifier.cli.check.photos import Photo
+from warehouse_classifier.runtime.errors import Fault
+
+VERSION = 1  # of what stands in a part
+OURS = re.compile(r"part-(\d{5,})-[0-9a-f]{16}(-again)?\.(csv|jsonl)")
+HALF = ".part.half"
+LOCK = ".lock"
+Look = Callable[[Iterable[Photo]], Iterator[list[Finding]]]
+
+
+class Parts:
+    """`depends_on`: everything that all parts depend on, as values that JSON can hold."""
+
+    def __init__(self, folder: Path, form: Form, *depends_on: Any) -> None:
+        self.folder, self.form, self.depends_on = folder, form, depends_on
+        self.written: set[Path] = set()
+
+    def take(
+        self,
+        photos: Iterator[Photo],
+        mark: Callable[[Photo], Any],
+        size: int,
+        look: Look,
+        drawn: Callable[[Photo], bool] | None = None,
+    ) -> Generator[Verdicts, None, None]:
+        """How many photos have each verdict, some photos at a time; when all are taken, all parts are there, and no others.
+
+        `mark`: something that changes whenever the photo does; None where nothing can tell. `drawn`: whether the picture of a
+        photo is there; a part is made anew where it is not.
+        """
+        number = 0
+        while some := list(islice(photos, size)):
+            marks = [mark(photo) for photo in some]
+            path = self.path(number, some, marks)
+            known = self.known(path, some, drawn) if None not in marks else None
+            if known is not None:
+                yield known
+            else:
+                with self.writing(path) as part:
+                    for group in look(some):
+                        part.add(group)
+                        yield verdicts(group)
+            number += 1
+        self.tidy()
+
+    def path(self, number: int, photos: Sequence[Photo], marks: Sequence[Any]) -> Path:
+        """Where the findings of these photos belong."""
+        listed = [
+            (encodable(photo.name), repr(photo.expected), mark) for photo, mark in zip(photos, marks, strict=True)
+        ]
+        what = json.dumps([VERSION, self.depends_on, listed], sort_keys=True)
+        digest = hashlib.sha256(what.encode()).hexdigest()[:16]
+        return self.folder / f"part-{number:05}-{digest}{self.form.suffix}"
+
+    def known(
+        self, path: Path, photos: Sequence[Photo], drawn: Callable[[Photo], bool] | None = None
+    ) -> Verdicts | None:
+        """How many photos have each verdict in a part that an earlier run has made; None if it has not, or not whole."""
+        try:
+            rows = read_back(path)
+        except ValueError:
+            return None
+        if [row.photo for row in rows] != [encodable(photo.name) for photo in photos]:
+            return None
+        if drawn and not all(drawn(photo) for photo, row in zip(photos, rows, strict=True) if row.counted):
+            return None
+        self.written.add(path)
+        return Verdicts(row.verdict for row in rows)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator["Part"]:
+        """The part takes its name when the block succeeds, and the place of whatever had its number."""
+        half = self.folder / HALF
+        try:
+            with half.open("w", encoding="utf-8", newline="") as file:
+                part = Part(file, self.form)
+                yield part
+                file.flush()
+                os.fsync(file.fileno())
+            named = path.with_stem(f"{path.stem}-again") if part.again else path
+            half.rename(named)
+        finally:
+            half.unlink(missing_ok=True)
+        self.written.add(named)
+        for other in self._ours(named.name.split("-")[1]):
+            if other != named:  # or a photo would stand in two of them
+                other.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove the parts of earlier runs, and nothing else."""
+        for path in self._ours():
+            if path not in self.written:
+                path.unlink(missing_ok=True)
+
+    def _ours(self, number: str | None = None) -> Iterator[Path]:
+        for path in list(self.folder.iterdir()):
+            named = OURS.fullmatch(path.name)
+            if named and number in (None, named[1]):
+                yield path
+
+
+class Part:
+    def __init__(self, file: TextIO, form: Form) -> None:
+        self.file, self.form = file, form
+        self.again = False
+        file.write(form.head())
+
+    def add(self, findings: list[Finding]) -> None:
+        self.again |= any(finding.again for finding in findings)
+        self.file.write(self.form.rows(findings))
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep it to ourselves. Raises Fault if another run has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # a run that ends takes its lock file with it, and what was opened before that locks nobody out
+            if not os.path.samestat(os.fstat(lock.fileno()), Path(lock.name).stat()):
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError):
+            raise Fault(f"{folder}: another run is writing its parts there; wait for it or end it") from None
+        except OSError as error:  # as of a network's disk
+            raise Fault(f"{folder} cannot be locked ({error.strerror}); name a folder on another disk") from None
+        try:
+            yield
+        finally:
+            Path(lock.name).unlink(missing_ok=True)

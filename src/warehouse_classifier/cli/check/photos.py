@@ -1,0 +1,47 @@
+"""A photo to be checked, wherever it is: listed first, then read."""
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from warehouse_classifier.bucket.objects import Body, Entry
+from warehouse_classifier.cli.check.expectations import Expected
+
+SUFFIXES = (".jpg", ".jpeg", ".png")  # in any case
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    name: str  # a path as it was given, or a bin's id
+    place: str  # below a folder of pictures; no two photos share one
+    expected: Expected
+    image: Entry | None = None  # of a bucket; None for what is no <id>.jpg
+    metadata: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A photo with what is expected of it, and its bytes, or where they are."""
+
+    photo: Photo
+    body: Body | Path
+    again: bool = False  # another run may learn what is expected
+
+
+Mark = list[int | str | None]
+
+
+class Photos(Protocol):
+    name: str
+    total: int | None  # how many there are; None where only listing them all tells
+    longest: int  # characters of a name, of those listed so far
+
+    def listing(self) -> Iterator[Photo]: ...
+
+    def mark(self, photo: Photo) -> Mark | None:
+        """What changes whenever the photo or what is expected of it does; None where nothing can tell."""
+
+    def read(self, photos: Iterable[Photo]) -> Generator[Seen, None, None]: ...
+
+    def close(self) -> None: ...

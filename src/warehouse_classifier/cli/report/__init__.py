@@ -1,0 +1,1 @@
+"""`warehouse-classifier report`: the report with the facts of its runs."""

@@ -1,0 +1,1 @@
+"""A stage on a rented machine, as a SageMaker Training job."""

@@ -1,0 +1,141 @@
+"""What runs on a rented machine: the round trip of one stage, in the tree that the archive holds.
+
+    python -m warehouse_classifier.compute.sagemaker.container
+
+SageMaker's contract: what to do stands in JSON files below /opt/ml, a SIGTERM comes 120 seconds before the end, and
+/opt/ml/output/failure tells why it failed. OPT_ML moves that folder, for the emulator.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from types import FrameType
+from zlib import crc32
+
+from ruamel.yaml import YAML
+
+from warehouse_classifier.compute import metrics_log, stage_spec
+from warehouse_classifier.compute.sagemaker import dvc_remote
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.work.resume import VARIABLE as WORK_FOLDER
+
+BASE = Path(os.environ.get("OPT_ML") or "/opt/ml")
+DEVICE = Path("/dev/nvidia0")
+REASON = 1024  # characters of a failure that SageMaker keeps
+LAST_LINES = 20  # in which the reason is looked for
+GRACE = 100  # seconds for processes to save what is done, of the 120 there are
+PORTS = range(20000, 30000)  # in one of which machines meet; by the job's name, for an emulator has several jobs
+
+
+class Told(Fault):
+    """Stands in the log already, as the stage has said it."""
+
+
+class Container:
+    """One machine of a job."""
+
+    def __init__(self) -> None:
+        told = json.loads((BASE / "input/config/hyperparameters.json").read_text())
+        self.stage, self.argv = str(told["stage"]), [str(word) for word in json.loads(told["argv"])]
+        resources = json.loads((BASE / "input/config/resourceconfig.json").read_text())
+        self.hosts, self.host = resources["hosts"], resources["current_host"]
+        self.interface = resources.get("network_interface_name", "eth0")
+        self.plan = stage_spec.read(self.stage, self.argv)
+        self.running: subprocess.Popen[str] | None = None
+        self.asked = False  # to end
+
+    def run(self) -> None:
+        """Raises Fault with the reason where the stage fails."""
+        signal.signal(signal.SIGTERM, self._end)
+        refuse_idle_gpu()
+        if self.plan.inputs:
+            dvc_remote.dvc("pull", *self.plan.inputs)
+        self._work()
+        if self.host == self.hosts[0]:
+            dvc_remote.dvc("commit", "--force", self.stage)
+            dvc_remote.dvc("push", self.stage)
+            (BASE / "model").mkdir(parents=True, exist_ok=True)
+            with (BASE / "model" / stage_spec.LOCK).open("w") as file:
+                YAML(typ="safe", pure=True).dump(
+                    {"schema": "2.0", "stages": {self.stage: stage_spec.locked()[self.stage]}}, file
+                )
+
+    def _work(self) -> None:
+        """The stage's command, as dvc.yaml has it, or a share of it where several machines work together."""
+        (BASE / "checkpoints").mkdir(parents=True, exist_ok=True)
+        known = {
+            "STAGE_RUNNER": "local",
+            "DVC_ROOT": str(Path.cwd()),
+            WORK_FOLDER: str(BASE / "checkpoints"),
+            metrics_log.VARIABLE: "log",
+        }
+        launcher: list[str] = []
+        if len(self.hosts) > 1:
+            launcher = self._torchrun()
+            known |= {"GLOO_SOCKET_IFNAME": self.interface, "NCCL_SOCKET_IFNAME": self.interface}
+        command = [sys.executable, *launcher, "-m", "warehouse_classifier.compute", self.stage, *self.argv]
+        last: deque[str] = deque(maxlen=LAST_LINES)
+        with subprocess.Popen(command, env={**os.environ, **known}, stderr=subprocess.PIPE, text=True) as self.running:
+            if self.asked:
+                self.running.terminate()
+            assert self.running.stderr is not None
+            for line in self.running.stderr:
+                print(line, end="", file=sys.stderr, flush=True)
+                last.append(line)
+        if self.running.returncode:
+            said = [line.removeprefix("error: ").strip() for line in last if line.startswith("error: ")]
+            raise Told(
+                said[-1] if said else "".join(last).strip()[-REASON:] or f"exit status {self.running.returncode}"
+            )
+
+    def _torchrun(self) -> list[str]:
+        processes = self.plan.params[f"{self.stage}.{self.argv[0]}"]["processes"]
+        port = PORTS[crc32(os.environ.get("TRAINING_JOB_NAME", "").encode()) % len(PORTS)]
+        return [
+            "-m", "torch.distributed.run", f"--nnodes={len(self.hosts)}", f"--node-rank={self.hosts.index(self.host)}",
+            f"--nproc-per-node={processes // len(self.hosts)}", f"--master-addr={self.hosts[0]}", f"--master-port={port}",
+            f"--local-addr={self.host}", f"--shutdown-timeout={GRACE}",
+        ]  # fmt: skip
+
+    def _end(self, signum: int, frame: FrameType | None) -> None:
+        """Let the stage save what is done, and end with it."""
+        self.asked = True
+        if self.running is None:
+            raise SystemExit(128 + signum)
+        self.running.terminate()
+
+
+def refuse_idle_gpu() -> None:
+    """With a driver too old for the image's CUDA, torch would go on without a word on the processor, at a GPU's price."""
+    if DEVICE.exists():
+        import torch
+
+        if not torch.cuda.is_available():
+            raise Fault(
+                f"the image's torch, of CUDA {torch.version.cuda}, cannot use this machine's GPU, whose driver may be too old;"
+                " choose another instance type, or build the image with an older CUDA"
+            )
+
+
+def main() -> int:
+    try:
+        Container().run()
+    except Exception as error:
+        # a bug as well: whoever waits for the job sees this and not the machine
+        said = str(error) if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
+        (BASE / "output").mkdir(parents=True, exist_ok=True)
+        (BASE / "output/failure").write_text(said[-REASON:])
+        if not isinstance(error, Fault):
+            raise
+        if not isinstance(error, Told):
+            print(f"error: {said}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

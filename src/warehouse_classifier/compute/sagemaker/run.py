@@ -1,0 +1,171 @@
+"""Run a stage on SageMaker: send what it reads, follow the job, bring what it leaves.
+
+One job does one work: whoever asks for the same (inputs, command, code, parameters, remote) while it runs follows it, and
+whoever asks when it is done takes what it has left.
+"""
+
+import signal
+import sys
+import time
+from types import FrameType
+
+from warehouse_classifier.compute import model_registry, stage_spec
+from warehouse_classifier.compute.local import tracked_params
+from warehouse_classifier.compute.sagemaker import aws, code_archive, dvc_remote, outputs, preflight
+from warehouse_classifier.compute.sagemaker.follow import Follower, Status
+from warehouse_classifier.compute.sagemaker.job import CODE, RUNS, Jobs, State
+from warehouse_classifier.compute.sagemaker.settings import HOUR, Settings
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import root
+from warehouse_classifier.tracking.mlflow_run import Run
+
+WHY = {
+    "MaxRuntimeExceeded": "it took longer than sagemaker.max_hours; the same command goes on from its checkpoint",
+    "MaxWaitTimeExceeded": "it waited for a machine longer than sagemaker.max_wait_hours; the same command goes on from there",
+}
+
+
+class Gone(KeyboardInterrupt):
+    """Whoever followed a job is to end, and has nobody to ask."""
+
+
+def run(stage: str, argv: list[str]) -> None:
+    """Raises Fault if the stage fails there or cannot be started, and KeyboardInterrupt if nobody waits for it any more."""
+    signal.signal(signal.SIGTERM, _gone)
+    told, settings, place = stage_spec.read(stage, argv), Settings.load(), dvc_remote.read()
+    preflight.check(told, settings)
+    jobs = Jobs(told, place, settings)
+    attempt, state = jobs.newest()
+    if state and state.status == "Completed" and (entry := wanted(jobs, jobs.name(attempt))):
+        say(f"{stage} was done as {jobs.name(attempt)}; taking what it has left")
+        _, tracked = followed(jobs, jobs.name(attempt))
+        return bring(jobs, entry, tracked)
+    if state and state.status == "Stopping":
+        say(f"{stage} is being stopped; another attempt comes after that")
+        followed(jobs, jobs.name(attempt))
+        return run(stage, argv)
+    if state and not state.ended:
+        say(f"{stage} is at work already; following it")
+    else:
+        if state and state.status == "Completed":
+            outputs.tidy(jobs)  # anew is from the beginning
+        attempt += 1
+        start(jobs, jobs.name(attempt))
+    name = jobs.name(attempt)
+    state, tracked = followed(jobs, name)
+    if state.status != "Completed":
+        phase = f", {state.phase}" if state.phase != state.status else ""
+        why = state.reason or WHY.get(state.phase, "somebody stopped it; the same command goes on from its checkpoint")
+        raise Fault(f"{stage} on SageMaker: {state.status}{phase} ({name}): {why}")
+    if (entry := outputs.read(jobs, name)) is None:
+        raise Fault(f"{stage} on SageMaker: {name} is done, and its outcome is not in {jobs.address(name)}")
+    return bring(jobs, entry, tracked)
+
+
+def start(jobs: Jobs, name: str) -> None:
+    """Send what the remote lacks, and ask for the job."""
+    told, place = jobs.plan, jobs.remote
+    packed = code_archive.pack(told, place)
+    if told.inputs:
+        if others := dvc_remote.changed(told.inputs):
+            raise Fault(
+                f"{', '.join(others)} is not what dvc.lock says, and the job would get that;"
+                " `dvc commit` keeps the change, `dvc checkout` undoes it"
+            )
+        say(f"{told.stage}: sending what {place.url} lacks of {', '.join(told.inputs)}")
+        dvc_remote.dvc("push", *told.inputs)
+    with aws.asking("the code for SageMaker"):
+        place.client(jobs.settings.region).put_object(Bucket=place.bucket, Key=place.key(RUNS, name, CODE), Body=packed)
+    try:
+        jobs.create(name)
+    except KeyboardInterrupt:  # whoever asked for it in this very moment may have it
+        _tell(name)
+        raise
+
+
+def wanted(jobs: Jobs, name: str) -> outputs.Entry | None:
+    """What a completed job has left, unless it is gone, or known here already: then the stage is to be run anew."""
+    entry = outputs.read(jobs, name)
+    if entry is None or outputs.is_known(jobs.plan.stage, entry) or not outputs.is_there(jobs, entry):
+        return None
+    return entry
+
+
+def bring(jobs: Jobs, entry: outputs.Entry, tracked: Run) -> None:
+    outputs.bring(jobs, entry)
+    model_registry.models(tracked, jobs.plan.stage, jobs.plan.argv)
+    try:
+        outputs.tidy(jobs)
+    except Fault as fault:  # the stage is done all the same
+        say(f"{fault}; its checkpoints stay in {jobs.address(jobs.work)}")
+
+
+def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
+    """The job's end and its figures, however often one asks to leave. Raises KeyboardInterrupt if it is left or was to be stopped."""
+    settings, told = jobs.settings, jobs.plan
+    follower, stopped = None, False
+    try:
+        begun = jobs.state(name) or State(jobs.request(name))  # perhaps with other settings than today's
+        machine, count = begun.machines
+        tags = {"runner": "sagemaker", "job": name, "instance": f"{count} x {machine}", "image": begun.image}
+        tracked = Run(told.stage, tracked_params(told.stage, told.argv[0]), told.digest, tags, settings.mlflow)
+        follower = Follower(jobs, name, tracked, root() / ".work" / "sagemaker" / f"{name}.lock")
+        while True:
+            try:
+                state = follower.follow()
+                break
+            except Gone:
+                raise
+            except KeyboardInterrupt:
+                choice = _asked(follower)
+                if choice == "leave":
+                    raise
+                if choice == "stop":
+                    jobs.stop(name)
+                    stopped = True
+    except BaseException:  # also what goes wrong while one is asked, or credentials that have expired
+        if follower is None or follower.state is None or not follower.state.ended:
+            _tell(name)
+        raise
+    price = settings.price(*state.machines)
+    try:
+        tracked.end(
+            {"Completed": "FINISHED", "Stopped": "KILLED"}.get(state.status, "FAILED"),
+            seconds=state.seconds(time.time()),
+            **({} if price is None else {"dollars": state.billed(time.time()) / HOUR * price}),
+        )
+    except Fault as fault:  # what the job has left is worth more than its curves
+        say(f"{fault}; the figures of {name} are not whole there")
+    if stopped:
+        raise KeyboardInterrupt
+    return state, tracked
+
+
+def _asked(follower: Follower) -> str:
+    """What is to become of a job that nobody wants to wait for: stop, leave or follow."""
+    state = follower.state
+    if not (sys.stdin.isatty() and sys.stderr.isatty()) or (state and state.ended):
+        return "leave"
+    cost = f", {Status(follower.name, follower.jobs.settings).cost(state, time.time())}" if state else ""
+    say(f"{follower.name} is at work on SageMaker{cost}")
+    while True:
+        print("[s]top it, [l]eave it running, or [f]ollow on? ", end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline()
+        for choice in ("stop", "leave", "follow"):
+            if answer.strip().lower() in (choice, choice[0]):
+                return choice
+        if not answer:  # the terminal is gone
+            return "leave"
+
+
+def _tell(name: str) -> None:
+    say(f"{name} goes on at SageMaker, and so does its price; the same command attaches to it again")
+    say(f"to stop it: python -m warehouse_classifier.compute.sagemaker.stop {name}")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _gone(signum: int, frame: FrameType | None) -> None:
+    raise Gone

@@ -1,0 +1,112 @@
+"""What dvc.yaml, dvc.lock and params.yaml say of one stage: what it reads, what it leaves, and one hash over all it depends on."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from warehouse_classifier.runtime import params
+from warehouse_classifier.runtime.errors import Fault
+
+MAP, LOCK = Path("dvc.yaml"), Path("dvc.lock")
+
+
+@dataclass(frozen=True)
+class Plan:
+    stage: str
+    argv: list[str]  # scale and paths
+    files: dict[str, str]  # deps of this tree, and the MD5 of each
+    inputs: dict[str, str]  # deps that other stages leave, and the MD5 that DVC knows each by
+    outs: list[str]
+    params: dict[str, Any]  # the tracked ones: dotted names and values
+
+    @property
+    def digest(self) -> str:
+        """One hash over the command, the files and the other stages' outputs."""
+        return _hash(self.stage, self.argv, self.files, self.inputs)
+
+    def with_params(self, *more: Any) -> str:
+        """One hash over these as well."""
+        return _hash(self.digest, self.params, self.outs, *more)
+
+
+def read(stage: str, argv: list[str]) -> Plan:
+    """`argv`: of the stage's command, scale and paths. Raises Fault if there is no such stage in dvc.yaml."""
+    pipeline = load(MAP).get("stages", {})
+    if stage not in pipeline:
+        raise Fault(f"{MAP} has no stage {stage}; there are: {', '.join(pipeline) or 'none'}")
+    told = json.loads(json.dumps(pipeline[stage]).replace("${scale}", argv[0]))
+    made = _made()
+    deps = [dep for dep in told.get("deps", []) if dep not in made]
+    tree = params.read()
+    return Plan(
+        stage,
+        argv,
+        files={dep: _md5(Path(dep)) for dep in deps},
+        inputs={dep: made[dep] for dep in told.get("deps", []) if dep in made},
+        outs=[*told.get("outs", []), *told.get("metrics", []), *told.get("plots", [])],
+        params={name: _at(tree, name) for name in told.get("params", [])},
+    )
+
+
+def ran(stage: str) -> Plan:
+    """What a stage was as it made the outputs that dvc.lock knows.
+
+    Raises Fault if dvc.lock has no such stage, or what it read has become something else since.
+    """
+    known = locked()
+    if stage not in known:
+        raise Fault(f"{LOCK} has no stage {stage}; `dvc repro` runs it")
+    entry, made = known[stage], _made()
+    deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+    if others := [path for path, md5 in deps.items() if made.get(path, md5) != md5]:
+        raise Fault(f"{LOCK}: {stage} was not run since {', '.join(others)} became another; `dvc repro` runs it")
+    words = entry["cmd"].split()
+    return Plan(
+        stage,
+        argv=words[words.index(stage) + 1 :],
+        files={path: md5 for path, md5 in deps.items() if path not in made},
+        inputs={path: md5 for path, md5 in deps.items() if path in made},
+        outs=[out["path"] for out in entry.get("outs", [])],
+        params={name: value for told in entry.get("params", {}).values() for name, value in told.items()},
+    )
+
+
+def locked() -> dict[str, Any]:
+    """The stages as dvc.lock has them."""
+    stages: dict[str, Any] = load(LOCK).get("stages", {}) if LOCK.exists() else {}
+    return stages
+
+
+def _made() -> dict[str, str]:
+    """The outputs of all stages, and the MD5 that DVC knows each by."""
+    return {out["path"]: out["md5"] for entry in locked().values() for out in entry.get("outs", [])}
+
+
+def load(file: Path) -> dict[str, Any]:
+    """Raises Fault if the file is missing or no YAML."""
+    try:
+        tree = YAML(typ="safe", pure=True).load(file)
+    except OSError as error:
+        raise Fault(f"{file} cannot be read ({error.strerror}); run from the top of the project") from None
+    except YAMLError as error:
+        raise Fault(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    return tree if isinstance(tree, dict) else {}
+
+
+def _at(tree: Any, dotted: str) -> Any:
+    for name in dotted.split("."):
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else ""
+
+
+def _hash(*values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

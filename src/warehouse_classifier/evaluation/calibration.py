@@ -1,0 +1,198 @@
+"""calibration.json of a models folder: what the networks' answers are worth, and from which doubt on somebody should look.
+
+Three counters answer: each network, and the average of both. `logits` are what a network says, `probabilities` what that is
+worth once its temperature is known, both [images, quantities]. A doubt is 1 minus the probability of the quantity that the
+inventory expects: how sure a counter is that photo and inventory disagree.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+
+from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.evaluation.verification import match_upto, mismatch_above, right_of, wrong_of
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import sha256
+
+Floats = npt.NDArray[np.float64]
+
+FILE = "calibration.json"
+VERSION: Literal[1] = 1  # of the file; another one means something else
+NETWORKS = {"resnet34": "ResNet34", "vit": "ViT"}  # as folders and files call them, and as people do
+AVERAGE = "average"
+COUNTERS = {**NETWORKS, AVERAGE: "their average"}
+WEIGHTS = "model.safetensors"
+BELONGS = ("config.json", WEIGHTS)  # of a network's folder, what its answers depend on
+STEEPEST = 5.0  # temperatures lie between exp(-5) and exp(5)
+
+
+class Counted(BaseModel):
+    """What is known of one counter."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    temperature: float = Field(ge=math.exp(-STEEPEST), le=math.exp(STEEPEST))
+    match: float = Field(ge=-1, le=1)  # the largest doubt that is none; -1 where every doubt is one
+    mismatch: float = Field(ge=0, le=1)  # the largest doubt that is no alarm
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.match > self.mismatch:
+            raise ValueError("match must not be above mismatch")
+        return self
+
+
+class Promise(BaseModel):
+    """What the networks were evaluated on, and what the thresholds were chosen for."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    quantities: list[int] = Field(min_length=2)  # as the networks tell them apart, in ascending order
+    side: int = Field(gt=0)  # pixels of the images that the networks know
+    quality: int = Field(ge=1, le=95)  # of the JPEGs that they were made into
+    precision: Literal["fp32", "tf32", "bf16"]
+    false_alarms: float = Field(gt=0, lt=1)  # share of right expectations that may be called a mismatch
+    misses: float = Field(gt=0, lt=1)  # share of expectations wrong by one item that may be called a match
+
+    @field_validator("quantities")
+    @classmethod
+    def _ascend(cls, quantities: list[int]) -> list[int]:
+        if quantities != sorted(set(quantities)):
+            raise ValueError("quantities must ascend")
+        return quantities
+
+
+class Calibration(Promise):
+    version: Literal[1]
+    counters: dict[str, Counted]
+    sha256: dict[str, dict[str, str]]  # of each network's files: what all this belongs to
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.counters.keys() != COUNTERS.keys():
+            raise ValueError(f"counters must be {', '.join(COUNTERS)}")
+        if any(self.sha256.get(network, {}).keys() != {*BELONGS} for network in NETWORKS):
+            raise ValueError(f"sha256 must name {' and '.join(BELONGS)} of each network")
+        return self
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(self.model_dump(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load(models: Path) -> Calibration:
+    """The calibration of a models folder. Raises Fault if there is none, or one that this program cannot read."""
+    path = models / FILE
+    try:
+        body = json.loads(path.read_bytes())
+    except OSError as error:
+        raise Fault(
+            f"{path} cannot be read ({error.strerror}); `dvc pull` brings trained models, `dvc repro` makes them"
+        ) from None
+    except ValueError:
+        raise Fault(f"{path} is not JSON; `dvc checkout {path}` brings it back") from None
+    version = body.get("version") if isinstance(body, dict) else None
+    if version != VERSION:
+        raise Fault(f"{path} is of version {version}, this program reads {VERSION}; `dvc repro evaluate` makes it anew")
+    try:
+        return Calibration.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise Fault(
+            f"{path}: {where}: {first['msg'].lower()}; `dvc checkout {path}` brings it back, `dvc repro evaluate`"
+            " makes it anew"
+        ) from None
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files that a network's answers depend on."""
+    return {name: sha256(folder / name) for name in BELONGS}
+
+
+def verify(calibration: Calibration, network: str, folder: Path) -> None:
+    """Raises Fault unless `folder` holds the very network that was calibrated."""
+    try:
+        found = hashes(folder)
+    except OSError as error:
+        raise Fault(
+            f"{folder} holds no trained {NETWORKS[network]} ({error.strerror}: {error.filename}); `dvc pull` brings"
+            f" it, `dvc repro train_{network}` makes it"
+        ) from None
+    for name in BELONGS:
+        if found[name] != calibration.sha256[network][name]:
+            raise Fault(
+                f"{folder / name} is not the one that {FILE} belongs to (another SHA-256); `dvc checkout {folder.parent}`"
+                " brings both back, `dvc repro evaluate` calibrates what is there"
+            )
+
+
+def calibrate(
+    logits: Mapping[str, Floats], quantity: npt.NDArray[np.int64], promise: Promise, folders: Mapping[str, Path]
+) -> Calibration:
+    """Temperatures and thresholds from what the networks of `folders` say of images that they did not learn from.
+
+    `quantity`: what each image holds.
+    """
+    labels = Labels(promise.quantities)
+    temperatures = {network: fit(of, labels.of(quantity)) for network, of in logits.items()}
+    said = {network: scaled(of, temperatures[network]) for network, of in logits.items()}
+    temperatures[AVERAGE] = fit(averaged(said), labels.of(quantity))
+    right = right_of(labels.quantities, quantity)
+    wrong = wrong_of(labels.quantities, quantity, "one_off")
+    counters = {}
+    for who, of in probabilities(logits, temperatures).items():
+        doubts = 1 - of
+        mismatch = mismatch_above(doubts[right], promise.false_alarms)
+        match = min(mismatch, match_upto(doubts, right, wrong, promise.misses))
+        counters[who] = Counted(temperature=temperatures[who], match=match, mismatch=mismatch)
+    known = promise.model_dump()
+    found = {network: hashes(folder) for network, folder in folders.items()}
+    return Calibration(version=VERSION, counters=counters, sha256=found, **known)
+
+
+def fit(logits: Floats, label: npt.NDArray[np.int64]) -> float:
+    """The temperature that makes the probabilities of what came true largest (Guo et al. 2017, arXiv:1706.04599).
+
+    `label`: the 0-based class of each image. One number for all: the most probable quantity stays what it is.
+    """
+
+    def loss(logarithm: float) -> float:
+        return nll(scaled(logits, float(np.exp(logarithm))), label)
+
+    found = minimize_scalar(loss, bounds=(-STEEPEST, STEEPEST), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x))
+
+
+def scaled(logits: Floats, temperature: float) -> Floats:
+    """Probabilities of logits at a temperature."""
+    shares: Floats = softmax(logits / temperature, axis=1)
+    return shares
+
+
+def averaged(probabilities: Mapping[str, Floats]) -> Floats:
+    """Logits of the average counter: the logarithm of the mean of the networks' probabilities."""
+    mean = np.mean([probabilities[network] for network in NETWORKS], axis=0)
+    logarithms: Floats = np.log(np.maximum(mean, np.finfo(np.float64).tiny))
+    return logarithms
+
+
+def probabilities(logits: Mapping[str, Floats], temperatures: Mapping[str, float]) -> dict[str, Floats]:
+    """What each network says at its temperature and, where both are there, what their average says."""
+    said = {network: scaled(of, temperatures[network]) for network, of in logits.items()}
+    if said.keys() >= NETWORKS.keys():
+        said[AVERAGE] = scaled(averaged(said), temperatures[AVERAGE])
+    return said
+
+
+def nll(probabilities: Floats, label: npt.NDArray[np.int64]) -> float:
+    """Mean negative log-likelihood of what came true, in nats."""
+    sure = np.maximum(probabilities[np.arange(len(label)), label], np.finfo(np.float64).tiny)
+    return float(-np.mean(np.log(sure)))

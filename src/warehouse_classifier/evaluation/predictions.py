@@ -1,0 +1,69 @@
+"""What the trained networks say of images, before anybody asks what that is worth."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from warehouse_classifier.dataset.batches import Rows, batches, evenly
+from warehouse_classifier.dataset.pixel_cache import images_of
+from warehouse_classifier.dataset.shards import Shards
+from warehouse_classifier.evaluation.calibration import NETWORKS
+from warehouse_classifier.models.device import arithmetic, autocast, layout
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.progress import Watch
+from warehouse_classifier.serving.predictor import LOADERS
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class How:
+    """Sums differ in their last digit between sizes of a batch, and between numbers of threads."""
+
+    batch: int  # images
+    workers: int  # threads that decode
+    threads: int  # of torch
+    precision: str  # fp32, tf32 or bf16
+
+
+def logits(
+    shards: Shards, rows: Rows, folders: Mapping[str, Path], quantities: int, how: How, watch: Watch
+) -> dict[str, Floats]:
+    """By network, [rows, quantities]; its images per second are measured.
+
+    Raises Fault where a network fits another number of quantities, or answers with what is no number.
+    """
+    pixels = images_of(shards, how.workers, watch)
+    said: dict[str, list[torch.Tensor]] = {net: [] for net in folders}
+    seconds = dict.fromkeys(folders, 0.0)
+    with (
+        arithmetic("evaluate", how.precision, how.threads, deterministic=True) as device,
+        torch.inference_mode(),
+        watch.bar("evaluate", rows.size, "image") as bar,
+    ):
+        order = layout(how.precision)
+        networks = {net: LOADERS[net](folder).to(device).to(memory_format=order) for net, folder in folders.items()}
+        for images in batches(pixels, evenly(rows, how.batch), how.workers, device):
+            for net, network in networks.items():
+                start = time.perf_counter()
+                with autocast(device, how.precision):
+                    said[net].append(network(images.to(memory_format=order)).double().cpu())
+                seconds[net] += time.perf_counter() - start
+            bar.advance(len(images))
+    watch.measure(None, **{f"{net}_images_per_second": rows.size / took for net, took in seconds.items()})
+    return {net: checked(net, torch.cat(of).numpy(), quantities) for net, of in said.items()}
+
+
+def checked(net: str, logits: Floats, quantities: int) -> Floats:
+    if logits.shape[1] != quantities:
+        raise Fault(
+            f"{NETWORKS[net]} tells {logits.shape[1]} quantities apart and params.yaml names {quantities}; train it again"
+        )
+    if not np.isfinite(logits).all():
+        raise Fault(f"{NETWORKS[net]} answers with what is no finite number; its weights are damaged, train it again")
+    return logits

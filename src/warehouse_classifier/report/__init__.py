@@ -1,0 +1,1 @@
+"""How numbers are shown: the page, its charts and its words."""

@@ -1,0 +1,222 @@
+"""How well bins are counted: the drawings of accuracy, of confusion, of learning and of speed.
+
+`who` is a key and `titles` what people read in its place, see chart.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from warehouse_classifier.report.style import (
+    INK,
+    Chart,
+    canvas,
+    legend,
+    listed,
+    look,
+    percent,
+    percents,
+    settled,
+    sparse,
+    styles,
+    whisker,
+)
+
+
+@look()
+def accuracies(name: str, intervals: Mapping[str, tuple[float, float, float]], titles: Mapping[str, str]) -> Chart:
+    """Points with bars: (accuracy, low, high) by who, from top to bottom."""
+    table = pd.DataFrame(
+        [(who, *interval) for who, interval in intervals.items()], columns=["who", "accuracy", "low", "high"]
+    )
+    figure, (axes,) = canvas(0.7 + 0.5 * len(intervals))
+    for i, ((accuracy, low, high), style) in enumerate(
+        zip(intervals.values(), styles(list(intervals)).values(), strict=True)
+    ):
+        whisker(axes, (accuracy, i), (low, high), style, along="x")
+        axes.annotate(percent(accuracy, 1), (accuracy, i), (0, 7), textcoords="offset points", ha="center", fontsize=9)
+    axes.set_yticks(range(len(intervals)), [titles[who] for who in intervals])
+    axes.set(xlim=(0, 1), ylim=(len(intervals) - 0.5, -0.7), xlabel="accuracy on the test split, 95 % interval")
+    percents(axes.xaxis)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    said = (f"{titles[who]} {percent(a, 1)} ({100 * b:.1f} to {100 * c:.1f})" for who, (a, b, c) in intervals.items())
+    return settled(name, f"Accuracy with its 95 % interval: {'; '.join(said)}.", figure, table)
+
+
+@look()
+def confusion(name: str, title: str, matrix: npt.NDArray[np.integer[Any]], quantities: Sequence[int]) -> Chart:
+    """Images by [actual, predicted]: the shade is the share of the row, the number the count."""
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
+    table = pd.DataFrame(
+        [(quantities[i], quantities[j], int(count)) for (i, j), count in np.ndenumerate(matrix)],
+        columns=["actual", "predicted", "images"],
+    )
+    figure, (axes,) = canvas(4.2)
+    edges = np.arange(len(quantities) + 1) - 0.5
+    axes.pcolormesh(edges, edges, shares, cmap="cividis", vmin=0, vmax=1, edgecolors="none", rasterized=False)
+    for (row, column), count in np.ndenumerate(matrix):
+        share = shares[row, column]
+        axes.text(
+            column,
+            row,
+            f"{count:,}\n{percent(share)}",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="#000000" if share > 0.45 else "#ffffff",
+        )
+    axes.set(title=title, xlabel="predicted quantity", ylabel="quantity in the inventory")
+    axes.set_xticks(range(len(quantities)), [str(quantity) for quantity in quantities])
+    axes.set_yticks(range(len(quantities)), [str(quantity) for quantity in quantities])
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    hits = ", ".join(f"{quantity}: {percent(shares[i, i])}" for i, quantity in enumerate(quantities))
+    return settled(name, f"Confusion matrix of {title}. Share found by quantity: {hits}.", figure, table)
+
+
+@look()
+def recall(name: str, recalls: Mapping[str, Mapping[int, float | None]], titles: Mapping[str, str]) -> Chart:
+    """Bars: the share of the bins of each quantity that each of them finds, None where no bin holds it."""
+    quantities = list(next(iter(recalls.values())))
+    table = pd.DataFrame({"quantity": quantities, **{who: list(of.values()) for who, of in recalls.items()}})
+    table = table.astype(dict.fromkeys(recalls, "float64")).dropna()
+    figure, (axes,) = canvas(3.4)
+    width = 0.86 / len(recalls)
+    for i, (who, style) in enumerate(styles(list(recalls)).items()):
+        places = np.arange(len(quantities)) + (i - (len(recalls) - 1) / 2) * width
+        found = [recalls[who][quantity] for quantity in quantities]
+        heights = [share or 0.0 for share in found]
+        axes.bar(
+            places,
+            heights,
+            width,
+            label=titles[who],
+            color=style.colour,
+            hatch=style.hatch,
+            edgecolor=INK,
+            linewidth=0.6,
+        )
+        for place, share in zip(places, found, strict=True):
+            said = "–" if share is None else f"{100 * share:.0f}"
+            size = 8 if len(recalls) < 4 else 6.5
+            axes.annotate(
+                said, (place, share or 0.0), (0, 2), textcoords="offset points", ha="center", fontsize=size
+            )  # fmt: skip
+    axes.set(xlabel="quantity in the inventory", ylabel="found", ylim=(0, 1.08))
+    axes.set_xticks(range(len(quantities)), [str(quantity) for quantity in quantities])
+    percents(axes.yaxis)
+    axes.grid(axis="y")
+    legend(figure)
+    said = "; ".join(
+        f"{titles[who]} "
+        + ", ".join(f"{quantity}: {percent(share)}" for quantity, share in of.items() if share is not None)
+        for who, of in recalls.items()
+    )
+    return settled(name, f"Share of bins found, by quantity: {said}.", figure, table)
+
+
+@look()
+def learning(
+    name: str, ylabel: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], titles: Mapping[str, str]
+) -> Chart:
+    """Lines over epochs: (epochs, values) by a line's key, which is `<who>`, `<who>_train` or `<who>_validation`.
+
+    What is of the training split is thin, dotted and hollow.
+    """
+    series = [pd.Series(values, index=pd.Index(epochs), name=key) for key, (epochs, values) in curves.items()]
+    table = pd.concat(series, axis=1).sort_index().rename_axis("epoch").reset_index()
+    whos = list(dict.fromkeys(key.partition("_")[0] for key in curves))
+    looks = styles(whos)
+    figure, (axes,) = canvas(3.2)
+    for key, (epochs, values) in curves.items():
+        who, _, split = key.partition("_")
+        style, train = looks[who], split == "train"
+        axes.plot(
+            epochs,
+            values,
+            linestyle=":" if train else style.dash if not split else "-",
+            linewidth=1.2 if train else 1.8,
+            label=f"{titles[who]}, {split}" if split else titles[who],
+            color=style.colour,
+            marker=style.marker,
+            markersize=5,
+            markevery=sparse(len(epochs), whos.index(who)),
+            fillstyle="none" if train else "full",
+        )
+    axes.set(xlabel="epoch", ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid()
+    legend(figure)
+    ends = "; ".join(f"{key.replace('_', ', ')} {values[-1]:.3f}" for key, (_, values) in curves.items())
+    for who in whos:
+        ends = ends.replace(who, titles[who])
+    return settled(name, f"{ylabel} by epoch. At the end: {ends}.", figure, table)
+
+
+@look()
+def shares(name: str, xlabel: str, table: pd.DataFrame, titles: Mapping[str, str]) -> Chart:
+    """Accuracy by group with 95 % intervals. Columns: group, images, and for each who of `titles` that is there who,
+    who_low, who_high."""
+    whos = [who for who in titles if who in table]
+    figure, (axes,) = canvas(3.4)
+    step = 0.6 / len(whos)
+    for i, (who, style) in enumerate(styles(whos).items()):
+        places = np.arange(len(table)) + (i - (len(whos) - 1) / 2) * step
+        points = zip(places, table[who], table[f"{who}_low"], table[f"{who}_high"], strict=True)
+        for j, (place, share, low, high) in enumerate(points):
+            whisker(axes, (place, share), (low, high), style, along="y", label=None if j else titles[who])
+    room = 52 // len(table)  # letters; what is longer stands in two lines
+    words = [fill(group, room if len(group) <= room else len(group) // 2 + 2) for group in table["group"].astype(str)]
+    groups = [f"{group}\n({images:,})" for group, images in zip(words, table["images"], strict=True)]
+    axes.set_xticks(range(len(table)), groups, fontsize=8.5)
+    axes.set(
+        xlabel=f"{xlabel} (images)", ylabel="accuracy, 95 % interval", ylim=(0, 1.05), xlim=(-0.5, len(table) - 0.5)
+    )
+    percents(axes.yaxis)
+    axes.tick_params(axis="x", length=0)
+    axes.grid(axis="y")
+    legend(figure)
+    said = "; ".join(
+        f"{group}: {listed([f'{titles[who]} {percent(share)}' for who, share in zip(whos, of, strict=True)])}"
+        for group, *of in table[["group", *whos]].itertuples(index=False)
+    )
+    return settled(name, f"Accuracy by {xlabel}. {said}.", figure, table)
+
+
+@look()
+def speed(name: str, table: pd.DataFrame, titles: Mapping[str, str]) -> Chart:
+    """Accuracy with its interval against images a second. Columns: who, images_per_second, accuracy, low, high."""
+    figure, (axes,) = canvas(3.6)
+    pace, looks = table["images_per_second"], styles(table["who"].tolist())
+    rows = list(table.sort_values("images_per_second").itertuples(index=False))
+    # Each label ends at its point, the slowest one lowest, so that none meets another or the line that leads to it.
+    for i, (who, rate, share, low, high) in enumerate(rows):
+        tier = 1.12 + 0.22 * i
+        axes.plot([rate, rate], [high, tier + 0.08], color=INK, linewidth=0.6, alpha=0.5)
+        whisker(axes, (rate, share), (low, high), looks[who], along="y")
+        said = f"{titles[who]}\n{rate:,.0f} a second, {percent(share, 1)}"
+        axes.annotate(said, (rate, tier), (-3, 0), textcoords="offset points", ha="right", va="center", fontsize=9)
+    right = pace.max() * 1.4
+    left = pace.min() / (right / pace.min()) ** 0.8  # room for the labels
+    axes.set_xscale("log")
+    axes.set(xlim=(left, right), ylim=(0, 1.02 + 0.22 * len(rows)), xlabel="images a second")
+    axes.set_ylabel("accuracy, 95 % interval", loc="bottom")
+    axes.set_yticks(np.arange(0, 1.01, 0.2))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    percents(axes.yaxis)
+    axes.spines["left"].set_bounds(0, 1)
+    axes.grid(axis="y")
+    facts = (f"{titles[who]} {rate:,.0f} a second and {percent(share, 1)}" for who, rate, share, *_ in rows)
+    return settled(name, f"Speed against accuracy: {'; '.join(facts)}.", figure, table)

@@ -1,0 +1,75 @@
+"""Figures as the report says them."""
+
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+
+from warehouse_classifier.evaluation.metrics import McNemar, Scores
+from warehouse_classifier.evaluation.verification import Estimate
+
+SIGNIFICANT = 0.05
+UNKNOWN = "–"
+# Of what a photo is asked with, by verification.KINDS and for what is right; and of bins whose quantity no network knows.
+CASES = {"right": "as expected", "one_off": "wrong by one", "any_size": "wrong by any number"}
+HOLDS = "holds"
+
+
+def origin(bucket: str) -> str:
+    """In words, what kind of bins these are. Of a local folder only the name: the rest is about the machine."""
+    if bucket.startswith("synthetic:"):
+        return "This run’s bins are synthetic: rendered, not photographed."
+    return f"This run’s bins are photos from {bucket if '://' in bucket else Path(bucket).name}."
+
+
+def separation(test: Sequence[str], others: Sequence[str]) -> str:
+    """In words, how many test images have a near-duplicate among those the networks learned from. Found, not believed.
+
+    `test` and `others` are the groups of the images on either side.
+    """
+    known = set(others)
+    leaked = sum(group in known for group in test)
+    if not leaked:
+        return "No test image has a near-duplicate in train or validation."
+    return f"{leaked:,} of {len(test):,} test images have a near-duplicate in train or validation, which flatters."
+
+
+def verdict(networks: Sequence[str], test: McNemar) -> str:
+    """In words, whether the two networks differ."""
+    first, second = networks
+    counts = (
+        f"{first} alone is right on {test.first_only:,}, {second} alone on {test.second_only:,}; "
+        f"McNemar’s exact test, {chance(test.p)}"
+    )
+    if test.p >= SIGNIFICANT:
+        return f"The test does not tell the two networks apart ({counts})."
+    better, worse = (first, second) if test.first_only > test.second_only else (second, first)
+    return f"{better} is better than {worse} by more than chance explains ({counts})."
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.6134 -> 61.3 %, with a space that does not break."""
+    return UNKNOWN if share is None or isnan(share) else f"{100 * share:.{digits}f}\u00a0%"
+
+
+def share(value: float) -> str:
+    """A share that somebody chose, with as many digits as it has: 0.05 -> 5 %, 0.005 -> 0.5 %."""
+    return f"{100 * value:g}\u00a0%"
+
+
+def between(found: Scores | Estimate, digits: int = 1) -> str:
+    """The interval, of an accuracy or an estimate: 57.0 to 65.6."""
+    low, high = (found.low, found.high) if isinstance(found, Estimate) else (found.accuracy_low, found.accuracy_high)
+    if isnan(low) or isnan(high):
+        return UNKNOWN
+    return f"{100 * low:.{digits}f}\u00a0to\u00a0{100 * high:.{digits}f}"
+
+
+def number(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def chance(p: float) -> str:
+    """Two digits that matter: p = 0.012, and nothing below p < 0.0001."""
+    if p < 0.0001:
+        return "p < 0.0001"
+    return f"p = {p:.2f}" if p >= 0.1 else f"p = {p:.2g}"

@@ -1,0 +1,1 @@
+"""What every stage stands on: errors for people, whole files, checked parameters, progress."""

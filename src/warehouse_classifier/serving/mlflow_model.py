@@ -1,0 +1,179 @@
+"""A counter as an MLflow model: photos and expected quantities go in, and each row comes back with what `check` says of it.
+
+MLflow keeps this very file as the model, with the modules that it imports beside it, and runs it where the model is loaded:
+nothing is pickled. A request that is wrong as a whole is answered with HTTP 400; a photo that is none is a row to look at.
+"""
+
+import io
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature, set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType
+from PIL import Image
+
+from warehouse_classifier.dataset.photo import FORMATS
+from warehouse_classifier.evaluation.calibration import AVERAGE, NETWORKS
+
+MODELS = "models"  # the artifact: calibration.json, and a folder for each network
+PHOTO, EXPECTED = "photo", "expected"
+MOST_ROWS = 1000  # of a request
+MOST_BYTES = 64_000_000  # of its photos together
+MOST_PIXELS = 1_000_000_000  # of its photos together, as of 1,000 with a megapixel each; few bytes can claim many
+MOST_EXPECTED = 1_000_000  # as metadata.LARGEST, whose module would bring pyarrow along with the model
+MOST_BODY = 100_000_000  # bytes, as JSON
+ENCODED = (b"/9j/", b"iVBORw0KGgo")  # how a JPEG and a PNG begin in base64
+SERVER = "mlflow.pyfunc.scoring_server.app"  # of `mlflow models serve`; it loads the model as it is imported
+AT_ONCE = 64  # photos in the networks
+
+
+class Served(PythonModel):
+    def load_context(self, context: PythonModelContext) -> None:
+        """Raises Fault if the artifacts are not whole."""
+        from warehouse_classifier.serving.predictor import (
+            opened,  # with torch, which whoever only logs a model does not wait for
+        )
+
+        models = Path(context.artifacts[MODELS])
+        there = [network for network in NETWORKS if (models / network).is_dir()]
+        if SERVER in sys.modules:
+            guard()
+        self.opened = ExitStack()
+        self.counter = self.opened.enter_context(opened(models, there[0] if len(there) == 1 else AVERAGE))
+
+    def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """A row for each photo: predicted, probability, doubt, verdict, reason, and p1, p2, ... of the quantities."""
+        photos, expected = bodies(model_input), expectations(model_input)
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(photos), AT_ONCE):
+            rows += self._rows(photos[start : start + AT_ONCE], expected[start : start + AT_ONCE])
+        return pd.DataFrame(rows, index=model_input.index, dtype=object)  # which leaves None what it is
+
+    def _rows(self, photos: Sequence[bytes], expected: Sequence[int | None]) -> list[dict[str, Any]]:
+        quantities = self.counter.known.quantities
+        nothing = {"predicted": None, "probability": None, "doubt": None, "verdict": "look"}
+        nobody = dict.fromkeys(map(column, quantities))
+        rows: list[dict[str, Any]] = [{}] * len(photos)
+        decoded, places = [], []
+        for place, body in enumerate(photos):
+            try:
+                decoded.append(self.counter.pixels(body))
+                places.append(place)
+            except ValueError as error:
+                rows[place] = {**nothing, "reason": str(error), **nobody}
+        if not places:
+            return rows
+        probabilities = self.counter.probabilities(np.stack(decoded))
+        answers = self.counter.answers(probabilities, [expected[place] for place in places])
+        for place, answer, of in zip(places, answers, probabilities.tolist(), strict=True):
+            rows[place] = {**vars(answer), **dict(zip(map(column, quantities), of, strict=True))}
+        return rows
+
+
+def column(quantity: int) -> str:
+    """Of the probability of a quantity."""
+    return f"p{quantity}"
+
+
+def bodies(asked: pd.DataFrame) -> list[bytes]:
+    """The photos, JPEG or PNG. Raises MlflowException where they are none, too many, or too large."""
+    if PHOTO not in asked:
+        refuse(f"there is no column {PHOTO}")
+    photos = asked[PHOTO].tolist()
+    if not 0 < len(photos) <= MOST_ROWS:
+        refuse(f"there are {len(photos)} rows, there must be 1 to {MOST_ROWS}")
+    for row, body in enumerate(photos):
+        if not isinstance(body, bytes):
+            refuse(f"row {row}: {PHOTO} must be the bytes of a JPEG or PNG; in JSON, in base64")
+        if body.startswith(ENCODED):  # MLflow decodes it in data frames alone
+            refuse(f"row {row}: {PHOTO} is still in base64; send dataframe_records or dataframe_split")
+    if (size := sum(map(len, photos))) > MOST_BYTES:
+        refuse(f"the photos have {size:,} bytes, they may have {MOST_BYTES:,} together")
+    if (claimed := sum(map(pixels, photos))) > MOST_PIXELS:
+        refuse(f"the photos have {claimed:,} pixels, they may have {MOST_PIXELS:,} together")
+    return photos
+
+
+def pixels(body: bytes) -> int:
+    """How many a photo has by its header, which little of it is; 0 for what is no photo, and is never decoded."""
+    try:
+        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+            return image.width * image.height
+    except MemoryError:  # says nothing of the photo
+        raise
+    except Exception:  # noqa: BLE001 -- a row to look at says what is wrong with it
+        return 0
+
+
+def expectations(asked: pd.DataFrame) -> list[int | None]:
+    """None where nothing is expected. Raises MlflowException for what is no quantity."""
+    told = asked[EXPECTED].tolist() if EXPECTED in asked else [None] * len(asked)
+    return [_quantity(row, value) for row, value in enumerate(told)]
+
+
+def _quantity(row: int, value: Any) -> int | None:
+    real = isinstance(value, (float, np.floating))
+    if value is None or value is pd.NA or (real and np.isnan(value)):
+        return None
+    whole = float(value).is_integer() if real else isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or not 0 <= value <= MOST_EXPECTED:
+        refuse(f"row {row}: {EXPECTED} is {value!r}, it must be a whole number from 0 to {MOST_EXPECTED:,}")
+    return int(value)
+
+
+def refuse(why: str) -> NoReturn:
+    raise MlflowException.invalid_parameter_value(why)
+
+
+def guard() -> None:
+    """Have MLflow's server refuse what it would answer with 500, or parse with ten times the memory."""
+    from mlflow.pyfunc import scoring_server as server
+
+    answer: Any = server.invocations
+
+    def guarded(data: bytes, content_type: str | None, *more: Any) -> Any:
+        if not content_type:
+            return server.InvocationsResponse(
+                "the request has no Content-Type; send application/json\n", 415, "text/plain"
+            )
+        if len(data) > MOST_BODY:
+            said = f"the request has {len(data):,} bytes, it may have {MOST_BODY:,}\n"
+            return server.InvocationsResponse(said, 413, "text/plain")
+        try:
+            return answer(data, content_type, *more)
+        except RecursionError:
+            return refuse("the request is nested too deeply")
+
+    server.invocations = guarded
+
+
+def signature(quantities: Sequence[int]) -> ModelSignature:
+    """Of a model that tells these apart."""
+    # any, for MLflow's server cuts 1.5 to the long 1, and knows no long that is missing: `expectations` looks closer
+    anything = AnyType()  # type: ignore[no-untyped-call]
+    asked = [ColSpec(DataType.binary, PHOTO), ColSpec(anything, EXPECTED, required=False)]
+    names = {
+        "predicted": DataType.long, "probability": DataType.double, "doubt": DataType.double,
+        "verdict": DataType.string, "reason": DataType.string, **dict.fromkeys(map(column, quantities), DataType.double),
+    }  # fmt: skip
+    return ModelSignature(
+        Schema([*asked]), Schema([ColSpec(kind, name, required=False) for name, kind in names.items()])
+    )
+
+
+def example(quantities: Sequence[int], side: int) -> pd.DataFrame:
+    """What a request may look like: a grey photo."""
+    body = io.BytesIO()
+    Image.new("RGB", (side, side), (128, 128, 128)).save(body, "JPEG")
+    return pd.DataFrame({PHOTO: [body.getvalue()], EXPECTED: [quantities[0]]})
+
+
+set_model(Served())

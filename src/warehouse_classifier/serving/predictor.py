@@ -1,0 +1,104 @@
+"""A trained counter: networks and what their answers are worth, ready to say how many items a photo shows."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from warehouse_classifier.dataset.photo import Pixels, decode, encode, square
+from warehouse_classifier.evaluation import calibration
+from warehouse_classifier.evaluation.calibration import AVERAGE, COUNTERS, NETWORKS, Calibration, Floats
+from warehouse_classifier.evaluation.verification import judge
+from warehouse_classifier.models import resnet34, vit
+from warehouse_classifier.models.device import arithmetic, autocast, layout
+from warehouse_classifier.runtime.errors import Fault
+
+LOADERS = {"resnet34": resnet34.load, "vit": vit.load}
+MOST_PIXELS = 50_000_000  # of a photo; one that claims more is not decoded
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one photo. `verdict` is None where nothing was expected; `reason` says why somebody must look."""
+
+    predicted: int | None  # quantity
+    probability: float | None  # of that quantity
+    doubt: float | None  # 1 minus the probability of the expected quantity
+    verdict: str | None  # match, look or mismatch
+    reason: str | None
+
+
+class Counter:
+    def __init__(self, name: str, known: Calibration, networks: dict[str, nn.Module], device: torch.device) -> None:
+        self.name, self.known, self.networks, self.device = name, known, networks, device
+        self.precision = "fp32" if device.type == "cpu" else known.precision
+
+    def pixels(self, body: bytes) -> Pixels:
+        """A photo as resize_images makes it, JPEG and all: the networks get the very pixels that they were evaluated on.
+
+        [side, side, 3]. Raises ValueError with the reason for what is no photo.
+        """
+        small = square(decode(body, MOST_PIXELS), self.known.side)
+        return decode(encode(small, self.known.quality), MOST_PIXELS)
+
+    def probabilities(self, pixels: Pixels) -> Floats:
+        """Calibrated probabilities [B, quantities] of photos [B, side, side, 3]."""
+        order = layout(self.precision)
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device).to(memory_format=order)
+        logits = {}
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            for network, module in self.networks.items():
+                logits[network] = module(images).double().cpu().numpy()
+        temperatures = {name: counted.temperature for name, counted in self.known.counters.items()}
+        return calibration.probabilities(logits, temperatures)[self.name]
+
+    def answers(self, probabilities: Floats, expected: Sequence[int | None]) -> list[Answer]:
+        """What the probabilities of each photo say of what is expected of it, None for nothing."""
+        return [self._answer(of, quantity) for of, quantity in zip(probabilities, expected, strict=True)]
+
+    def _answer(self, probabilities: Floats, expected: int | None) -> Answer:
+        quantities, best = self.known.quantities, int(np.argmax(probabilities))
+        predicted, probability = quantities[best], float(probabilities[best])
+        if expected is None:
+            return Answer(predicted, probability, None, None, None)
+        if expected not in quantities:
+            known = f"{quantities[0]} to {quantities[-1]}"
+            return Answer(predicted, probability, None, "look", f"{expected} expected, the model knows {known}")
+        doubt, limits = 1 - float(probabilities[quantities.index(expected)]), self.known.counters[self.name]
+        verdict = str(judge(np.array(doubt), limits.match, limits.mismatch))
+        return Answer(predicted, probability, doubt, verdict, None)
+
+
+@contextmanager
+def opened(models: Path, name: str = AVERAGE, threads: int | None = None) -> Iterator[Counter]:
+    """One of COUNTERS, on a GPU or, without one, on the processor.
+
+    `models` holds calibration.json and the folders of the networks; `threads`: of the processor, None for as torch does.
+    Raises Fault if something of that is missing, of another version, or not what was calibrated.
+    """
+    if name not in COUNTERS:
+        raise Fault(f"there is no model {name}; there are: {', '.join(COUNTERS)}")
+    known = calibration.load(models)
+    precision = known.precision if torch.cuda.is_available() else "fp32"
+    wanted = list(NETWORKS) if name == AVERAGE else [name]
+    for network in wanted:
+        calibration.verify(known, network, models / network)
+    with arithmetic("evaluate", precision, threads or torch.get_num_threads(), deterministic=True) as device:
+        order = layout(precision)
+        networks = {
+            network: LOADERS[network](models / network).to(device).to(memory_format=order) for network in wanted
+        }
+        blank = torch.zeros(1, 3, known.side, known.side, dtype=torch.uint8, device=device)
+        for network, module in networks.items():
+            with torch.inference_mode():
+                answers = module(blank).shape[1]
+            if answers != len(known.quantities):
+                raise Fault(
+                    f"{models / network} tells {answers} quantities apart and {calibration.FILE} names"
+                    f" {len(known.quantities)}; `dvc checkout {models}` brings both back"
+                )
+        yield Counter(name, known, networks, device)

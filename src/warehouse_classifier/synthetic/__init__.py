@@ -1,0 +1,1 @@
+"""Bins that are drawn on demand, deterministic by id."""

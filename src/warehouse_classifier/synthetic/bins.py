@@ -1,0 +1,203 @@
+"""The embedded bucket's content: which bins exist and what is in each, as a pure function of seed and id.
+
+Nothing is kept and nothing is built by walking over the bins, so the real bucket's 535,234 pairs cost no more than ten.
+What an id holds does not depend on how many pairs there are. Rates are those of the real bucket where it is known.
+"""
+
+import hashlib
+import heapq
+import json
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, chain, count
+
+from warehouse_classifier.synthetic.items import Good, draws, invent
+from warehouse_classifier.synthetic.rendering import VERSION, draw_bin
+
+# Real pairs per quantity for 1 to 5; a tenth of the bins beyond, with ever fewer items, stands for the real 6 to 111.
+SHARES = (41147, 76863, 90058, 80550, 62448, 15000, 10000, 6500, 4000, 2500, 1500, 900, 500, 300, 200)
+SHARE_SUMS = tuple(total / sum(SHARES) for total in accumulate(SHARES))
+RUN_LENGTHS = (1, 1, *[2] * 7, 3)  # photos of one bin in a row; equally likely
+BLOCK = 24  # ids that are cut into runs together, so that a run is found without its far neighbours
+STEP_UNPADDED = 9  # the unpadded ids are 1, 10, 19, ...: the real 1, 10, 100 and 523 are among them
+LAST_UNPADDED = 1111  # how many there are below 10,000
+EMPTY = 0.02
+EMPTY_ALONE = 0.18  # of the bins without a neighbour, so that EMPTY of all bins hold nothing
+NEW_GOOD = (
+    0.7  # chance that one more unit is of a new article: gives the real 25 % one-article bins among those with two
+)
+MISCOUNTED = 0.03  # of the bins with 1 to 5 items the photo shows one more or one fewer
+# Of the articles, by one draw: no dimensions nor weight, then no weight, then no names, then no normalizedName at all.
+NO_DIMENSIONS, NO_WEIGHT, NO_NAME, NO_NORMALIZED_NAME = 0.002, 0.025, 0.026, 0.027
+SUM_WRONG = 0.001  # of the bins, item quantities do not add up
+STRAY = 1000  # the article number of a unit that the inventory does not know of
+BOX_OF = 6  # a bin that sees more units than this holds smaller ones, or they would not fit
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive photos of one bin: every unit that was ever in it, and which of them each photo finds there."""
+
+    key: str
+    articles: tuple[int, ...]  # per unit, the number of its article
+    present: tuple[tuple[int, ...], ...]  # per photo, the units
+
+    def good(self, seed: int, article: int) -> Good:
+        return invent(seed, self.key, article, size=min(1.0, BOX_OF / len(self.articles)))
+
+
+class SyntheticBins:
+    """Bins by id. Ids have five digits (six from 100,000 on); one in 500 has no padding, and is another bin."""
+
+    def __init__(self, pairs: int, seed: int) -> None:
+        self.pairs, self.seed = pairs, seed
+        self._unpadded = min(pairs // 500, LAST_UNPADDED)
+        self._padded = pairs - self._unpadded
+
+    def ids(self) -> Iterator[str]:
+        """All ids in lexicographic order, as a bucket lists them."""
+        unpadded = sorted(str(1 + STEP_UNPADDED * k) for k in range(self._unpadded))
+        return heapq.merge(_counted(self._padded), unpadded)
+
+    def __contains__(self, id: str) -> bool:
+        if not (id.isascii() and id.isdigit() and len(id) < 20):
+            return False
+        number = int(id)
+        if id == f"{number:05d}":
+            return 1 <= number <= self._padded
+        return id == str(number) and number % STEP_UNPADDED == 1 and number // STEP_UNPADDED < self._unpadded
+
+    def metadata(self, id: str) -> bytes:
+        """The JSON body, in the real schema, order and indentation. Raises KeyError for an id that is not there."""
+        run, place = self._find(id)
+        units = run.present[place]
+        quantities = Counter(run.articles[unit] for unit in units)
+        if units and draws(self.seed, "sum", id)[0] < SUM_WRONG:
+            article = min(quantities)
+            quantities[article] += -1 if quantities[article] > 1 else 1
+        items = sorted(_item(run.good(self.seed, article), quantity) for article, quantity in quantities.items())
+        listed = "{\n" + ",\n".join(items) + "\n    }" if items else "{}"
+        return f'{{\n    "BIN_FCSKU_DATA": {listed},\n    "EXPECTED_QUANTITY": {len(units)}\n}}'.encode()
+
+    def photo(self, id: str) -> bytes:
+        """The JPEG body. Raises KeyError for an id that is not there."""
+        run, place = self._find(id)
+        articles, seen = self._seen(id, run, place)
+        goods = {article: run.good(self.seed, article) for article in set(articles)}
+        return draw_bin(f"{self.seed}/{run.key}", f"{self.seed}/{id}", [goods[article] for article in articles], seen)
+
+    def shown(self, id: str) -> int:
+        """How many items the photo really shows: not the quantity where an item was misplaced."""
+        run, place = self._find(id)
+        return len(self._seen(id, run, place)[1])
+
+    def fingerprint(self, id: str, kind: str) -> str:
+        """Stands for the bytes of one object without making them: it changes when seed, id, kind or renderer do."""
+        return hashlib.sha256(f"{VERSION}/{self.seed}/{kind}/{id}".encode()).hexdigest()[:32]
+
+    def _find(self, id: str) -> tuple[Run, int]:
+        """The run that an id belongs to, and its place there."""
+        if id not in self:
+            raise KeyError(id)
+        if len(id) < 5:
+            return self._run(f"u{id}", 1), 0
+        block, offset = divmod(int(id) - 1, BLOCK)
+        first = 0
+        chances = chain.from_iterable(draws(self.seed, "runs", block, more) for more in count())
+        while True:
+            length = min(RUN_LENGTHS[int(next(chances) * len(RUN_LENGTHS))], BLOCK - first)
+            if offset < first + length:
+                return self._run(f"{block * BLOCK + first + 1}", length), offset - first
+            first += length
+
+    def _run(self, key: str, length: int) -> Run:
+        """What was in the bin, photo by photo: between two photos an item is picked or stowed."""
+        d = draws(self.seed, "run", key)
+        if length == 1 and d[0] < (EMPTY if key.startswith("u") else EMPTY_ALONE):
+            return Run(key, (), ((),))
+        quantity = 1 + bisect_right(SHARE_SUMS, d[1])
+        present = [tuple(range(quantity))]
+        for photo in range(1, length):
+            present.append(_later(present[-1], max(map(max, present)) + 1, d[4 * photo : 4 * photo + 3]))
+        units = max(map(max, present)) + 1
+        return Run(key, self._articles(key, units), tuple(present))
+
+    def _articles(self, key: str, units: int) -> tuple[int, ...]:
+        """The article of each unit: a new one, or that of an earlier unit. A later unit never changes an earlier one's."""
+        articles: list[int] = []
+        for unit in range(units):
+            if unit % 8 == 0:
+                chances = iter(draws(self.seed, "units", key, unit))
+            new, which = next(chances), next(chances)
+            articles.append(
+                max(articles, default=-1) + 1 if not articles or new < NEW_GOOD else articles[int(which * unit)]
+            )
+        return tuple(articles)
+
+    def _seen(self, id: str, run: Run, place: int) -> tuple[list[int], frozenset[int]]:
+        """The article of every unit, and the units in the photo; a stray one is the last."""
+        articles, units = list(run.articles), run.present[place]
+        chance, more, which, *_ = draws(self.seed, "miscounted", id)
+        if not 1 <= len(units) <= 5 or chance >= MISCOUNTED:
+            return articles, frozenset(units)
+        if more < 0.5:
+            return [*articles, STRAY], frozenset((*units, len(articles)))
+        return articles, frozenset(units) - {units[int(which * len(units))]}
+
+
+def _later(before: tuple[int, ...], new: int, d: tuple[float, ...]) -> tuple[int, ...]:
+    """The units in the next photo: the new one stowed, one picked, or all as before.
+
+    A Metropolis step: a rarer quantity is refused in proportion, so that every photo of a run follows the same shares.
+    """
+    quantity = len(before)
+    wanted = quantity + (1 if d[0] < 0.5 else -1)
+    likely = SHARES[wanted - 1] / SHARES[quantity - 1] if 1 <= wanted <= len(SHARES) else 0.0
+    if d[1] >= likely:
+        return before
+    if wanted > quantity:
+        return (*before, new)
+    picked = before[int(d[2] * quantity)]
+    return tuple(unit for unit in before if unit != picked)
+
+
+def _counted(last: int) -> Iterator[str]:
+    """00001 to `last` as strings, in the order of strings: 10000, 100000, ... 100009, 10001."""
+    for number in range(1, min(last, 9999) + 1):
+        yield f"{number:05d}"
+    for number in range(10000, min(last, 99999) + 1):
+        yield from _continued(number, last)
+
+
+def _continued(number: int, last: int) -> Iterator[str]:
+    """The number and all up to `last` that begin with it."""
+    yield str(number)
+    for longer in range(number * 10, min(number * 10 + 9, last) + 1):
+        yield from _continued(longer, last)
+
+
+def _item(good: Good, quantity: int) -> str:
+    """One entry of BIN_FCSKU_DATA. Written by hand: json.dumps with an indent takes five times as long."""
+    measured, weighed = good.quirk >= NO_DIMENSIONS, good.quirk >= NO_WEIGHT
+    name = "null" if NO_WEIGHT <= good.quirk < NO_NAME else json.dumps(good.name)
+    lines = [
+        f'"asin": "{good.asin}"',
+        f'"height": {_measure("IN", good.height if measured else None)}',
+        f'"length": {_measure("IN", good.length if measured else None)}',
+        f'"name": {name}',
+        f'"normalizedName": {name}',
+        f'"quantity": {quantity}',
+        f'"weight": {_measure("pounds", good.weight if weighed else None)}',
+        f'"width": {_measure("IN", good.width if measured else None)}',
+    ]
+    if NO_NAME <= good.quirk < NO_NORMALIZED_NAME:
+        del lines[4]
+    return f'        "{good.asin}": {{\n            ' + ",\n            ".join(lines) + "\n        }"
+
+
+def _measure(unit: str, value: float | None) -> str:
+    if value is None:
+        return "null"
+    return f'{{\n                "unit": "{unit}",\n                "value": {value!r}\n            }}'

@@ -1,0 +1,1 @@
+"""Who watches a stage: MLflow's curves and the console's bars."""

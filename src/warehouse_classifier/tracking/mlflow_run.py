@@ -1,0 +1,247 @@
+"""MLflow: curves and results of a stage's run, and when, where and from what it ran.
+
+DVC owns files, MLflow owns curves. Nothing here changes a result.
+"""
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import root
+
+EXPERIMENT = "warehouse-classifier"
+VARIABLE = "MLFLOW_TRACKING_URI"
+SQLITE = "sqlite:///"
+ARTIFACTS = "mlartifacts"  # the folder of models, beside the database
+COMMIT = ("git_commit", "git_changed", "dvc_exp_name")  # the tags of a run that its models have too
+SOURCE = "models:/"  # and the id of the model that a version is
+CONTENT = "content"  # the tag of a model's version by which the same one is known
+
+
+class Run:
+    """One stage's run, named as the stage. It is begun by its first figure: a stage that fails before has no run."""
+
+    def __init__(
+        self,
+        stage: str,
+        params: dict[str, Any],
+        inputs: str,
+        tags: dict[str, str] | None = None,
+        uri: str | None = None,
+    ) -> None:
+        """`params`: dotted names and plain values. `inputs`: a hash over the stage's dependencies.
+
+        `tags`: of a stage that runs elsewhere; its `job` is one run, whoever begins it. `uri`: of another store.
+        """
+        self.stage, self.params, self.inputs, self.tags, self.uri = stage, params, inputs, tags, uri
+        self.begun = time.time()
+        self._client: Any = None
+        self._run_id = ""
+        self._known: set[tuple[str, int]] = set()  # figures that an earlier follower of the job has passed on
+
+    def measure(self, step: int | None, values: dict[str, float], at: float | None = None) -> None:
+        """`at`: when, in seconds since 1970. Raises Fault if the store cannot be written to."""
+        with _said():
+            self._open()
+            for name, value in values.items():
+                if self.tags is None or (name, step or 0) not in self._known:
+                    when = int((at or time.time()) * 1000)
+                    self._client.log_metric(self._run_id, name, float(value), timestamp=when, step=step or 0)
+                    self._known.add((name, step or 0))
+
+    def tell(self, **tags: str) -> None:
+        """What is known later than the first figure. Raises Fault if the store cannot be written to."""
+        with _said():
+            self._open()
+            for name, value in tags.items():
+                self._client.set_tag(self._run_id, name, value)
+
+    def end(self, status: str, **results: float) -> None:
+        """`status`: FINISHED, FAILED or KILLED. Raises Fault if the store cannot be written to."""
+        if self._client is not None:
+            self.measure(None, results or {"seconds": time.time() - self.begun})
+            with _said():
+                self._client.set_terminated(self._run_id, status)
+
+    def register(self, name: str, content: str, tags: dict[str, str], model: dict[str, Any]) -> tuple[str, str]:
+        """Keep a model as the next version under a name, and as what this run has made; the version, and where a new one is.
+
+        `content`: a hash over all that it is made of; a version that has the same is taken, and nothing is written.
+        `model`: what mlflow.pyfunc.save_model is told. Raises Fault if the store cannot be written to.
+        """
+        with _said():
+            self._open()
+            from mlflow.entities import LoggedModelOutput
+
+            found = self._client.search_model_versions(f"name = '{name}' and tags.`{CONTENT}` = '{content}'")
+            version = found[0] if found else self._new_version(name, {**tags, CONTENT: content}, model)
+            id = version.source.removeprefix(SOURCE)
+            self._client.log_outputs(self._run_id, [LoggedModelOutput(id, 0)])
+            return str(version.version), "" if found else self._client.get_logged_model(id).artifact_location
+
+    def _new_version(self, name: str, tags: dict[str, str], model: dict[str, Any]) -> Any:
+        """All of it is in the store before it has a number."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.models import Model
+        from mlflow.pyfunc import save_model
+        from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
+        run = self._client.get_run(self._run_id)
+        tags |= {tag: run.data.tags[tag] for tag in COMMIT if run.data.tags.get(tag)}
+        kept = self._client.create_logged_model(run.info.experiment_id, name, self._run_id, tags)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                whole = Path(folder, "model")
+                known = Model(run_id=self._run_id, model_uuid=kept.model_id, model_id=kept.model_id)
+                save_model(whole, mlflow_model=known, **model)
+                self._client.log_model_artifacts(kept.model_id, str(whole))
+        except BaseException:
+            self._client.finalize_logged_model(kept.model_id, "FAILED")
+            raise
+        self._client.finalize_logged_model(kept.model_id, "READY")
+        with suppress(MlflowException):  # it is there; whatever else is wrong is wrong with its version too
+            self._client.create_registered_model(name)
+        with _everywhere(self._client.tracking_uri):
+            version = self._client.create_model_version(
+                name, f"{SOURCE}{kept.model_id}", self._run_id, tags, model_id=kept.model_id
+            )
+        self._client.set_logged_model_tags(  # by which the run's page leads to the version
+            kept.model_id, {MLFLOW_MODEL_VERSIONS: json.dumps([{"name": name, "version": version.version}])}
+        )
+        return version
+
+    def _open(self) -> None:
+        if self._client is not None:
+            return
+        uri = self.uri or _address()
+        database = Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else root() / "mlflow.db"
+        if uri.startswith(SQLITE):
+            _make(database)
+        self._client = _client(uri)
+        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        place = None if uri.startswith("http") else str(database.resolve().parent / ARTIFACTS)  # a server knows its own
+        id = experiment.experiment_id if experiment else self._client.create_experiment(EXPERIMENT, place)
+        if self._earlier(id):
+            return
+        tags = {
+            "stage": self.stage,
+            "git_commit": _git("rev-parse", "HEAD"),
+            "git_changed": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
+            "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
+            "inputs": self.inputs,
+            **(self.tags or here()),
+        }
+        run = self._client.create_run(id, start_time=int(self.begun * 1000), run_name=self.stage, tags=tags)
+        self._run_id = run.info.run_id
+        for name, value in self.params.items():
+            self._client.log_param(self._run_id, name, value)
+
+    def _earlier(self, experiment: str) -> bool:
+        """Go on with the run that an earlier follower of the same job has begun, if there is one."""
+        if not self.tags:
+            return False
+        found = self._client.search_runs([experiment], f"tags.job = '{self.tags['job']}'")
+        if found:
+            self._run_id = found[0].info.run_id
+            if found[0].info.status != "FINISHED":
+                self._client.update_run(self._run_id, status="RUNNING")
+            for name in found[0].data.metrics:
+                known = self._client.get_metric_history(self._run_id, name)
+                self._known |= {(name, metric.step) for metric in known}
+        return bool(found)
+
+
+def runs(stage: str, inputs: str) -> list[Any]:
+    """A stage's finished runs on these inputs, the newest first, as MLflow has them. Raises Fault if there is no store."""
+    uri = _address()
+    database = uri.removeprefix(SQLITE)
+    if uri != database and not Path(database).is_file():
+        raise Fault(
+            f"there is no {database}, where MLflow keeps runs; `dvc repro` makes it, or {VARIABLE} names another"
+        )
+    wanted = f"tags.stage = '{stage}' and tags.inputs = '{inputs}' and attributes.status = 'FINISHED'"
+    with _said("read"):
+        client = _client(uri)
+        experiments = [
+            known.experiment_id for known in client.search_experiments(filter_string=f"name = '{EXPERIMENT}'")
+        ]
+        return list(client.search_runs(experiments, wanted, order_by=["start_time DESC"])) if experiments else []
+
+
+@contextmanager
+def _said(act: str = "written to") -> Iterator[None]:
+    """What MLflow has to say of a store that does not answer, in one line."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Fault(f"MLflow's store cannot be {act}; check {VARIABLE} ({reason})") from error
+
+
+def _address() -> str:
+    return os.environ.get(VARIABLE) or f"{SQLITE}{root()}/mlflow.db"
+
+
+def _client(uri: str) -> Any:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow import MlflowClient
+
+    for noisy in ("mlflow", "alembic"):  # the store says at length how it is made
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri)
+
+
+def here() -> dict[str, str]:
+    """Where this process runs, as tags."""
+    return {
+        "runner": "local",
+        "host": platform.node(),
+        "machine": platform.machine(),
+        "processors": str(os.cpu_count()),
+    }
+
+
+@contextmanager
+def _everywhere(uri: str) -> Iterator[None]:
+    """MLflow's database looks for the model of a version in the store that the environment names, whatever the client's is."""
+    before = {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
+    os.environ[VARIABLE] = uri
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+        os.environ.update(before)
+
+
+def _make(database: Path) -> None:
+    """MLflow makes its tables one by one, and cannot go on from half of them: so in a file that gets its name at the end."""
+    if database.exists():
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{database.name}.", dir=database.parent) as beside:
+        whole = Path(beside, database.name)
+        _client(f"{SQLITE}{whole.resolve()}").search_experiments(max_results=1)
+        try:
+            os.link(whole, database)
+        except FileExistsError:
+            pass  # another run was faster
+        except OSError:  # a file system without links
+            whole.rename(database)
+
+
+def _git(*words: str) -> str:
+    try:
+        return subprocess.run(["git", *words], cwd=root(), capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

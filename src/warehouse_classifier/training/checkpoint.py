@@ -1,0 +1,164 @@
+"""A run's state, as safetensors and JSON and never a pickle: weights, optimizer, position, best weights.
+
+A checkpoint is one folder that is renamed into place when it is whole and on the disk, so a kill leaves the last one or
+the next one. The one before stays too: a rented machine copies them away file by file, and what comes back may be a part of
+the newest.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import replacing, same
+
+VARIABLE = "CHECKPOINT_SECONDS"
+BEST, WEIGHTS, OPTIMIZER, POSITION = "best.safetensors", "weights.safetensors", "optimizer.safetensors", "position.json"
+
+
+@dataclass
+class Position:
+    """How far a run is: `history` and `speeds` have a row for each epoch that is whole, and `step` steps of the next one
+    are done, over which the losses of the images add up to `loss`."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    speeds: list[dict[str, float]] = field(default_factory=list)
+    step: int = 0
+    loss: float = 0.0
+
+
+class Keeper:
+    """Saves now and then, and when the run is asked to end."""
+
+    def __init__(
+        self, work: Path, save: Callable[[Path, Position], None], seconds: float, asked: Callable[[], bool]
+    ) -> None:
+        """`save`: puts a position and all that belongs to it into `work`. `asked`: whether the run is to end."""
+        self._work, self._save, self._seconds, self._asked = work, save, seconds, asked
+        self._saved = time.monotonic()
+
+    def due(self) -> bool:
+        return self._asked() or time.monotonic() - self._saved > self._seconds
+
+    def keep(self, position: Position) -> None:
+        """Raises KeyboardInterrupt if the run is to end, when all is saved."""
+        self._save(self._work, position)
+        self._saved = time.monotonic()
+        if self._asked():
+            raise KeyboardInterrupt
+
+
+def interval() -> float:
+    """Seconds from one checkpoint within an epoch to the next, which is what a kill -9 costs at most.
+
+    It changes no result, so it is no parameter. Raises Fault if the environment says something that is no number.
+    """
+    said = os.environ.get(VARIABLE) or "120"
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise Fault(f"{VARIABLE} is {said}, it must be a number of seconds; unset it for 120")
+    return seconds
+
+
+def save(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
+    """At the end of an epoch (`position.step` is 0), validation_accuracy in its row decides whether it is the best."""
+    older = _folders(work)
+    new = work / f"{len(position.history):05}-{position.step:07}"
+    if new in older:  # of the same work, so the same bytes, and replacing it would be a moment without any
+        return
+    with replacing(new) as half:
+        half.mkdir()
+        weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        save_file(weights, half / WEIGHTS)
+        if position.step == 0 and best(position.history) == len(position.history) - 1:
+            same(half / WEIGHTS, half / BEST)
+        elif position.history:
+            same(older[-1] / BEST, half / BEST)
+        state = optimizer.state_dict()
+        moments = {f"{i}.{key}": value for i, entry in state["state"].items() for key, value in entry.items()}
+        save_file({name: tensor.contiguous() for name, tensor in moments.items()}, half / OPTIMIZER)
+        (half / POSITION).write_text(json.dumps({**asdict(position), "param_groups": state["param_groups"]}))
+        for file in half.iterdir():
+            _flush(file)
+        _flush(half)
+    _flush(work)
+    for folder in older[:-1]:
+        shutil.rmtree(folder)
+
+
+def resume(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+    """Put the newest state of `work` into network and optimizer; returns where it stands, the start for a new run.
+
+    Raises Fault for a checkpoint that is damaged or of another network.
+    """
+    folders = _folders(work)
+    for rest in {*work.glob(".*.half"), *work.glob("[0-9]*-[0-9]*")} - {
+        *folders
+    }:  # of a run that was killed as it saved
+        shutil.rmtree(rest)
+    if not folders:
+        return Position()
+    newest = folders[-1]
+    try:
+        known = json.loads((newest / POSITION).read_text())
+        groups = known.pop("param_groups")
+        position = Position(**known)
+        if position.history:
+            network.load_state_dict(load_file(newest / BEST))  # proves that it can be had in the end
+        network.load_state_dict(load_file(newest / WEIGHTS))
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in load_file(newest / OPTIMIZER).items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = _as_it_lay(tensor, parameters[int(index)])
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Fault(f"the checkpoint {newest} cannot be used ({reason}); remove it to start anew") from None
+    return position
+
+
+def restore_best(work: Path, network: nn.Module) -> None:
+    network.load_state_dict(load_file(_folders(work)[-1] / BEST))
+
+
+def best(history: list[dict[str, Any]]) -> int:
+    """Position of the best epoch: the highest validation accuracy, the first of equals."""
+    return max(range(len(history)), key=lambda i: (history[i]["validation_accuracy"], -i))
+
+
+def _as_it_lay(moment: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
+    """In memory as its parameter: a fused optimizer goes through both from end to end, whatever their strides say."""
+    return torch.empty_like(parameter).copy_(moment) if moment.shape == parameter.shape else moment
+
+
+def _folders(work: Path) -> list[Path]:
+    """The checkpoints that are whole, the newest one last."""
+    return sorted(folder for folder in work.glob("[0-9]*-[0-9]*") if _whole(folder))
+
+
+def _whole(folder: Path) -> bool:
+    """Whether all its files are there. The name tells how many epochs are done, and so whether one is the best."""
+    needed = {WEIGHTS, OPTIMIZER, POSITION} | ({BEST} if int(folder.name.partition("-")[0]) else set())
+    return all((folder / name).exists() for name in needed)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

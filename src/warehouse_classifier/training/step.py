@@ -1,0 +1,150 @@
+"""A network at work on the devices at hand, alone or as one process of a team: one step, and its answers."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, send_to_device
+from torch import nn
+from torch.distributed import init_process_group
+from torch.nn.functional import cross_entropy
+
+from warehouse_classifier.models.device import arithmetic, autocast, layout
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.training import checkpoint, distributed
+from warehouse_classifier.training.batchnorm import RunningAverages
+from warehouse_classifier.training.checkpoint import Position
+from warehouse_classifier.training.recipe import Recipe
+
+
+class MicroBatch(NamedTuple):
+    """`images` uint8 [B, 3, side, side], the labels `wanted` [B], those that are `mirrored` [B], and dropout's seed."""
+
+    images: torch.Tensor
+    wanted: torch.Tensor
+    mirrored: torch.Tensor
+    seed: int
+
+
+class Engine:
+    """`network` and `optimizer` under `recipe`. To be entered: torch is set up for it until it is left."""
+
+    def __init__(self, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
+        self.name, self.bare, self.optimizer, self.recipe = name, network, optimizer, recipe
+        self.parts = recipe.batch // recipe.micro_batch  # micro-batches to a step
+        self._entered = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Raises Fault where the machine or the processes are not those of the recipe."""
+        recipe = self.recipe
+        if distributed.size() != recipe.processes:
+            raise Fault(
+                f"params.yaml: {self.name}'s processes is {recipe.processes}, and {distributed.size()} were started together"
+            )
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if 0 < gpus < distributed.local_size():
+            raise Fault(f"params.yaml: {self.name}'s processes is {recipe.processes}, which is more than {gpus} GPUs")
+        if distributed.size() > 1:
+            os.environ.setdefault("OMP_NUM_THREADS", str(recipe.threads))  # else accelerate picks a number, and warns
+        if meeting := distributed.meeting():
+            init_process_group(
+                "nccl" if gpus else "gloo", f"file://{meeting}", world_size=distributed.size(), rank=distributed.rank()
+            )
+        # else DDP cuts gradients otherwise after the first step, and three or more processes that go on from a checkpoint
+        # add them up in another order than those that never stopped
+        always_alike = DistributedDataParallelKwargs(find_unused_parameters=True)
+        # precision and accumulation are the recipe's, whatever accelerate's own variables say
+        self.accelerator = Accelerator(cpu=not gpus, mixed_precision="no", kwargs_handlers=[always_alike])
+        self.device = self._entered.enter_context(
+            arithmetic(
+                self.name, recipe.precision, recipe.threads, deterministic=recipe.deterministic,
+                device=self.accelerator.device,
+            )
+        )  # fmt: skip
+        self.first = distributed.rank() == 0
+        network = self.bare.to(memory_format=layout(recipe.precision))
+        if recipe.compile:
+            network.compile(dynamic=False)  # a batch has one of two sizes, and each is worth code of its own
+        self.network = self.accelerator.prepare(network)
+        self.averages = RunningAverages(self.bare, self.parts)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered.close()
+        if self.recipe.processes > 1 and kind is None:
+            self.accelerator.end_training()
+
+    def step(self, micro_batches: Iterator[MicroBatch], size: int, rate: float) -> torch.Tensor:
+        """One step of the optimizer on a batch of `size` images in all, of which this process takes its micro-batches.
+
+        Returns the sum of the losses of all images, as a tensor that nobody has to wait for.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        share = self.parts // self.recipe.processes
+        for part in range(share):
+            micro_batch = next(micro_batches)
+            torch.manual_seed(micro_batch.seed)
+            last = part == share - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.network):
+                logits = self._logits(mirror(micro_batch.images, micro_batch.mirrored))
+                summed = cross_entropy(logits, micro_batch.wanted, reduction="sum")
+                # the processes' gradients are averaged, and their sum is wanted
+                (summed * (self.recipe.processes / size)).backward()  # type: ignore[no-untyped-call]
+            self.averages.take()
+            loss += summed.detach()
+        self.averages.agree(self.sum)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return self.sum(loss)
+
+    @torch.inference_mode()
+    def answer(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [B, answers] of uint8 images [B, 3, side, side]."""
+        self.bare.eval()
+        return self._logits(images)
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Over all processes."""
+        return self.accelerator.reduce(tensor, "sum") if self.recipe.processes > 1 else tensor
+
+    def wait(self) -> None:
+        """For all processes to come to this point."""
+        self.accelerator.wait_for_everyone()
+
+    def save(self, work: Path, position: Position) -> None:
+        checkpoint.save(work, self.bare, self.optimizer, position)
+
+    def resume(self, work: Path) -> Position:
+        """What the first process finds, in all of them."""
+        position = checkpoint.resume(work, self.bare, self.optimizer) if self.first else Position()
+        if self.recipe.processes > 1:
+            (position,) = broadcast_object_list([position])
+            if position != Position():  # else all begin with the same seed
+                state = [self.bare.state_dict(), self.optimizer.state_dict()]
+                # on the processor, for a tensor of a GPU comes back on that GPU in every process
+                weights, moments = broadcast_object_list(send_to_device(state, "cpu"))
+                self.bare.load_state_dict(weights)
+                self.optimizer.load_state_dict(moments)
+        self.averages.reset()
+        return position
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        network = self.network if self.bare.training else self.bare
+        with autocast(self.device, self.recipe.precision):
+            logits: torch.Tensor = network(images.to(self.device, memory_format=layout(self.recipe.precision))).float()
+        return logits
+
+
+def mirror(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """Images [B, 3, H, W] of which those in `which` [B] are turned left to right."""
+    return torch.where(which[:, None, None, None], images.flip(3), images)

@@ -1,0 +1,1 @@
+"""Long work: an ordered map on a pool, and a folder that survives a kill."""
