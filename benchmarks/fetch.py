@@ -110,7 +110,7 @@ def once(client: str, bin: Path, url: str, bodies: dict[str, bytes]) -> tuple[fl
 
 
 def main(count: int, rounds: int) -> None:
-    from server import Store, serving
+    from s3_server import Store, serving
 
     print(machine("obstore", "boto3", "s3fs"))
     found: dict[str, list[tuple[float, float, float, float]]] = {}

@@ -160,7 +160,7 @@ def table(title: str, rates: dict[str, list[float]], heading: str, more: dict[st
 
 
 def main(source: Path | None, count: int, rounds: int) -> None:
-    from server import Store, serving
+    from s3_server import Store, serving
 
     print(machine("simplejpeg", "torch", "pillow"))
     with tempfile.TemporaryDirectory() as temporary, rivals(THEIRS) as bins:

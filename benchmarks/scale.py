@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import run
-from server import Drawn, Store, serving
+from s3_server import Drawn, Store, serving
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, key_of
 from warehouse_classifier.synthetic.bins import SyntheticBins
 

@@ -27,7 +27,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from server import Fault, Kind, Plan, Request, Served, Store, plan, serving
+from s3_server import Fault, Kind, Plan, Request, Served, Store, plan, serving
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, key_of
 from warehouse_classifier.dataset.shards import REJECTED, Shards
 from warehouse_classifier.synthetic.bins import SyntheticBins

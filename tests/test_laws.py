@@ -24,7 +24,7 @@ from warehouse_classifier.compute import local
 from warehouse_classifier.runtime import params
 from warehouse_classifier.runtime.params import DATA, TOP, Params
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 PACKAGE = "warehouse_classifier"
 SOURCE = ROOT / "src" / PACKAGE
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -273,7 +273,7 @@ def test_one_name_in_six_places(stage: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert isinstance(PARAMS[stage], dict)
     act = getattr(module_of(stage), stage)
     assert act.__module__ == f"{PACKAGE}.stages.{stage}"
-    assert (ROOT / "tests" / f"test_{stage}.py").is_file()
+    assert (ROOT / "tests/stages" / f"test_{stage}.py").is_file()
 
     # and the run's name, which is the stage's by tests/test_tracking.py
     runs = []

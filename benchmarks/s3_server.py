@@ -1,0 +1,10 @@
+"""The S3 server of the tests, which misbehaves as it is told, for benchmarks and the soak."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+from support.server import Drawn, Fault, Kind, Plan, Request, Served, Store, plan, serving
+
+__all__ = ["Drawn", "Fault", "Kind", "Plan", "Request", "Served", "Store", "plan", "serving"]

@@ -1,0 +1,26 @@
+"""What the tests of SageMaker share."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from support.cloud import REMOTE, Account
+from support.projects import TOP
+
+
+@pytest.fixture
+def tree(tmp_path: Path, account: Account, aws: pytest.MonkeyPatch) -> Path:
+    """A working tree that could start a job; the test is in it."""
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(TOP / name, tmp_path)
+    shutil.copytree(TOP / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text(REMOTE)
+    for name, value in account.environment.items():
+        aws.setenv(name, value)
+    aws.setenv("DVC_ROOT", str(tmp_path))
+    aws.setenv("HOME", str(tmp_path))
+    aws.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    aws.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,452 @@
+"""Stages on SageMaker: real jobs of the emulator, real DVC, a real S3 server, and commands as people type them."""
+
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import termios
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from ruamel.yaml import YAML
+
+from sagemaker_emulator.dry_run import IMAGE
+from support.cloud import BUCKET, SECRET, Account, await_
+from support.projects import STAGES, Project
+
+OUTS = ("data/metadata.parquet", "data/unreadable.parquet", "data/selection.csv", "data/images", "models", "reports")
+
+
+def forget(project: Project) -> None:
+    """All that was done, here."""
+    for name in ("dvc.lock", ".dvc/cache", ".dvc/tmp", "mlflow.db", ".work", *OUTS):
+        path = project.folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    project.run("git", "checkout", "-q", "--", "models", "reports", "data", fails=False)
+
+
+def lock(project: Project) -> dict[str, Any]:
+    stages: dict[str, Any] = YAML(typ="safe", pure=True).load(project.read("dvc.lock"))["stages"]
+    return stages
+
+
+def runs(project: Project, stage: str) -> list[Any]:
+    """Of a stage, the newest first."""
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("warehouse-classifier").experiment_id
+    return list(client.search_runs([experiment], f"tags.stage = '{stage}'", order_by=["start_time DESC"]))
+
+
+@pytest.fixture(scope="module")
+def delegated(reproduced: Project, account: Account, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """All six stages on SageMaker, from a tree that has done nothing itself; and what `dvc repro` says."""
+    project = reproduced.copy(tmp_path_factory.mktemp("delegated") / "project")
+    forget(project)
+    account.settle(project, "six")
+    (project.folder / ".env").write_text(f"PASSWORD={SECRET}\n")
+    (project.folder / "src/warehouse_classifier/notes.py").write_text(f"# {SECRET}\n")
+    (project.folder / "data/stray.csv").write_text(SECRET)
+    project.run("dvc", "remote", "modify", "--local", "storage", "secret_access_key", SECRET)
+    project.run("dvc", "remote", "modify", "--local", "storage", "access_key_id", "of-a-person")
+    return project, project.run("dvc", "repro")
+
+
+# ---- the whole pipeline
+
+
+def test_six_jobs_leave_what_six_local_stages_leave(
+    delegated: tuple[Project, str], reproduced: Project, account: Account
+) -> None:
+    project, said = delegated
+    assert project.read("dvc.lock") == reproduced.read("dvc.lock")
+    for stage in STAGES:
+        (job,) = re.findall(rf"^({stage.replace('_', '-')}-[0-9a-f]{{16}}-1): Completed", said, re.MULTILINE)
+        assert account.described(job)["TrainingJobStatus"] == "Completed"
+    assert "up to date" in project.run("dvc", "status")
+    assert "up to date" in project.run("dvc", "status", STAGE_RUNNER="local")
+    assert "in sync" in project.run("dvc", "status", "--cloud")
+    for name in ("reports/metrics.json", "models/vit/history.csv"):
+        assert project.read(name) == reproduced.read(name)
+
+
+def test_nothing_is_sent_twice(delegated: tuple[Project, str], account: Account) -> None:
+    project, _ = delegated
+    writes = account.written("six")
+    stored = {key: count for key, count in writes.items() if key.startswith("six/files/")}
+    assert len(stored) >= 10
+    assert {*stored.values()} == {1}
+    assert sorted(key.split("/", 3)[3] for key in writes if key.endswith(".tar.gz")) == sorted(
+        [*["code.tar.gz"] * 6, *["output/model.tar.gz"] * 6]
+    )
+    assert all(writes[key] == 1 for key in writes if key.endswith(".tar.gz"))
+    assert not [key for key in account.keys("six") if "/checkpoints/" in key]  # of work that is done
+    assert "up to date" in project.run("dvc", "push")
+    assert account.written("six") == writes
+
+
+def test_the_log_comes_with_state_time_and_price(delegated: tuple[Project, str]) -> None:
+    _, said = delegated
+    assert re.search(
+        r"train-vit-[0-9a-f]{16}-1: InProgress, Training, \d:\d\d min, about \$0\.\d\d at most so far", said
+    )
+    assert re.search(r"train-vit-[0-9a-f]{16}-1: Completed, \d:\d\d min, about \$0\.\d\d\n", said)
+    assert re.search(r"^epoch 2: train_loss \d.*, validation_accuracy 0\.\d+", said, re.MULTILINE)
+    assert "160 pairs, 0 that cannot be used" in said
+    assert "figures {" not in said
+    assert "Traceback" not in said
+
+
+def test_the_figures_are_in_mlflow_as_those_of_a_local_run(delegated: tuple[Project, str], reproduced: Project) -> None:
+    project, _ = delegated
+    elsewhere = ("images_per_second", "memory_mib", "seconds", "dollars")
+    for stage in STAGES:
+        (run,), (local,) = runs(project, stage), runs(reproduced, stage)
+        assert run.info.status == "FINISHED"
+        assert run.data.params == local.data.params
+        figures, wanted = (
+            {name: value for name, value in of.data.metrics.items() if not name.endswith(elsewhere)}
+            for of in (run, local)
+        )
+        assert figures == wanted
+        assert run.data.metrics.keys() - {"dollars"} == local.data.metrics.keys()
+        tags = run.data.tags
+        assert tags["runner"] == "sagemaker"
+        assert tags["job"].startswith(stage.replace("_", "-"))
+        assert re.fullmatch(r"1 x ml\.\w+\.\w+", tags["instance"])
+        assert tags["image"] == IMAGE
+        assert tags["processors"] == str(os.cpu_count())
+        assert tags["inputs"] == local.data.tags["inputs"]
+        assert tags["git_commit"] == project.run("git", "rev-parse", "HEAD").strip()
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    curve = client.get_metric_history(runs(project, "train_vit")[0].info.run_id, "train_loss")
+    assert [point.step for point in curve] == [1, 2]
+    assert curve[0].timestamp < curve[1].timestamp  # when they came up, and not when they were passed on
+
+
+def test_cloudwatch_finds_the_figures_in_the_log(delegated: tuple[Project, str], account: Account) -> None:
+    project, _ = delegated
+    (job,) = account.jobs("train_vit")
+    log = "\n".join(account.log(job))
+    told = account.described(job)["AlgorithmSpecification"]["MetricDefinitions"]
+    found = {metric["Name"]: [float(value) for value in re.findall(metric["Regex"], log)] for metric in told}
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    run = runs(project, "train_vit")[0].info.run_id
+    assert {*found} >= {"train_loss", "validation_accuracy", "images_per_second"}
+    for name, values in found.items():
+        assert values == [point.value for point in client.get_metric_history(run, name)]
+        assert len(values) == 2
+
+
+def test_only_what_a_stage_is_made_of_travels_and_no_secret(
+    delegated: tuple[Project, str], account: Account, tmp_path: Path
+) -> None:
+    project, said = delegated
+    for key in (key for key in account.keys("six") if key.endswith("/code.tar.gz")):
+        (tmp_path / "code.tar.gz").write_bytes(account.body(key))
+        listed = subprocess.run(["tar", "-tzf", tmp_path / "code.tar.gz"], capture_output=True, text=True, check=True)
+        names = {*listed.stdout.splitlines()}
+        stage = next(stage for stage in STAGES if f"/{stage.replace('_', '-')}-" in key)
+        assert f"src/warehouse_classifier/stages/{stage}.py" in names
+        assert len([name for name in names if "/stages/" in name and not name.endswith("__init__.py")]) == 1
+        assert {name for name in names if not name.startswith("src/warehouse_classifier/")} - {"data/published.csv"} == {
+            ".dvc/config", "dvc.yaml", "params.yaml", "pyproject.toml", "dvc.lock",
+        } - ({"dvc.lock"} if stage == "fetch_metadata" else set())  # fmt: skip
+        assert ("data/published.csv" in names) == (stage == "evaluate")
+        assert "src/warehouse_classifier/notes.py" not in names
+        assert not [name for name in names if "emulator" in name or "__pycache__" in name]
+        text = subprocess.run(["tar", "-xzOf", tmp_path / "code.tar.gz"], capture_output=True, check=True).stdout
+        assert SECRET.encode() not in text
+        assert b"of-a-person" not in text
+    for job in account.jobs():
+        assert SECRET not in json.dumps(account.described(job), default=str) + "\n".join(account.log(job))
+    assert SECRET not in said
+    assert SECRET.encode() not in (project.folder / "mlflow.db").read_bytes()
+
+
+# ---- once more
+
+
+def test_force_is_a_new_attempt(delegated: tuple[Project, str], account: Account, tmp_path: Path) -> None:
+    """DVC cannot see that a bucket changed: who says --force wants it to be looked at again."""
+    project = delegated[0].copy(tmp_path / "project")
+    (first,) = re.findall(r"^(fetch-metadata-[0-9a-f]{16}-1): Completed", delegated[1], re.MULTILINE)
+    said = project.run("dvc", "repro", "--force", "--single-item", "fetch_metadata")
+    assert f"{first.removesuffix('-1')}-2: Completed" in said
+    assert "up to date" in project.run("dvc", "status")
+
+
+def test_a_new_module_that_a_stage_imports_goes_along(
+    delegated: tuple[Project, str], account: Account, tmp_path: Path
+) -> None:
+    project = delegated[0].copy(tmp_path / "project")
+    package = project.folder / "src/warehouse_classifier"
+    (package / "courtesy.py").write_text("WORD = 'good day'\n")
+    stage = package / "stages/select_images.py"
+    stage.write_text(stage.read_text().replace("\ndef select_images(", (
+        "\nfrom warehouse_classifier.courtesy import WORD\n\nprint(WORD)\n\n\ndef select_images("), 1))  # fmt: skip
+    before = project.read("dvc.lock")
+    assert "good day" in project.run("dvc", "repro", "--single-item", "select_images")
+    (job,) = [job for job in account.jobs("select_images") if "good day" in account.log(job)]
+
+    # a crash before dvc.lock was written: the same outputs as before, but the entry is another one
+    after = project.read("dvc.lock")
+    assert lock(project)["select_images"]["outs"] == YAML(typ="safe").load(before)["stages"]["select_images"]["outs"]
+    jobs = account.jobs()
+    md5 = lock(project)["select_images"]["outs"][0]["md5"]
+    (project.folder / "dvc.lock").write_text(before)
+    for name in (".dvc/cache/runs", f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}", "mlflow.db"):
+        path = project.folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert f"select_images was done as {job}; taking" in project.run("dvc", "repro", "--single-item", "select_images")
+    assert project.read("dvc.lock") == after
+    assert account.jobs() == jobs
+    (run,) = runs(project, "select_images")
+    assert run.data.tags["job"] == job
+    assert {"train_images", "test_images", "seconds", "dollars"} <= run.data.metrics.keys()
+
+
+def test_an_input_that_was_changed_by_hand_is_not_sent_as_what_it_was(
+    delegated: tuple[Project, str], account: Account, tmp_path: Path
+) -> None:
+    project = delegated[0].copy(tmp_path / "project")
+    before = account.jobs()
+    with (project.folder / "data/selection.csv").open("a") as file:
+        file.write("\n")
+    said = project.run("dvc", "repro", "--single-item", "resize_images", fails=True)
+    assert (
+        "error: data/selection.csv is not what dvc.lock says, and the job would get that; `dvc commit` keeps the change,"
+        " `dvc checkout` undoes it\n"
+    ) in said
+    assert account.jobs() == before
+
+
+# ---- what may happen meanwhile
+
+
+def short(project: Project, **changed: Any) -> None:
+    """A training that lasts some seconds, has many steps to be interrupted at, and leaves one processor to those who look."""
+    project.set(train_resnet34={"epochs": 3, "batch": 8, "micro_batch": 4, "threads": 1, "workers": 1, **changed})
+
+
+@pytest.fixture
+def project(delegated: tuple[Project, str], tmp_path: Path) -> Project:
+    return delegated[0].copy(tmp_path / "project")
+
+
+def locally(project: Project, folder: Path, stage: str) -> dict[str, Any]:
+    """The stage's entry in dvc.lock after a run on this machine."""
+    here = project.copy(folder)
+    here.run("dvc", "repro", stage, STAGE_RUNNER="local")
+    entry: dict[str, Any] = lock(here)[stage]
+    return entry
+
+
+def epochs(project: Project, stage: str) -> int:
+    """How many of the newest run are in MLflow."""
+    found = runs(project, stage)[:1] if (project.folder / "mlflow.db").exists() else []
+    return int(found[0].data.metrics.get("epoch", 0)) if found and found[0].info.status == "RUNNING" else 0
+
+
+def test_neither_a_kill_of_the_launcher_nor_the_loss_of_a_spot_machine_changes_anything(
+    project: Project, account: Account, tmp_path: Path
+) -> None:
+    short(project)
+    expected = locally(project, tmp_path / "local", "train_resnet34")
+    before = account.jobs("train_resnet34")
+    with subprocess.Popen(
+        ["dvc", "repro", "train_resnet34"], cwd=project.folder, env=project.environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        job = account.await_job("train_resnet34", len(before))
+        await_(lambda: epochs(project, "train_resnet34") >= 1)  # in MLflow while it runs
+        os.killpg(process.pid, signal.SIGKILL)
+    assert account.described(job)["TrainingJobStatus"] == "InProgress"
+
+    account.emulator.interrupt(job)  # in mid-epoch
+    await_(lambda: "Interrupted" in phases(account, job))
+    kept = {key.split("/")[-2] for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key}
+    steps = [int(name.rpartition("-")[2]) for name in kept if re.fullmatch(r"\d+-\d+", name)]
+    assert any(steps), kept
+
+    said = project.run("dvc", "repro", "train_resnet34")
+    assert "train_resnet34 is at work already; following it" in said
+    assert account.jobs("train_resnet34") == [*before, job]
+    assert phases(account, job).count("Training") == 2
+    assert lock(project)["train_resnet34"] == expected
+    run = runs(project, "train_resnet34")[0]
+    assert run.info.status == "FINISHED"
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    points = [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")]
+    assert points == [1, 2, 3]  # each once, though both launchers and both machines told of the first ones
+    assert not [key for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key]
+
+
+def phases(account: Account, job: str) -> list[str]:
+    return [step["Status"] for step in account.described(job)["SecondaryStatusTransitions"]]
+
+
+def test_two_machines_train_one_network(project: Project, account: Account, tmp_path: Path) -> None:
+    """As two processes of one machine do, to the bit."""
+    project.set(train_vit={"processes": 2, "threads": 1})
+    expected = locally(project, tmp_path / "local", "train_vit")
+    said = project.run("dvc", "repro", "train_vit", SAGEMAKER_INSTANCES="{train_vit: {count: 2}}")
+    job = account.jobs("train_vit")[-1]
+    assert account.described(job)["ResourceConfig"]["InstanceCount"] == 2
+    assert re.search(r"^algo-1: epoch 2: train_loss", said, re.MULTILINE)
+    assert lock(project)["train_vit"] == expected
+
+
+def test_two_experiments_at_once(project: Project, account: Account) -> None:
+    before = len(account.jobs("train_vit"))
+    project.set(train_vit={"threads": 1})
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "before the experiments")
+    project.run("dvc", "exp", "run", "--queue", "-S", "train_vit.sample.learning_rate=2e-3,2e-4", "train_vit")
+    project.run("dvc", "queue", "start", "--jobs", "2")
+    await_(lambda: not re.search("Queued|Running", project.run("dvc", "queue", "status")), 200)
+    said = project.run("dvc", "queue", "status")
+    project.run("dvc", "queue", "stop")
+    assert said.count("Success") == 2, said + project.run("dvc", "queue", "logs", said.split("\n")[1].split()[0])
+    one, two = account.jobs("train_vit")[before:]
+    assert account.described(one)["TrainingStartTime"] < account.described(two)["TrainingEndTime"]
+    assert account.described(two)["TrainingStartTime"] < account.described(one)["TrainingEndTime"]
+    new = [run for run in runs(project, "train_vit") if run.data.tags["job"] in (one, two)]
+    assert {float(run.data.params["learning_rate"]) for run in new} == {2e-3, 2e-4}
+    assert len({run.data.tags["dvc_exp_name"] for run in new}) == 2
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+def test_without_a_terminal_ctrl_c_leaves_the_job_and_says_how_to_stop_it(project: Project, account: Account) -> None:
+    short(project, epochs=30)
+    before = len(account.jobs("train_resnet34"))
+    with subprocess.Popen(
+        ["dvc", "repro", "train_resnet34"], cwd=project.folder, env=project.environment, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        job = account.await_job("train_resnet34", before)
+        await_(lambda: epochs(project, "train_resnet34") >= 1)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=60)[0]
+    assert process.returncode != 0
+    assert f"{job} goes on at SageMaker, and so does its price; the same command attaches to it again\n" in said
+    (command,) = re.findall(r"to stop it: (.*)\n", said)
+    assert account.described(job)["TrainingJobStatus"] == "InProgress"
+    assert not (project.folder / "models/resnet34").exists()
+    stopped = project.run("sh", "-c", f"PYTHONPATH=src {command}")
+    assert stopped == f"{job} is being stopped; it saves what is done, and the same stage goes on from there\n"
+    await_(lambda: account.described(job)["TrainingJobStatus"] == "Stopped")
+    saved = [key.split("/")[-2] for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key]
+
+    # the next attempt goes on from there, and has no time to come far
+    said = project.run("dvc", "repro", "train_resnet34", fails=True, SAGEMAKER_MAX_HOURS="0.003")
+    again = account.jobs("train_resnet34")[-1]
+    assert again == f"{job.removesuffix('-1')}-2"
+    assert (
+        f"error: train_resnet34 on SageMaker: Stopped, MaxRuntimeExceeded ({again}): it took longer than"
+        " sagemaker.max_hours; the same command goes on from its checkpoint\n"
+    ) in said
+    assert not [line for line in account.log(again) if line.startswith("train_resnet34 epoch 1/")]
+    left = [key.split("/")[-2] for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key]
+    assert max(name for name in left if name[0].isdigit()) >= max(name for name in saved if name[0].isdigit())
+
+
+def test_on_a_terminal_ctrl_c_asks(project: Project, account: Account) -> None:
+    short(project, epochs=31)
+    before = len(account.jobs("train_resnet34"))
+    pid, terminal = pty.fork()
+    if not pid:
+        termios.tcsetwinsize(0, (40, 160))
+        os.chdir(project.folder)
+        os.execvpe("dvc", ["dvc", "repro", "train_resnet34"], project.environment)  # noqa: S606
+    said = ""
+
+    def shown() -> str:
+        nonlocal said
+        while select.select([terminal], [], [], 0.1)[0]:
+            try:
+                said += os.read(terminal, 65536).decode()
+            except OSError:
+                break
+        return said
+
+    await_(lambda: re.search(r"epoch 1: train_loss", shown()))  # all the while: a terminal that nobody reads holds up
+    job = account.jobs("train_resnet34")[before]
+    assert re.search(rf"{job}: InProgress, Training, \d:\d\d min, about \$0\.\d\d at most so far", said)
+    os.write(terminal, b"\x03")
+    await_(lambda: "[s]top it, [l]eave it running, or [f]ollow on?" in shown())
+    os.write(terminal, b"what?\nf\n")
+    await_(lambda: shown().count("[s]top it, [l]eave it running, or [f]ollow on?") == 2)
+    seen = len(said)
+    await_(lambda: "train_loss" in shown()[seen:])
+    os.write(terminal, b"\x03")
+    await_(lambda: shown().count("[f]ollow on?") == 3)
+    os.write(terminal, b"s\n")
+    await_(lambda: "was interrupted" in shown())
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    assert account.described(job)["TrainingJobStatus"] == "Stopped"
+    assert runs(project, "train_resnet34")[0].info.status == "KILLED"
+
+
+# ---- what goes wrong there
+
+
+def test_the_jobs_own_reason_is_told(project: Project, account: Account) -> None:
+    project.set(data={"bucket": "s3://of-nobody"})
+    before = len(account.jobs("fetch_metadata"))
+    said = project.run("dvc", "repro", "fetch_metadata", fails=True)
+    job = account.jobs("fetch_metadata")[before]
+    (own,) = re.findall(r"^error: (.*of-nobody.*)$", "\n".join(account.log(job)), re.MULTILINE)
+    assert f"error: fetch_metadata on SageMaker: Failed ({job}): AlgorithmError: {own}, exit code: 1\n" in said
+    assert f"error: {own}\n" in said  # in its log, as it came
+    assert "Traceback" not in said
+    assert not (project.folder / "data/metadata.parquet").exists()
+    assert not list((project.folder / ".dvc/tmp").glob("sagemaker-*"))
+    project.run("dvc", "repro", "fetch_metadata", fails=True)
+    assert account.jobs("fetch_metadata")[before:] == [job, f"{job.removesuffix('-1')}-2"]
+
+
+def test_what_is_damaged_in_the_remote_leaves_no_half_and_what_is_lost_is_done_again(
+    project: Project, account: Account
+) -> None:
+    """Between the job's end and this machine."""
+    job = account.jobs("select_images")[0]
+    before = len(account.jobs("select_images"))
+    stages = lock(project)
+    entry = stages.pop("select_images")
+    md5 = entry["outs"][0]["md5"]
+    key = f"six/files/md5/{md5[:2]}/{md5[2:]}"
+
+    def forget_it() -> None:
+        YAML().dump({"schema": "2.0", "stages": stages}, project.folder / "dvc.lock")
+        (project.folder / "data/selection.csv").unlink(missing_ok=True)
+        (project.folder / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}").unlink(missing_ok=True)
+        shutil.rmtree(project.folder / ".dvc/cache/runs", ignore_errors=True)
+
+    forget_it()
+    account.s3.put_object(Bucket=BUCKET, Key=key, Body=b"damaged")
+    said = project.run("dvc", "repro", "select_images", fails=True)
+    assert re.search(r"^error: `dvc pull select_images` failed: ", said, re.MULTILINE)
+    assert not (project.folder / "data/selection.csv").exists()
+    assert not list((project.folder / ".dvc/tmp").glob("sagemaker-*"))
+    assert len(account.jobs("select_images")) == before
+
+    forget_it()
+    account.s3.delete_object(Bucket=BUCKET, Key=key)
+    project.run("dvc", "repro", "select_images")
+    assert account.jobs("select_images")[-1] == f"{job.removesuffix('-1')}-2"
+    assert lock(project)["select_images"] == entry
+
+
+def test_a_place_for_some_stages_alone(project: Project, account: Account) -> None:
+    project.set(select_images={"test_images": 29})
+    before = account.jobs()
+    project.run("dvc", "repro", "select_images", STAGE_RUNNER="train_vit:sagemaker,train_resnet34:sagemaker")
+    assert account.jobs() == before
+    assert runs(project, "select_images")[0].data.tags["runner"] == "local"

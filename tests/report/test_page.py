@@ -1,0 +1,490 @@
+"""The page of the report, read by a program and by a real browser."""
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from support.projects import TOP
+from warehouse_classifier.evaluation.metrics import McNemar, Scores, confusion, score
+from warehouse_classifier.evaluation.verification import KINDS, Estimate, Task, Verification
+from warehouse_classifier.report import accuracy_charts, calibration_charts
+from warehouse_classifier.report.formatting import between, chance, origin, percent, separation, share, verdict
+from warehouse_classifier.report.gallery import Bin, choose
+from warehouse_classifier.report.page import LINK, PLACE, Findings, Runs, added, page
+from warehouse_classifier.report.style import Chart
+from warehouse_classifier.runtime.errors import Fault
+
+QUANTITIES = [1, 2, 3, 4, 5]
+PUBLISHED = TOP / "data" / "published.csv"
+HOSTILE = "<script>alert('bin')</script>"
+TITLES = {"resnet34": "ResNet34", "vit": "ViT", "average": "their average"}
+BASELINE = {**TITLES, "baseline": "always saying 3"}
+PRIOR = {**TITLES, "prior": "the expectation alone"}
+WORDS = {"one_off": "wrong by one", "any_size": "wrong by any number"}
+TASK = Task(0.05, (0.5, 0.8, 0.95), (0.01, 0.05, 0.1))
+
+
+def photo(seed: int, side: int = 224) -> bytes:
+    """A JPEG of a shelf with boxes, as many bytes as a real photo of this size has."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full((side, side, 3), 96.0) + np.linspace(-30, 30, side)[:, None, None]
+    for _ in range(1 + seed % 5):
+        top, left = rng.integers(side // 8, side // 2, 2)
+        pixels[top : top + side // 3, left : left + side // 3] = rng.integers(60, 230, 3)
+    noisy = np.clip(pixels + rng.normal(0, 9, pixels.shape), 0, 255).astype(np.uint8)
+    out = BytesIO()
+    Image.fromarray(noisy).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+# ---- a page at full scale ------------------------------------------------------------------------------------------
+
+
+def curve(along: str, most: float, points: int, kind: str) -> pd.DataFrame:
+    at, harder = np.linspace(0, most, points), 1.0 if kind == "any_size" else 1.8
+    powers = dict(zip(TITLES, (0.6, 0.7, 0.5), strict=True))
+    if along == "looked_at":
+        return pd.DataFrame(
+            {along: at, **{who: np.minimum(1, (3 * at) ** (harder * p)) for who, p in powers.items()}, "prior": at}
+        )
+    return pd.DataFrame({along: at, **{who: at ** (0.6 * harder * p) for who, p in powers.items()}, "prior": at})
+
+
+def verdicts(shift: float) -> pd.DataFrame:
+    cases = {
+        "as expected": (22000, 0.71, 0.25), "wrong by one": (21876, 0.05, 0.63), "wrong by any number": (22000, 0.02, 0.3),
+        "holds 0": (6412, 0.01, 0.18), "holds 6": (15221, 0.2, 0.47), "holds 7": (9120, 0.26, 0.43), "holds 8 or more": (31876, 0.22, 0.31),
+    }  # fmt: skip
+    rows = [(case, n, match + shift, look, 1 - match - shift - look) for case, (n, match, look) in cases.items()]
+    return pd.DataFrame(rows, columns=["case", "images", "match", "look", "mismatch"])
+
+
+def reliability() -> pd.DataFrame:
+    sure = (np.arange(4, 15) + 0.5) / 15
+    images = np.arange(40, 2240, 200)
+    stages = {"before": sure**2, "after": sure * 0.97}
+    rows = [
+        pd.DataFrame({"confidence": sure, "accuracy": of, "images": images}).assign(stage=at)
+        for at, of in stages.items()
+    ]
+    return pd.concat(rows)
+
+
+def groups(names: list[str]) -> pd.DataFrame:
+    rows: dict[str, object] = {"group": names, "images": [5500 - 700 * i for i in range(len(names))]}
+    for i, who in enumerate(TITLES):
+        at = np.linspace(0.85, 0.4, len(names)) + 0.03 * i
+        rows |= {who: at, f"{who}_low": at - 0.03, f"{who}_high": at + 0.03}
+    return pd.DataFrame(rows)
+
+
+def drawings(said: dict[str, np.ndarray], scores: dict[str, Scores], actual: np.ndarray) -> list[Chart]:
+    epochs = list(range(1, 41))
+    fall = [2 / epoch**0.5 for epoch in epochs]
+    losses = {f"{net}_{of}": (epochs, [at * by for at in fall]) for net, of, by in (
+        ("resnet34", "train", 0.8), ("resnet34", "validation", 1.1), ("vit", "train", 1.0), ("vit", "validation", 1.25))}  # fmt: skip
+    rates = {net: (epochs, [1 - by * at / 3 for at in fall]) for net, by in (("resnet34", 1.0), ("vit", 1.2))}
+    intervals = {who: (of.accuracy, of.accuracy_low, of.accuracy_high) for who, of in scores.items()}
+    return [
+        accuracy_charts.accuracies("accuracy", intervals, BASELINE),
+        *(accuracy_charts.confusion(f"confusion_{who}", title, confusion(actual, said[who], QUANTITIES), QUANTITIES) for who, title in TITLES.items()),
+        accuracy_charts.recall("recall", {who: scores[who].recall for who in TITLES}, TITLES),
+        accuracy_charts.learning("loss", "loss", losses, TITLES),
+        accuracy_charts.learning("validation_accuracy", "validation accuracy", rates, TITLES),
+        accuracy_charts.shares("fullness", "volume of the items", groups(["up to 0.94 l", "0.94 to 2.1 l", "2.1 to 4.3 l", "above 4.3 l", "not known"]), TITLES),
+        accuracy_charts.shares("clutter", "different items in the bin", groups(["1", "2", "3", "4", "5"]), TITLES),
+        *(calibration_charts.reliability(f"reliability_{who}", title, reliability(), {"before": 0.123, "after": 0.021}) for who, title in TITLES.items()),
+        *(calibration_charts.verdicts(f"verdicts_{who}", title, verdicts(0.01 * i)) for i, (who, title) in enumerate(TITLES.items())),
+        *(calibration_charts.found(f"found_{kind}", WORDS[kind], curve("looked_at", 0.3, 151, kind), PRIOR, prevalence=0.05) for kind in KINDS),
+        *(calibration_charts.roc(f"roc_{kind}", WORDS[kind], curve("false_alarms", 1, 201, kind), PRIOR) for kind in KINDS),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def findings() -> Findings:
+    rng = np.random.default_rng(2)
+    actual = rng.choice(QUANTITIES, 400)
+    said = {
+        who: np.clip(actual + rng.choice([-1, 0, 1], 400, p=[0.2, right, 0.8 - right]), 1, 5)
+        for who, right in zip(TITLES, (0.5, 0.55, 0.65), strict=True)
+    }
+    said["baseline"] = np.full(400, 3)
+    scores = {who: score(actual, of, np.arange(400), QUANTITIES, seed=1, resamples=1000) for who, of in said.items()}
+    drawn = drawings(said, scores, actual)
+
+    def estimate(value: float) -> Estimate:
+        return Estimate(value, max(0.0, value - 0.021), value + 0.023)
+
+    def verified(skill: float) -> Verification:
+        return Verification(
+            estimate(0.5 + 0.4 * skill),
+            {recall: estimate(0.05 + 0.6 * skill * (1 - recall)) for recall in TASK.recalls},
+            {budget: estimate(budget + min(0.15, budget * 8) * skill) for budget in TASK.budgets},
+        )
+
+    rows = {
+        "temperature": 1.471,
+        "ece_before": 0.1231,
+        "ece_after": 0.0213,
+        "ece_chance": 0.011,
+        "nll_before": 1.1421,
+        "nll_after": 1.013,
+    }
+    rows |= {
+        "false_alarms_wanted": 0.05,
+        "false_alarms_met": 0.0523,
+        "misses_wanted": 0.05,
+        "misses_met": 0.0478,
+        "look": 0.41,
+    }
+    return Findings(
+        scores={BASELINE[who]: of for who, of in scores.items()},
+        mcnemar=McNemar(12, 30, 0.0079),
+        images={"train": 1200, "validation": 100, "test": 400},
+        bins=origin("synthetic://"),
+        split=separation(["a"], ["b"]),
+        calibration=[{"title": title, **rows} for title in TITLES.values()],
+        verification={
+            title: {"one_off": verified(skill * 0.7), "any_size": verified(skill)}
+            for title, skill in zip(PRIOR.values(), (0.8, 0.85, 1.0, 0.0), strict=True)
+        },
+        task=TASK,
+        drawings={chart.name: chart.svg() for chart in drawn},
+        published=pd.read_csv(PUBLISHED).to_dict("records"),
+        gallery=[
+            Bin(f"{i:05}", photo(i), 3, {"ResNet34": 3 if i < 8 else 1 + i % 2, "ViT": 3 if i < 16 else 5}, {"ResNet34": 0.91, "ViT": 0.5})
+            for i in range(24)
+        ],
+        provenance={"Images": "64 pixels a side", "SHA-256 of the image index": "a" * 64},
+        params={f"parameter_{i}": "0.05" for i in range(20)},
+        verdicts={title: verdicts(0.01 * i).to_dict("records") for i, title in enumerate(TITLES.values())},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def facts() -> Runs:
+    row = {"stage": "train_resnet34", "commit": "7dfdec1", "begun": "2026-11-22 21:29", "took": "1 h 12 min", "place": "ml.g5.2xlarge", "cost": "$ 1.82", "speed": "812 images a second", "memory": "9.1 GB"}  # fmt: skip
+    return Runs(
+        [row, {**row, "stage": "evaluate", "cost": ""}],
+        {"ResNet34": (812.0, 0.6, 0.55, 0.65), "ViT": (640.0, 0.62, 0.57, 0.67), "their average": (357.0, 0.67, 0.62, 0.72)},
+        {"train_resnet34.lr": "0.001"},
+    )  # fmt: skip
+
+
+class Read(HTMLParser):
+    """Elements that load something, where links lead, and whether every table has a caption and every picture its words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.unsaid: list[object] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        values = dict(attrs)
+        self.sources += [
+            values[key] or "" for key in ("src", "href", "xlink:href", "srcset", "poster") if key in values
+        ]
+        self.ids += [values["id"] or ""] if "id" in values else []
+        if (tag == "img" and not values.get("alt")) or (tag == "svg" and not values.get("aria-label")):
+            self.unsaid.append(values)
+
+
+def plain(text: str) -> str:
+    """What a reader reads."""
+    return " ".join(re.sub(r"<[^>]+>", " ", text).replace("\u00a0", " ").split())
+
+
+# ---- what it says --------------------------------------------------------------------------------------------------
+
+
+def test_two_renders_are_the_same_bytes(findings: Findings) -> None:
+    assert page(findings) == page(findings)
+
+
+def test_the_page_asks_the_network_for_nothing(findings: Findings, facts: Runs) -> None:
+    text = added(page(findings), facts)
+    found = Read(text)
+    assert all(source.startswith(("data:", "#")) for source in found.sources)
+    assert not re.search(r"@import|url\((?!#)", text)
+    assert not {"script", "iframe", "object", "embed"} & set(found.tags)
+    assert found.tags.count("link") == 1  # an empty icon, or a browser asks for /favicon.ico
+
+
+def test_at_full_scale_it_stays_small(findings: Findings) -> None:
+    assert min(len(bin.photo) for bin in findings.gallery) > 15_000
+    assert len(page(findings).encode()) < 3_000_000  # of the 5 MB that are allowed
+
+
+def test_every_picture_has_words_and_every_table_a_caption(findings: Findings, facts: Runs) -> None:
+    found = Read(added(page(findings), facts))
+    assert not found.unsaid
+    assert found.tags.count("table") == found.tags.count("caption") == 9
+    assert found.tags.count("svg") == len(findings.drawings) + 1
+    assert found.tags.count("img") == 24
+
+
+def test_every_link_leads_to_a_section_and_every_section_has_one(findings: Findings, facts: Runs) -> None:
+    for text in (page(findings), added(page(findings), facts)):
+        found = Read(text)
+        assert len(found.ids) == len(set(found.ids))
+        links = re.findall(r'<li><a href="#(\w+)"', text)
+        assert links == re.findall(r'<section id="(\w+)"', text)
+
+
+def test_the_answer_stands_first(findings: Findings) -> None:
+    text = page(findings)
+    first = plain(text[text.index("<h1>") : text.index("<h2>")])
+    for scores in findings.scores.values():
+        assert percent(scores.accuracy).replace("\u00a0", " ") in first
+    assert "Looking at 5 % of its bins, a warehouse finds 20 % of the mismatches" in first  # of their average
+    assert "That is where 5 % of the bins hold another number of items than expected" in first
+    assert "Of the mismatches by one item, the hardest, it finds 16 % (13 to 18)" in first
+    assert "Whoever goes by the expectation alone finds 5 %" in first
+    assert "ViT is better than ResNet34" in first
+    assert re.search(
+        r"Beside always saying 3: ResNet34 \+\d+\.\d points, ViT \+\d+\.\d, their average \+\d+\.\d\.", first
+    )
+
+
+def test_verification_stands_beside_the_prior_with_intervals(findings: Findings) -> None:
+    text = page(findings)
+    section = plain(text[text.index('<section id="verification">') : text.index('<section id="calibration">')])
+    assert "Wrong by any number ResNet34 82.0 % 79.9 to 84.3" in section
+    assert "the expectation alone 50.0 % 47.9 to 52.3" in section
+    assert "the most there is 100.0 % 100.0 % 100.0 % 100.0 % 20.0 % 100.0 % 100.0 %" in section
+    assert "Precision when so many mismatches are found Mismatches found when so many bins are looked at" in section
+    assert "50 % 80 % 95 % 1 % 5 % 10 %" in section
+
+
+def test_bins_that_come_disguised_are_told_in_a_sentence(findings: Findings) -> None:
+    text = plain(page(findings))
+    assert (
+        "hold nothing, or another number of items that the networks have never seen, while the inventory expects 1 to 5"
+        in text
+    )
+    assert (
+        "Of these bins ResNet34 calls 20 % a match and 45 % a mismatch (of bins that hold what is expected: 71 % and 4 %); ViT 21 % and 44 %; their average 22 % and 43 %."
+        in text
+    )
+    inside = {who: [row for row in of if "holds" not in row["case"]] for who, of in findings.verdicts.items()}
+    assert "have never seen" not in page(replace(findings, verdicts=inside))
+
+
+def test_calibration_stands_before_and_after(findings: Findings) -> None:
+    assert "ViT 1.471 12.3 % 2.1 % 1.1 % 1.142 1.013" in plain(page(findings))
+    assert "ViT 5 % 5.2 % 5 % 4.8 % 41.0 %" in plain(page(findings))
+
+
+def test_published_results_carry_their_caveat(findings: Findings) -> None:
+    text = page(findings)
+    assert "random splits" in text
+    assert "not comparable" in text
+    for row in findings.published:
+        assert row["result"].replace('"', "&#34;") in text
+
+
+def test_the_worst_mistakes_stand_apart_from_the_mix(findings: Findings) -> None:
+    text = page(findings)
+    worst = text[text.index('<section id="worst">') : text.index('<section id="bins">')]
+    mixed = text[text.index('<section id="bins">') : text.index('<section id="provenance">')]
+    assert re.findall(r'alt="Bin (\d+)"', worst) == [f"{i:05}" for i in range(16, 24)]
+    assert re.findall(r'alt="Bin (\d+)"', mixed) == [f"{i:05}" for i in range(16)]
+    # told apart without colour, and each with how sure it is
+    assert "✗ ResNet34: 1 91 % ✗ ViT: 5 50 %" in plain(worst)
+    assert "✓ ResNet34: 3 91 % ✓ ViT: 3 50 %" in plain(mixed)
+
+
+def test_a_photo_is_the_very_jpeg(findings: Findings) -> None:
+    sources = [source for source in Read(page(findings)).sources if source.startswith("data:image")]
+    shown = {base64.b64decode(source.partition(",")[2]) for source in sources}
+    assert shown == {bin.photo for bin in findings.gallery}
+
+
+def test_a_hostile_id_or_text_stays_text(findings: Findings, facts: Runs) -> None:
+    bin = Bin(HOSTILE, photo(1), 1, {"ResNet34": 1, "ViT": 2}, {"ResNet34": 1.0, "ViT": 0.5})
+    row = dict.fromkeys(("quantities", "model", "trained_on", "result"), HOSTILE)
+    words = {HOSTILE: HOSTILE, "a place": PLACE}
+    text = page(replace(findings, gallery=[bin], published=[row], bins=HOSTILE, provenance=words, params=words))
+    text = added(text, replace(facts, rows=[words], params=words))
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(&#39;bin&#39;)" in text
+
+
+def test_what_has_no_data_has_no_heading(findings: Findings) -> None:
+    bare = replace(findings, gallery=[], verification={}, calibration=[], verdicts={}, params={}, drawings={})
+    text = page(bare)
+    assert re.findall(r'<section id="(\w+)"', text) == ["scores", "published", "provenance"]
+    assert re.findall(r'<li><a href="#(\w+)"', text) == ["scores", "published", "provenance"]
+    assert "a warehouse finds" not in text
+    assert not {"img", "figure", "details"} & set(Read(text).tags)
+    alike = page(replace(findings, gallery=findings.gallery[:8]))
+    assert re.findall(r'<li><a href="#(\w+)"', alike) == re.findall(r'<section id="(\w+)"', alike)
+    assert 'id="worst"' not in alike
+    assert 'id="bins"' in alike
+
+
+def test_a_drawing_that_no_section_shows_is_an_error(findings: Findings) -> None:
+    with pytest.raises(ValueError, match="no section of the report shows the drawing weather"):
+        page(replace(findings, drawings={"weather": "<svg></svg>"}))
+
+
+# ---- with the facts of its runs ------------------------------------------------------------------------------------
+
+
+def test_facts_of_the_runs_are_added_and_nothing_else_changes(findings: Findings, facts: Runs) -> None:
+    text = page(findings)
+    more = added(text, facts)
+    assert more == added(text, facts)
+    section = more[more.index('<section id="runs">') : more.rindex("</main>")]
+    assert more.replace(section, PLACE + "\n").replace('<li><a href="#runs">How it was run</a></li>', LINK) == text
+    said = plain(section)
+    assert "Stage Commit Begun Took Place Cost Speed Memory" in said
+    assert "evaluate 7dfdec1 2026-11-22 21:29 1 h 12 min ml.g5.2xlarge – 812 images a second" in said
+    assert "812 a second, 60.0 %" in said
+    assert "train_resnet34.lr 0.001" in said
+
+
+def test_facts_that_are_not_there_leave_nothing_behind(findings: Findings) -> None:
+    rows = [{"stage": "evaluate", "took": "3 min", "cost": ""}]
+    section = added(page(findings), Runs(rows, {}, {})).partition('<section id="runs">')[2]
+    assert "Speed against accuracy" not in section
+    assert "<svg" not in section
+    assert "<details" not in section
+    assert "Cost" not in section
+
+
+def test_a_page_of_another_version_has_no_place_for_facts(findings: Findings, facts: Runs) -> None:
+    text = page(findings)
+    for broken in ("<html></html>", text.replace(PLACE, ""), text.replace(LINK, ""), added(text, facts)):
+        with pytest.raises(Fault, match=r"no place for the facts of its runs.*`dvc checkout`"):
+            added(broken, facts)
+
+
+# ---- words ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_verdict_in_words() -> None:
+    nets = ["ResNet34", "ViT"]
+    assert verdict(nets, McNemar(30, 12, 0.0079)).startswith("ResNet34 is better than ViT by more than chance explains")
+    assert verdict(nets, McNemar(12, 30, 0.0079)).startswith("ViT is better than ResNet34")
+    assert verdict(nets, McNemar(5, 5, 1.0)).startswith("The test does not tell the two networks apart")
+
+
+@pytest.mark.parametrize(
+    ("p", "words"), [(1.0, "p = 1.00"), (0.0123, "p = 0.012"), (0.049, "p = 0.049"), (1e-9, "p < 0.0001")]
+)
+def test_chance_in_words(p: float, words: str) -> None:
+    assert chance(p) == words
+
+
+def test_figures_in_words() -> None:
+    assert [percent(0.6134), percent(0.6, 0), percent(None), percent(float("nan"))] == [
+        "61.3\u00a0%",
+        "60\u00a0%",
+        "–",
+        "–",
+    ]
+    assert [share(0.05), share(0.005), share(0.1)] == ["5\u00a0%", "0.5\u00a0%", "10\u00a0%"]
+    assert between(Estimate(0.5, 0.411, 0.6)) == "41.1\u00a0to\u00a060.0"
+    assert between(Estimate(0.5, float("nan"), float("nan"))) == "–"
+
+
+def test_where_bins_are_from() -> None:
+    assert "synthetic" in origin("synthetic://?pairs=4000&seed=7")
+    assert "s3://aft-vbi-pds" in origin("s3://aft-vbi-pds")
+    assert "/home" not in origin("/home/someone/abid-sample")
+
+
+def test_leaks_are_counted_not_believed() -> None:
+    assert separation(["a", "b"], ["c"]) == "No test image has a near-duplicate in train or validation."
+    assert separation(["a", "b", "b"], ["b"]).startswith("2 of 3 test images")
+
+
+def test_the_gallery_is_a_mix_without_twins() -> None:
+    quantity = np.array([1, 1, 2, 2, 5, 5, 3, 4, 1])
+    said = np.array([[1, 1, 2, 2, 5, 1, 2, 3, 5], [1, 1, 2, 3, 4, 1, 2, 3, 4]])
+    sure = np.full((2, 9), 0.5)
+    sure[0, 7] = 0.9  # as far off as image 6, and surer
+    groups = ["twin", "twin", *"cdefghi"]
+    chosen = choose(quantity, said, sure, groups, bins=9, seed=3)
+    assert len({0, 1} & set(chosen)) == 1
+    assert chosen[:2] in ([0, 2], [1, 2])
+    assert set(chosen[2:4]) == {3, 4}
+    assert chosen[4:] == [5, 8, 7, 6]
+    assert chosen == choose(quantity, said, sure, groups, bins=9, seed=3)
+    assert choose(quantity, said, sure, groups, bins=0, seed=3) == []
+
+
+# ---- in a browser --------------------------------------------------------------------------------------------------
+
+
+def browse(chromium: str, html: Path, profile: Path, *flags: str) -> str:
+    """What chromium prints, with a profile of its own and nothing asked of the network."""
+    quiet = [
+        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [chromium, *quiet, *flags, html.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_it_without_sideways_scrolling(
+    findings: Findings, facts: Runs, chromium: str, tmp_path: Path, width: int, scheme: str
+) -> None:
+    """The page in a frame, as chromium makes no window below 500 pixels, with a probe that tells the frame's owner.
+
+    The whole page is kept as a picture, in the folder that ARTEFACTS names too.
+    """
+    probe = """<script>onload = () => parent.postMessage([innerWidth, document.documentElement.scrollWidth,
+      document.documentElement.scrollHeight,
+      getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector("svg text")).fill,
+      [...document.images].every(image => image.complete && image.naturalWidth > 0)].join("|"), "*")</script></body>"""
+    text = added(page(findings), facts).replace('loading="lazy"', "")  # none of them waits to be scrolled to
+    (tmp_path / "probed.html").write_text(text.replace("</body>", probe), encoding="utf-8")
+    flags = [f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"]
+
+    def framed(height: int, *further: str) -> str:
+        frame = f"""<!DOCTYPE html><meta name="color-scheme" content="light dark"><title></title>
+          <style>body {{ margin: 0 }} iframe {{ display: block; border: 0; width: {width}px; height: {height}px }}</style>
+          <script>onmessage = event => document.title = event.data</script><iframe src="probed.html"></iframe>"""
+        (tmp_path / "frame.html").write_text(frame, encoding="utf-8")
+        size = f"--window-size={width},{height}"
+        return browse(chromium, tmp_path / "frame.html", tmp_path / "profile", size, *flags, *further)
+
+    title = re.search(r"<title>(.+?)</title>", framed(900, "--virtual-time-budget=5000", "--dump-dom"), re.DOTALL)
+    assert title
+    inner, scroll, height, ground, ink, pictures = title[1].split("|")
+    assert int(inner) == width
+    assert int(scroll) <= width
+    dark = "rgb(21, 23, 26)", "rgb(232, 232, 232)"
+    assert (ground, ink) == (dark if scheme == "dark" else ("rgb(255, 255, 255)", "rgb(27, 27, 27)"))
+    assert pictures == "true"
+
+    shot = tmp_path / f"report-{width}-{scheme}.png"
+    framed(int(height), f"--screenshot={shot}")
+    with Image.open(shot) as image:
+        assert image.width == width
+        shades = len(image.convert("RGB").getcolors(1 << 24) or [])
+    assert shades > 1000  # photos among them
+    if folder := os.environ.get("ARTEFACTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(shot, folder)

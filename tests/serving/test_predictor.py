@@ -1,0 +1,107 @@
+"""What a counter says of a photo, and what it refuses to be made of."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.bins import jpeg
+
+from support.predictors import QUANTITIES, SIDE, tiny
+from warehouse_classifier.dataset import shards
+from warehouse_classifier.evaluation import calibration
+from warehouse_classifier.evaluation.calibration import AVERAGE, COUNTERS
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.serving import predictor
+from warehouse_classifier.serving.predictor import Answer
+from warehouse_classifier.stages.resize_images import ResizeImages, shrink
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny(tmp_path_factory.mktemp("counter") / "models")
+
+
+def test_the_networks_get_the_very_pixels_that_they_were_evaluated_on(models: Path, tmp_path: Path) -> None:
+    """Those of resize_images, by way of its shards."""
+    body = jpeg(7, (90, 70))
+    params = ResizeImages(bucket="", side=SIDE, quality=95, max_pixels=10**6, max_rejected=0, concurrency=1, workers=1)
+    (tmp_path / "images").mkdir()
+    facts = {"id": "00001", "quantity": 1, "split": "test", "group": "00001"}
+    shards.write(tmp_path / "images", [(facts, shrink(body, params))])
+    packed = np.empty((SIDE, SIDE, 3), np.uint8)
+    shards.Shards(tmp_path / "images").read_into(0, packed)
+    with predictor.opened(models) as counted:
+        assert np.array_equal(counted.pixels(body), packed)
+
+
+@pytest.mark.parametrize("body", [b"", b"no photo", jpeg(1)[:400]])
+def test_what_is_no_photo_has_a_reason(models: Path, body: bytes) -> None:
+    with (
+        predictor.opened(models, "vit") as counted,
+        pytest.raises(ValueError, match=r"is empty|is no JPEG|is a damaged"),
+    ):
+        counted.pixels(body)
+
+
+def test_a_photo_says_the_same_alone_and_in_company(models: Path) -> None:
+    for name in COUNTERS:
+        with predictor.opened(models, name, threads=1) as counted:
+            photos = np.stack([counted.pixels(jpeg(shade)) for shade in range(5)])
+            together = counted.probabilities(photos)
+            assert together.sum(axis=1) == pytest.approx(1)
+            for i in range(5):
+                assert counted.probabilities(photos[i : i + 1])[0] == pytest.approx(together[i], abs=1e-4)
+
+
+def test_what_is_answered(models: Path) -> None:
+    with predictor.opened(models) as counted:
+        limits = counted.known.counters[AVERAGE]
+        shares = np.array([0.1, 0.5, 0.25, 0.1, 0.05])
+        of = {quantity: counted.answers(shares[None], [quantity])[0] for quantity in [*QUANTITIES, None, 0, 6]}
+    assert of[None] == Answer(2, 0.5, None, None, None)
+    assert of[2] == Answer(2, 0.5, 0.5, "match", None)
+    assert of[3] == Answer(2, 0.5, 0.75, "look", None)
+    assert of[1] == Answer(2, 0.5, 0.9, "mismatch", None)
+    assert (limits.match, limits.mismatch) == (0.6, 0.85)
+    for strange in (0, 6):
+        assert of[strange] == Answer(2, 0.5, None, "look", f"{strange} expected, the model knows 1 to 5")
+
+
+def test_the_average_is_made_of_both(models: Path) -> None:
+    photos = {}
+    for name in COUNTERS:
+        with predictor.opened(models, name) as counted:
+            pixels = np.stack([counted.pixels(jpeg(shade)) for shade in range(3)])
+            photos[name] = counted.probabilities(pixels)
+            assert [*counted.networks] == ([name] if name != AVERAGE else ["resnet34", "vit"])
+    mean = {name: photos[name] for name in calibration.NETWORKS}
+    wanted = calibration.scaled(calibration.averaged(mean), calibration.load(models).counters[AVERAGE].temperature)
+    assert photos[AVERAGE] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_a_model_that_is_none_is_told(models: Path) -> None:
+    with (
+        pytest.raises(Fault, match="there is no model resnet; there are: resnet34, vit, average"),
+        predictor.opened(models, "resnet"),
+    ):
+        pass
+
+
+def test_a_calibration_for_other_quantities_is_told(models: Path, tmp_path: Path) -> None:
+    other = tiny(tmp_path / "models")
+    known = calibration.load(other)
+    known.model_copy(update={"quantities": [1, 2, 3, 4]}).write(other / calibration.FILE)
+    said = r"vit tells 5 quantities apart and calibration\.json names 4"
+    with pytest.raises(Fault, match=said), predictor.opened(other, "vit"):
+        pass
+
+
+def test_nothing_is_loaded_that_was_not_calibrated(models: Path, tmp_path: Path) -> None:
+    other = tiny(tmp_path / "models")
+    weights = other / "vit" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    with predictor.opened(other, "resnet34"):  # which has nothing to do with it
+        pass
+    for name in ("vit", AVERAGE):
+        with pytest.raises(Fault, match="is not the one that"), predictor.opened(other, name):
+            pass

@@ -1,0 +1,316 @@
+"""The sixth stage, whole, on a handful of tiny bins."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from support.projects import TOP
+from warehouse_classifier.bins.metadata import PAIRS
+from warehouse_classifier.bins.selection import OUTSIDE
+from warehouse_classifier.dataset import shards
+from warehouse_classifier.evaluation import calibration, predictions
+from warehouse_classifier.evaluation.calibration import COUNTERS, NETWORKS
+from warehouse_classifier.models import folder, resnet34, vit
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.progress import Silence
+from warehouse_classifier.serving import predictor
+from warehouse_classifier.stages import evaluate as stage
+
+QUANTITIES = [1, 2, 3, 4, 5]
+PUBLISHED = TOP / "data" / "published.csv"
+KINDS_OF = {f"{i:05}": (1, 2, 3, 1, 2, 4, 1)[i % 7] if i < 38 else 2 for i in range(40)}  # different items, by test bin
+PARAMS = stage.Evaluate(
+    seed=1, bucket="synthetic://?pairs=9", side=32, quality=95, quantities=QUANTITIES, batch=16, workers=1, threads=1,
+    precision="fp32", resamples=1000, false_alarms=0.1, misses=0.1, prevalence=0.05, recalls=[0.5, 0.8],
+    budgets=[0.01, 0.05, 0.1], gallery=6,
+)  # fmt: skip
+
+
+class Noted(Silence):
+    def __init__(self) -> None:
+        self.measured: dict[str, float] = {}
+
+    def measure(self, step: int | None = None, **values: float) -> None:
+        assert step is None
+        self.measured |= values
+
+
+def photo(shade: int) -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (32, 32), (shade, 120, 60)).save(out, "JPEG")
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """images/, metadata.parquet, resnet34/, vit/ as the stages before leave them: 40 test images, networks that learned
+    nothing, and 12 bins that hold 0, 6 to 9 items."""
+    root = tmp_path_factory.mktemp("trained")
+    for name in ("images", "resnet34", "vit"):
+        (root / name).mkdir()
+    splits = ["test"] * 40 + ["train"] * 30 + ["validation"] * 10 + [OUTSIDE] * 12
+    holds = {"test": [1, 2, 3, 4], "train": [2, 3, 4, 4], "validation": [1, 2, 3, 4], OUTSIDE: [0, 6, 6, 7, 8, 9]}
+    facts = [
+        {"id": f"{i:05}", "quantity": holds[split][i % len(holds[split])], "split": split, "group": f"g{i // 2}"}
+        for i, split in enumerate(splits)
+    ]
+    sizes = dict.fromkeys(("height", "length", "width"), 3.0)
+    items = [
+        [
+            {"asin": f"A{n}", "quantity": 1, "weight": None, "name": None, **sizes}
+            for n in range(KINDS_OF.get(row["id"], 1))
+        ]
+        for row in facts
+    ]
+    rows = [{"id": row["id"], "items": of} for row, of in zip(facts, items, strict=True)]
+    pq.write_table(pa.Table.from_pylist(rows, PAIRS), root / "metadata.parquet")
+    shards.write(root / "images", ((row, photo(3 * i)) for i, row in enumerate(facts)))
+    torch.manual_seed(0)
+    resnet34.save(resnet34.build(5, "none", None), tuple(QUANTITIES), root / "resnet34")
+    size = {
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "intermediate_size": 8,
+        "patch_size": 16,
+    }
+    vit.save(vit.build("own", None, size, 32, tuple(QUANTITIES)), root / "vit")
+    keys = ("train_loss", "validation_loss", "validation_accuracy", "validation_rmse", "learning_rate")
+    for name in ("resnet34", "vit"):
+        folder.write([{"epoch": epoch, **dict.fromkeys(keys, 0.5)} for epoch in (1, 2)], root / name)
+    return root
+
+
+def run(trained: Path, out: Path, params: stage.Evaluate = PARAMS, **instead: Path) -> dict[str, float]:
+    watch = Noted()
+    inputs = {name: trained / name for name in ("images", "resnet34", "vit")} | {"published": PUBLISHED}
+    inputs |= {"metadata": trained / "metadata.parquet"} | instead
+    names = {
+        "calibration": "calibration.json",
+        "metrics": "metrics.json",
+        "predictions": "predictions.csv",
+        "plots": "plots",
+        "report": "report.html",
+    }
+    stage.evaluate(params, **inputs, **{key: out / name for key, name in names.items()}, watch=watch)
+    return watch.measured
+
+
+@pytest.fixture(scope="module")
+def done(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    """What the stage leaves, to be read, and what it measured."""
+    out = tmp_path_factory.mktemp("done")
+    return out, run(trained, out)
+
+
+def test_bf16_gives_the_same_bytes_twice_and_other_figures(
+    trained: Path, done: tuple[Path, dict[str, float]], tmp_path: Path
+) -> None:
+    params = PARAMS.model_copy(update={"precision": "bf16"})
+    one, two = run(trained, tmp_path / "one", params), run(trained, tmp_path / "two", params)
+    same = [name for name in one if "per_second" not in name]
+    assert [one[name] for name in same] == [two[name] for name in same]
+    assert (tmp_path / "one/predictions.csv").read_bytes() == (tmp_path / "two/predictions.csv").read_bytes()
+    assert (tmp_path / "one/predictions.csv").read_bytes() != (done[0] / "predictions.csv").read_bytes()
+
+
+def test_the_stage_leaves_everything_and_the_same_bytes_twice(
+    trained: Path, done: tuple[Path, dict[str, float]], tmp_path: Path
+) -> None:
+    out, measured = done
+    run(trained, tmp_path)
+    one, two = (
+        {file.relative_to(out): file.read_bytes() for file in out.rglob("*") if file.is_file()}
+        for out in (out, tmp_path)
+    )
+    assert one == two
+    kinds = ("one_off", "any_size")
+    pictures = ["accuracy", "recall", "loss", "validation_accuracy", "fullness", "clutter"]
+    pictures += [f"{name}_{who}" for name in ("confusion", "reliability", "verdicts") for who in COUNTERS]
+    pictures += [f"{name}_{kind}" for name in ("roc", "found") for kind in kinds]
+    wanted = {f"plots/{name}.{kind}" for name in pictures for kind in ("svg", "csv")}
+    assert set(map(str, one)) == wanted | {"calibration.json", "metrics.json", "predictions.csv", "report.html"}
+    assert all(measured[f"{net}_images_per_second"] > 0 for net in NETWORKS)
+    named = {"resnet34_accuracy", "average_accuracy", "baseline_accuracy", "mcnemar_p", "vit_recall_1"}
+    named |= {"vit_ece_before", "average_one_off_auroc", "prior_any_size_found_in_5_high", "resnet34_misses_met"}
+    assert named <= set(measured)
+    assert "vit_recall_5" not in measured
+    assert not any(b"per_second" in body or str(out).encode() in body for body in one.values())
+
+
+def test_predictions_are_rows_of_the_test_split_in_the_order_of_ids(done: tuple[Path, dict[str, float]]) -> None:
+    out, measured = done
+    rows = pd.read_csv(out / "predictions.csv", dtype={"id": str})
+    chances = [f"{net}_p{quantity}" for net in COUNTERS for quantity in QUANTITIES]
+    assert list(rows) == ["id", "quantity", "group", *COUNTERS, *chances]
+    assert rows["id"].tolist() == [f"{i:05}" for i in range(40)]
+    assert rows["quantity"].tolist() == [1 + i % 4 for i in range(40)]
+    for net in COUNTERS:
+        shares = rows[[f"{net}_p{quantity}" for quantity in QUANTITIES]].to_numpy()
+        assert shares.sum(axis=1) == pytest.approx(1, abs=1e-5)
+        assert rows[net].tolist() == (1 + shares.argmax(axis=1)).tolist()
+        assert measured[f"{net}_accuracy"] == pytest.approx((rows[net] == rows["quantity"]).mean())
+    drawn = pd.read_csv(out / "plots" / "confusion_vit.csv").set_index(["actual", "predicted"])["images"]
+    assert drawn.sum() == 40
+    assert drawn[3, 3] == ((rows["quantity"] == 3) & (rows["vit"] == 3)).sum()
+    recalls = pd.read_csv(out / "plots" / "recall.csv")
+    assert list(recalls) == ["quantity", *COUNTERS]
+    assert recalls["quantity"].tolist() == [1, 2, 3, 4]  # no test image holds 5
+    assert recalls["vit"].mean() == pytest.approx(measured["vit_balanced_accuracy"], abs=1e-5)
+
+
+def test_the_networks_see_the_images_they_are_scored_on(trained: Path, done: tuple[Path, dict[str, float]]) -> None:
+    """The stage's probabilities against each network asked about one image by hand."""
+    out, _ = done
+    rows = pd.read_csv(out / "predictions.csv")
+    packed, known = shards.Shards(trained / "images"), calibration.load(out)
+    for net, module in (("resnet34", resnet34), ("vit", vit)):
+        network = module.load(trained / net)
+        for position in (0, 17, 39):
+            pixels = np.asarray(Image.open(BytesIO(packed.jpeg(position))).convert("RGB"))
+            with torch.inference_mode():
+                logits = network(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
+            temperature = known.counters[net].temperature
+            expected = torch.softmax(logits.double() / temperature, dim=1)[0].numpy()
+            found = rows.loc[position, [f"{net}_p{quantity}" for quantity in QUANTITIES]].to_numpy(dtype=float)
+            assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_counter_says_of_a_photo_what_the_stage_said_of_it(
+    trained: Path, done: tuple[Path, dict[str, float]], tmp_path: Path
+) -> None:
+    """Of its bytes as they were in the bucket, before resize_images made them small."""
+    rows = pd.read_csv(done[0] / "predictions.csv")
+    shutil.copy(done[0] / "calibration.json", tmp_path)
+    for net in ("resnet34", "vit"):
+        shutil.copytree(trained / net, tmp_path / net)
+    packed = shards.Shards(trained / "images")
+    body = packed.jpeg(7)
+    for who in COUNTERS:
+        with predictor.opened(tmp_path, who, threads=1) as counted:
+            # a JPEG of this very size and quality is near what it becomes when it is encoded again
+            shares = counted.probabilities(counted.pixels(body)[None])[0]
+            (answer,) = counted.answers(shares[None], [2])
+        found = rows.loc[7, [f"{who}_p{quantity}" for quantity in QUANTITIES]].to_numpy(dtype=float)
+        assert shares == pytest.approx(found, abs=1e-3)
+        assert answer.predicted == rows.loc[7, who]
+        assert answer.doubt == pytest.approx(1 - shares[1])
+
+
+def test_what_the_thresholds_promise_and_what_they_met(done: tuple[Path, dict[str, float]]) -> None:
+    out, measured = done
+    known = calibration.load(out)
+    metrics = json.loads((out / "metrics.json").read_text())
+    rows = pd.read_csv(out / "predictions.csv")
+    for who in COUNTERS:
+        doubt = 1 - np.array([row[f"{who}_p{row['quantity']}"] for _, row in rows.iterrows()])
+        assert measured[f"{who}_false_alarms_met"] == pytest.approx(
+            np.mean(doubt > known.counters[who].mismatch + 1e-6)
+        )
+        cases = pd.read_csv(out / "plots" / f"verdicts_{who}.csv")
+        holds = ["holds 0", "holds 6", "holds 7", "holds 8 or more"]
+        assert cases["case"].tolist() == ["as expected", "wrong by one", "wrong by any number", *holds]
+        assert cases["images"].tolist()[-4:] == [2, 4, 2, 4]
+        assert cases[["match", "look", "mismatch"]].sum(axis=1).tolist() == pytest.approx([1] * 7, abs=1e-5)
+        assert metrics["calibration"][who]["temperature"] == pytest.approx(known.counters[who].temperature, abs=1e-6)
+    # who sees no photo says what most bins hold that the networks learned from, and not what most test bins do
+    assert "always saying 4" in (out / "report.html").read_text()
+    assert measured["baseline_recall_4"] == 1
+    text = (out / "metrics.json").read_text()
+    assert text == json.dumps(metrics, indent=2, sort_keys=True) + "\n"
+    assert metrics["test_images"] == 40
+    assert metrics["mcnemar"].keys() == {"p", "resnet34_only", "vit_only"}
+    assert metrics["vit"]["recall"]["5"] is None
+    # what the metadata says of a bin stands beside what is said of that very bin
+    clutter = pd.read_csv(out / "plots" / "clutter.csv").set_index("group")
+    assert clutter["images"].to_dict() == {1: 16, 2: 13, 3: 6, 4: 5}
+    kinds = rows["id"].map(lambda number: KINDS_OF[f"{number:05}"])
+    for who in COUNTERS:
+        right = (rows[who] == rows["quantity"]).groupby(kinds).mean()
+        assert clutter[who].to_dict() == pytest.approx(right.to_dict(), abs=1e-6)
+    for kind in ("one_off", "any_size"):
+        prior = metrics["verification"]["prior"][kind]
+        assert prior["auroc"] == prior["auroc_low"] == prior["auroc_high"] == 0.5
+        assert prior["found_in_5"] == 0.05
+
+
+def test_without_bins_outside_the_report_says_nothing_of_them(trained: Path, tmp_path: Path) -> None:
+    packed = shards.Shards(trained / "images")
+    facts = packed.index.loc[packed.index["split"] != OUTSIDE, ["id", "quantity", "split", "group"]]
+    (tmp_path / "images").mkdir()
+    shards.write(tmp_path / "images", ((dict(row), packed.jpeg(i)) for i, row in facts.iterrows()))
+    run(trained, tmp_path / "out", images=tmp_path / "images")
+    assert "holds 6" not in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.fixture
+def bad(trained: Path, tmp_path: Path) -> Path:
+    """A folder of things that are not what the stage needs."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "short.csv").write_text("quantities,model\n1-5,x\n")
+    (tmp_path / "void.csv").write_text("")
+    shutil.copytree(trained / "resnet34", tmp_path / "damaged")
+    (tmp_path / "damaged" / "model.safetensors").write_bytes(b"cut")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "fault"),
+    [
+        ("vit", "empty", "history.csv is missing"),
+        ("images", "empty", "index.parquet cannot be read"),
+        ("published", "short.csv", "short.csv lacks the column trained_on, result"),
+        ("published", "void.csv", "void.csv is not a CSV"),
+        ("published", "nowhere.csv", "nowhere.csv is missing"),
+        ("metadata", "nowhere.parquet", "nowhere.parquet is missing"),
+        ("resnet34", "damaged", "damaged holds no trained ResNet34"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(trained: Path, bad: Path, what: str, name: str, fault: str) -> None:
+    with pytest.raises(Fault, match=re.escape(fault)) as caught:
+        run(trained, bad / "out", PARAMS, **{what: bad / name})
+    assert "\n" not in str(caught.value)
+    assert not (bad / "out").exists()
+
+
+def test_a_random_split_is_said_to_leak(trained: Path, tmp_path: Path) -> None:
+    """Twins on both sides of the split, as `split: random` leaves them."""
+    shutil.copytree(trained / "images", tmp_path / "images")
+    index = pd.read_parquet(tmp_path / "images" / shards.INDEX)
+    index.loc[index["id"] == "00045", "group"] = "g3"  # the group of test images 6 and 7
+    index.to_parquet(tmp_path / "images" / shards.INDEX, index=False)
+    run(trained, tmp_path / "out", images=tmp_path / "images")
+    assert (
+        "2 of 40 test images have a near-duplicate in train or validation" in (tmp_path / "out/report.html").read_text()
+    )
+
+
+def test_networks_for_other_quantities_are_a_fault(trained: Path, tmp_path: Path) -> None:
+    fewer = PARAMS.model_copy(update={"quantities": [1, 2, 3, 4]})
+    with pytest.raises(Fault, match=r"tells 5 quantities apart and params\.yaml names 4"):
+        run(trained, tmp_path / "out", fewer)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_parameter_fails_before_anything_slow_is_imported() -> None:
+    slow = "{'torch', 'pandas', 'matplotlib', 'sklearn', 'scipy', 'transformers'}"
+    code = f"import sys, warehouse_classifier.stages.evaluate; sys.exit(', '.join({slow} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_network_that_answers_with_nan_is_a_fault() -> None:
+    with pytest.raises(Fault, match="ViT answers with what is no finite number"):
+        predictions.checked("vit", np.array([[0.0, np.nan]]), 2)

@@ -1,0 +1,86 @@
+"""The stage as a whole, with torchvision's real network on a few tiny images."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from support.images import RECIPE, Diary, pack, run_until_killed
+from warehouse_classifier.models import resnet34
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import sha256
+from warehouse_classifier.stages.train_resnet34 import TrainResnet34, train_resnet34
+
+PARAMS: dict[str, Any] = {**RECIPE, "weights": "none", "weights_sha256": None, "learning_rate": 1e-3, "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack(tmp_path_factory.mktemp("resnet34") / "images", {"train": 16, "validation": 6, "test": 2})
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+
+def run(images: Path, model: Path, **changed: Any) -> Diary:
+    diary = Diary()
+    train_resnet34(TrainResnet34(**{**PARAMS, **changed}), images, model, watch=diary)
+    return diary
+
+
+def test_a_killed_run_ends_with_the_same_bytes(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """kill -9 in the second epoch, in a process of its own."""
+    run_until_killed("train_resnet34", PARAMS, images, tmp_path / "model", batch=3)
+    assert not (tmp_path / "model").exists()
+    (work,) = (tmp_path / ".work").glob("train_resnet34-*/")
+    assert [folder.name for folder in work.iterdir()] == ["00001-0000000"]
+
+    again = run(images, tmp_path / "model")
+    assert len(again.advanced) == 2  # the second epoch
+    assert again.steps == [1, 2]  # of which the curves tell all the same
+    assert list((tmp_path / ".work").iterdir()) == []
+
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "elsewhere"))
+    assert run(images, tmp_path / "whole").steps == [1, 2]
+    for name in ("model.safetensors", "config.json", "history.csv"):
+        assert sha256(tmp_path / "model" / name) == sha256(tmp_path / "whole" / name), name
+    assert sorted(file.name for file in (tmp_path / "whole").iterdir()) == [
+        "config.json", "history.csv", "model.safetensors",
+    ]  # fmt: skip
+    assert resnet34.load(tmp_path / "whole")(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape == (1, 3)
+    assert capfd.readouterr().err == ""  # no library's warning among our lines
+
+
+def test_bf16_and_another_rate_train_a_step(images: Path, tmp_path: Path) -> None:
+    diary = run(images, tmp_path / "model", precision="bf16", epochs=1, lr=2e-3, batch=16)
+    ((_, told),) = diary.measured
+    assert told["learning_rate"] == 2e-3
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    assert weights["conv1.weight"].dtype == torch.float32
+
+
+def test_a_fault_leaves_no_model(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(Fault, match=r"train_resnet34: the loss is (nan|inf) in epoch 1; lower the learning rate"):
+        run(images, tmp_path / "model", lr=1e30, epochs=1)
+    with pytest.raises(Fault, match=r"weights: .* cannot be read"):
+        run(images, tmp_path / "model", weights="none.pth", weights_sha256="0" * 64)
+    assert not (tmp_path / "model").exists()
+
+
+def test_weights_by_path_are_pinned() -> None:
+    with pytest.raises(ValidationError, match=r"it must be what `sha256sum mine\.pth` prints"):
+        TrainResnet34(**{**PARAMS, "weights": "mine.pth"})
+
+
+def test_another_split_of_the_same_images_is_other_work(images: Path, tmp_path: Path) -> None:
+    """Else a killed run's checkpoint would go on with bins that are now in the other split."""
+    run_until_killed("train_resnet34", {**PARAMS, "batch": 16}, images, tmp_path / "model", batch=2)
+    turned = pack(tmp_path / "images", {"train": 16, "test": 6, "validation": 2})
+    assert len(run(turned, tmp_path / "model", batch=16).advanced) == 2

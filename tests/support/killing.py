@@ -1,0 +1,50 @@
+"""Stages in processes of their own, to be killed."""
+
+import importlib
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from support.server import Served
+from warehouse_classifier.runtime.progress import Silence
+
+
+class Elsewhere:
+    """Stages in processes of their own, to be killed: forked from one that has imported everything already."""
+
+    def __init__(self) -> None:
+        self.forks = multiprocessing.get_context("forkserver")
+        stages = ["fetch_metadata", "resize_images"]
+        self.forks.set_forkserver_preload(["torch", *(f"warehouse_classifier.stages.{stage}" for stage in stages)])
+
+    @contextmanager
+    def running(self, stage: str, params: dict[str, Any], *paths: Path) -> Iterator[BaseProcess]:
+        process = self.forks.Process(target=_act, args=(dict(os.environ), Path.cwd(), stage, params, paths))
+        process.start()
+        yield process
+        process.kill()
+        process.join()
+
+    def until_killed(self, served: Served, gets: int, stage: str, params: dict[str, Any], *paths: Path) -> bool:
+        """Kill a stage some moment after the server has answered so many; tells whether it was still at work."""
+        with self.running(stage, params, *paths) as process:
+            while process.is_alive() and served.record().requests["get", 200] < gets:
+                time.sleep(0.001)
+            time.sleep(random.Random(gets).random() / 50)
+        return process.exitcode == -signal.SIGKILL
+
+
+def _act(
+    environment: dict[str, str], folder: Path, stage: str, params: dict[str, Any], paths: tuple[Path, ...]
+) -> None:
+    os.environ.update(environment)
+    os.chdir(folder)
+    module = importlib.import_module(f"warehouse_classifier.stages.{stage}")
+    getattr(module, stage)(getattr(module, stage.title().replace("_", ""))(**params), *paths, watch=Silence())
