@@ -9,11 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
 from support.server import Served
+from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.progress import Silence
+from warehouse_classifier.work.resume import in_progress
 
 
 class Elsewhere:
@@ -48,3 +51,17 @@ def _act(
     os.chdir(folder)
     module = importlib.import_module(f"warehouse_classifier.stages.{stage}")
     getattr(module, stage)(getattr(module, stage.title().replace("_", ""))(**params), *paths, watch=Silence())
+
+
+def contend(barrier: Barrier, shared: Path) -> None:
+    for number in range(40):
+        barrier.wait(30)
+        try:
+            with in_progress("fetch", number % 2) as folder:
+                (folder / "alone").open("x").close()
+                (folder / "alone").unlink()
+        except Fault:
+            pass
+        except BaseException as error:
+            (shared / "trouble").write_text(repr(error))
+            raise

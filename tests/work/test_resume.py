@@ -5,11 +5,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 
+from support.killing import contend
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.work.resume import in_progress, stoppable
 
@@ -118,26 +118,12 @@ def test_a_lock_that_its_owner_took_away_locks_nobody_out(root: Path, monkeypatc
         pass
 
 
-def _contend(barrier: Barrier, shared: Path) -> None:
-    for number in range(40):
-        barrier.wait(30)
-        try:
-            with in_progress("fetch", number % 2) as folder:
-                (folder / "alone").open("x").close()
-                (folder / "alone").unlink()
-        except Fault:
-            pass
-        except BaseException as error:
-            (shared / "trouble").write_text(repr(error))
-            raise
-
-
 def test_two_processes_never_hold_the_same_work(tmp_path: Path, root: Path) -> None:
     fork = (
         multiprocessing.get_context("fork") if threading.active_count() == 1 else multiprocessing.get_context("spawn")
     )
     barrier = fork.Barrier(2)
-    both = [fork.Process(target=_contend, args=(barrier, tmp_path)) for _ in range(2)]
+    both = [fork.Process(target=contend, args=(barrier, tmp_path)) for _ in range(2)]
     for process in both:
         process.start()
     for process in both:
