@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from warehouse_classifier.bucket.bucket import PHOTOS, Entry, open_bucket
-from warehouse_classifier.runtime.params import read
+from warehouse_classifier.compute.parameters import read
 
 TARGET = Path("reports/bin.png")
 

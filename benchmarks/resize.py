@@ -106,7 +106,8 @@ def pack(way: str, folder: str, url: str, out: str) -> None:
             stage.shrink = lambda body, params: stage.encode(by_pillow(body), params.quality)
         sizes = {"side": SIDE, "quality": QUALITY, "max_pixels": MAX_PIXELS, "max_rejected": 0}
         params = stage.ResizeImages(bucket="s3://bins", **sizes, concurrency=CONCURRENCY, workers=WORKERS)
-        stage.resize_images(params, Path(folder, "selection.csv"), Path(out), watch=Silence())
+        with tempfile.TemporaryDirectory() as work:
+            stage.resize_images(params, Path(folder, "selection.csv"), Path(out), work=Path(work), watch=Silence())
         done = len(stage.Shards(Path(out)).index)
     print(f"\n{done}")
 

@@ -157,7 +157,7 @@ def show_loaders(found: Found, ceilings: dict[str, float], gpu: str) -> None:
 
 def show_full(network: str, found: Found, side: int, price: float) -> None:
     """Hours and dollars of params.yaml's full scale on this machine, if `side` is that of its images."""
-    from warehouse_classifier.runtime.params import read
+    from warehouse_classifier.compute.parameters import read
 
     tree = read(TOP / "params.yaml")
     chosen, epochs = tree["select_images"]["full"], tree[f"train_{network}"]["full"]["epochs"]
@@ -174,7 +174,7 @@ def show_full(network: str, found: Found, side: int, price: float) -> None:
 
 def vits() -> dict[str, dict[str, int]]:
     """Their sizes in the words of transformers' ViTConfig."""
-    from warehouse_classifier.runtime.params import read
+    from warehouse_classifier.compute.parameters import read
 
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "patch_size")
     sizes = {"Ti/16": (192, 12, 3, 768, 16), "S/16": (384, 12, 6, 1536, 16), "B/16": (768, 12, 12, 3072, 16)}

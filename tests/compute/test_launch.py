@@ -20,12 +20,11 @@ from safetensors import SafetensorError
 
 from support import predictors
 from support.bins import bins, mirror
-from support.launching import error_line
+from support.launching import error_line, stand_in
 from support.projects import TOP
 from support.server import Kind, Request, Served
-from warehouse_classifier import stages
 from warehouse_classifier.bucket import client
-from warehouse_classifier.compute import local
+from warehouse_classifier.compute import local, stage_code
 from warehouse_classifier.compute.__main__ import launch, place_of
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.tracking import console
@@ -53,11 +52,12 @@ def test_a_mistake_is_seen_before_torch_is_loaded(project: Path, stage: str) -> 
     shutil.copy(TOP / "params.yaml", "params.yaml")
     file = project / "params.yaml"
     file.write_text(file.read_text().replace("threads: 2", "threads: 0"))
+    argv = ["sample", *stage_code.paths_of(stage)]
     code = f"""
 import sys
 from warehouse_classifier.compute.__main__ import launch, place_of
-status = launch({stage!r}, ["sample", "images", "model"])
-sys.exit(status + 10 * len({{"torch", "mlflow", "transformers", "pandas"}} & set(sys.modules)))
+status = launch({stage!r}, {argv!r})
+sys.exit(status + 10 * len({{"torch", "mlflow", "transformers", "matplotlib", "sklearn"}} & set(sys.modules)))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stderr == f"error: params.yaml: {stage}.sample.threads is 0, it must be at least 1\n"
@@ -135,10 +135,10 @@ def test_what_the_machine_cannot_do_is_one_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     trouble: BaseException, status: int, said: str,
 ) -> None:  # fmt: skip
-    def wire(*_: Any) -> None:
+    def act(_: Any) -> None:
         raise trouble
 
-    monkeypatch.setattr(f"{stages.__name__}.fetch_metadata.wire", wire)
+    stand_in(monkeypatch, "fetch_metadata", act)
     assert launch(*ARGV[:1], list(ARGV[1:])) == status
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith(f"error: {said}")
@@ -155,11 +155,11 @@ def test_the_line_is_one_whatever_the_fault_says(
 def test_a_sigterm_is_an_interruption(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def wire(*_: Any) -> None:
+    def act(_: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(10)
 
-    monkeypatch.setattr(f"{stages.__name__}.fetch_metadata.wire", wire)
+    stand_in(monkeypatch, "fetch_metadata", act)
     assert launch(*ARGV[:1], list(ARGV[1:])) == 130
     assert capfd.readouterr().err == "error: fetch_metadata was interrupted; `dvc repro` goes on from what is done\n"
 
@@ -213,11 +213,11 @@ def test_what_a_stage_calibrates_is_kept_as_models_once_it_is_done(
 ) -> None:
     """And where they cannot be kept, the stage is done all the same."""
 
-    def wire(argv: list[str], watch: Screen) -> None:
+    def act(watch: Screen) -> None:
         predictors.tiny(project / "models")
         watch.measure(None, accuracy=0.5)
 
-    monkeypatch.setattr(f"{stages.__name__}.fetch_metadata.wire", wire)
+    stand_in(monkeypatch, "fetch_metadata", act)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
     if trouble:
         (project / "mlartifacts").write_text("in the way")
@@ -237,13 +237,13 @@ def test_what_a_stage_calibrates_is_kept_as_models_once_it_is_done(
 def test_a_stage_that_fails_keeps_no_models(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictors.tiny(project / "models")  # of an earlier run
 
-    def wire(argv: list[str], watch: Screen) -> None:
+    def act(watch: Screen) -> None:
         watch.measure(None, accuracy=0.5)
         raise Fault("no")
 
-    monkeypatch.setattr(f"{stages.__name__}.fetch_metadata.wire", wire)
+    stand_in(monkeypatch, "fetch_metadata", act)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
-    assert launch("fetch_metadata", ["small", "models/calibration.json"]) == 1
+    assert launch("fetch_metadata", ["small", "table.csv", "models/calibration.json"]) == 1
     assert MlflowClient(f"sqlite:///{project}/mlflow.db").search_registered_models() == []
 
 

@@ -143,7 +143,7 @@ optimizer = torch.optim.AdamW(network.parameters(), 0.003, fused=True)
 folder = Path(sys.argv[1])
 train("train_small", network, optimizer, lambda _: 0.003, Shards(folder / "images"), Labels([1, 2, 3]), recipe,
       folder / "work", Diary())
-torch.save(network.seen, folder / f"seen-{team.rank()}.pt")
+torch.save(network.seen, folder / f"seen-{distributed.rank()}.pt")
 """
 
 

@@ -11,22 +11,22 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
 from support.bins import bins, jpeg, metadata, mirror
 from support.killing import Elsewhere
-from support.launching import error_line
+from support.launching import act, error_line
 from support.s3 import S3
-from support.system import SmallDisk
-from support.watching import Noted
-
 from support.server import Fault as Misdeed
 from support.server import Request, Served, plan
+from support.system import SmallDisk
+from support.watching import Noted
 from warehouse_classifier.bins.metadata import PAIRS, UNREADABLE
 from warehouse_classifier.bucket import bucket as buckets
 from warehouse_classifier.bucket import client, object_store
 from warehouse_classifier.bucket.objects import METADATA, Entry
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.stages import fetch_metadata as stage
-from warehouse_classifier.stages.fetch_metadata import FetchMetadata, fetch_metadata
+from warehouse_classifier.stages.fetch_metadata import FetchMetadata
 
 KILLS = int(os.environ.get("KILLS", "4"))
 URL = "s3://bins"
@@ -63,7 +63,7 @@ def values(bucket: str, **changed: Any) -> dict[str, Any]:
 def fetched(bucket: str, folder: Path | None = None, watch: Noted | None = None, **changed: Any) -> tuple[Path, Path]:
     into = folder or Path("data")
     paths = into / "metadata.parquet", into / "unreadable.parquet"
-    fetch_metadata(FetchMetadata(**values(bucket, **changed)), *paths, watch=watch or Noted())
+    act("fetch_metadata", FetchMetadata(**values(bucket, **changed)), *paths, watch=watch or Noted())
     return paths
 
 

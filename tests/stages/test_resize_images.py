@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from support.bins import bins, jpeg, mirror
 from support.killing import Elsewhere
-from support.launching import error_line
+from support.launching import act, error_line, loaded
+from support.projects import TOP
 from support.s3 import S3
-from support.system import SmallDisk
-from support.watching import Noted
-
 from support.server import Fault as Misdeed
 from support.server import Served, plan
+from support.system import SmallDisk
+from support.watching import Noted
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bucket import client, object_store
 from warehouse_classifier.bucket.bucket import open_bucket
@@ -31,7 +32,7 @@ from warehouse_classifier.bucket.objects import PHOTOS, Entry
 from warehouse_classifier.dataset.photo import decode, square
 from warehouse_classifier.dataset.shards import INDEX, REJECTED, Shards
 from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.stages.resize_images import ResizeImages, resize_images
+from warehouse_classifier.stages.resize_images import ResizeImages
 
 SPLIT = ("train", "train", "validation", "test")
 HUGE = jpeg(0).replace(b"\x00\x24\x00\x30", b"\xea\x60\xea\x60", 1)  # 60,000 a side instead of 48 x 36
@@ -74,7 +75,7 @@ def values(url: str, **changed: Any) -> dict[str, Any]:
 
 def resized(url: str, images: Path = Path("images"), watch: Noted | None = None, **changed: Any) -> Path:
     selection = choose(url) if not Path("selection.csv").exists() else Path("selection.csv")
-    resize_images(ResizeImages(**values(url, **changed)), selection, images, watch=watch or Noted())
+    act("resize_images", ResizeImages(**values(url, **changed)), selection, images, watch=watch or Noted())
     return images
 
 
@@ -212,7 +213,7 @@ def test_a_limit_that_pillow_would_not_honour_is_refused(project: Path) -> None:
     file = project / "params.yaml"
     file.write_text(file.read_text().replace("max_pixels: 1000000", "max_pixels: 200000000"))
     with pytest.raises(Fault, match="max_pixels is 200000000, it must be at most 178956970"):
-        ResizeImages.load("resize_images", "small")
+        loaded("resize_images", "small")
 
 
 KILLED_IN_THE_MIDDLE = """
@@ -220,6 +221,8 @@ import os, signal, sys
 from pathlib import Path
 from warehouse_classifier.stages import resize_images as stage
 from warehouse_classifier.runtime.progress import Silence
+from support.projects import TOP
+from support.launching import act
 
 class Killer(Silence):
     def advance(self, count=1, size=0, **facts):
@@ -233,7 +236,7 @@ if __name__ == "__main__":
     params = stage.ResizeImages(
         bucket=sys.argv[1], side=32, quality=90, max_pixels=10**6, max_rejected=0, concurrency=2, workers=1
     )
-    stage.resize_images(params, Path("selection.csv"), Path("images"), watch=Killer())
+    act("resize_images", params, Path("selection.csv"), Path("images"), watch=Killer())
 """
 
 
@@ -411,7 +414,11 @@ def test_a_run_that_was_killed_leaves_no_images_and_no_processes() -> None:
     choose(url)
     Path("killed.py").write_text(KILLED_IN_THE_MIDDLE)
     ran = subprocess.run(
-        [sys.executable, "killed.py", url], env=os.environ, check=False, timeout=60, capture_output=True
+        [sys.executable, "killed.py", url],
+        env={**os.environ, "PYTHONPATH": f"{TOP / 'tests'}"},
+        check=False,
+        timeout=60,
+        capture_output=True,
     )
     assert ran.returncode == -signal.SIGKILL
     assert not Path("images").exists()

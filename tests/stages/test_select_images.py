@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.launching import error_line
-from support.watching import Noted
 
+from support.launching import error_line, loaded
+from support.watching import Noted
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.metadata import PAIRS
 from warehouse_classifier.bins.selection import OUTSIDE, SPLITS
@@ -284,14 +284,14 @@ def test_validation_is_a_share_of_what_is_not_test(share: float, validation: int
     assert sizes_of(200, params) == {"test": 10, "validation": validation, "train": 190 - validation}
 
 
-@pytest.mark.parametrize("quantities", [[], [1], [1, 1], [-1, 2]])
+@pytest.mark.parametrize("quantities", [[], [1], [1, 1], [-1, 2], [1, 3], [3, 2, 1]])
 def test_quantities_are_two_or_more_and_differ(project: Path, quantities: list[int]) -> None:
     file = project / "params.yaml"
     file.write_text(file.read_text().replace("[1, 2, 3]", str(quantities), 1))
     with pytest.raises(
-        Fault, match=r"data.small.quantities is \[.*\], it must be two or more quantities without a gap"
+        Fault, match=r"data.small.quantities is \[.*\], it must be two or more quantities that ascend one by one"
     ):
-        SelectImages.load("select_images", "small")
+        loaded("select_images", "small")
 
 
 def test_a_stage_that_cannot_choose_ends_with_one_line(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from support.images import RECIPE, Diary, pack, run_until_killed
+from support.launching import act
 from warehouse_classifier.models import resnet34
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import sha256
-from warehouse_classifier.stages.train_resnet34 import TrainResnet34, train_resnet34
+from warehouse_classifier.stages.train_resnet34 import TrainResnet34
 
 PARAMS: dict[str, Any] = {**RECIPE, "weights": "none", "weights_sha256": None, "learning_rate": 1e-3, "epochs": 2}
 
@@ -29,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(images: Path, model: Path, **changed: Any) -> Diary:
     diary = Diary()
-    train_resnet34(TrainResnet34(**{**PARAMS, **changed}), images, model, watch=diary)
+    act("train_resnet34", TrainResnet34(**{**PARAMS, **changed}), images, model, watch=diary)
     return diary
 
 

@@ -9,11 +9,12 @@ import torch
 from pydantic import ValidationError
 
 from support.images import RECIPE, Diary, pack, run_until_killed
+from support.launching import act, loaded
 from warehouse_classifier.models import vit
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import sha256
 from warehouse_classifier.runtime.params import Params
-from warehouse_classifier.stages.train_vit import TrainVit, rise_and_fall, train_vit
+from warehouse_classifier.stages.train_vit import TrainVit, rise_and_fall
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "patch_size": 8}
 PARAMS: dict[str, Any] = {
@@ -34,7 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(images: Path, model: Path, **changed: Any) -> Diary:
     diary = Diary()
-    train_vit(TrainVit(**{**PARAMS, **changed}), images, model, watch=diary)
+    act("train_vit", TrainVit(**{**PARAMS, **changed}), images, model, watch=diary)
     return diary
 
 
@@ -135,5 +136,5 @@ def test_a_size_that_does_not_fit(tmp_path: Path, own_size: Any, side: int, want
     YAML().dump(tree, tmp_path / "params.yaml")
     assert issubclass(TrainVit, Params)
     with pytest.raises(Fault, match=wanted) as fault:
-        TrainVit.load("train_vit", "sample", tmp_path / "params.yaml")
+        loaded("train_vit", "sample", tmp_path / "params.yaml")
     assert "\n" not in str(fault.value)

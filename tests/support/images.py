@@ -90,9 +90,11 @@ class Diary:
 def run_until_killed(stage: str, params: dict[str, Any], images: Path, model: Path, batch: int) -> None:
     """Run a stage's act in a process of its own that gets a SIGKILL when it has learned from so many batches."""
     code = f"""
-import importlib, os, signal
+import os, signal
 from pathlib import Path
 from support.images import Diary
+from support.launching import act
+from warehouse_classifier.compute.stage_code import params_of
 
 class Kill(Diary):
     def advance(self, count=1, **facts):
@@ -100,9 +102,8 @@ class Kill(Diary):
         if len(self.advanced) == {batch}:
             os.kill(os.getpid(), signal.SIGKILL)
 
-module = importlib.import_module("warehouse_classifier.stages.{stage}")
-params = getattr(module, "{stage.title().replace("_", "")}")(**{params!r})
-getattr(module, "{stage}")(params, Path({str(images)!r}), Path({str(model)!r}), watch=Kill())
+params = params_of({stage!r})(**{params!r})
+act({stage!r}, params, Path({str(images)!r}), Path({str(model)!r}), watch=Kill())
 """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False

@@ -1,6 +1,5 @@
 """Stages in processes of their own, to be killed."""
 
-import importlib
 import multiprocessing
 import os
 import random
@@ -13,10 +12,12 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
+from support.launching import act
 from support.server import Served
+from warehouse_classifier.compute.stage_code import params_of
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.progress import Silence
-from warehouse_classifier.work.resume import in_progress
+from warehouse_classifier.work.resume import resumable
 
 
 class Elsewhere:
@@ -49,15 +50,14 @@ def _act(
 ) -> None:
     os.environ.update(environment)
     os.chdir(folder)
-    module = importlib.import_module(f"warehouse_classifier.stages.{stage}")
-    getattr(module, stage)(getattr(module, stage.title().replace("_", ""))(**params), *paths, watch=Silence())
+    act(stage, params_of(stage)(**params), *paths, watch=Silence())
 
 
 def contend(barrier: Barrier, shared: Path) -> None:
     for number in range(40):
         barrier.wait(30)
         try:
-            with in_progress("fetch", number % 2) as folder:
+            with resumable("fetch", number % 2) as folder:
                 (folder / "alone").open("x").close()
                 (folder / "alone").unlink()
         except Fault:

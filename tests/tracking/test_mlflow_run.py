@@ -14,9 +14,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as Tracked
 
 from support.images import RECIPE, pack
+from support.launching import act
 from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.stages.train_resnet34 import TrainResnet34, train_resnet34
-from warehouse_classifier.stages.train_vit import TrainVit, train_vit
+from warehouse_classifier.stages.train_resnet34 import TrainResnet34
+from warehouse_classifier.stages.train_vit import TrainVit
 from warehouse_classifier.tracking import mlflow_run
 from warehouse_classifier.tracking.console import Screen
 
@@ -55,11 +56,11 @@ def trained(store: Path) -> Path:
     images = pack(store / "images", {"train": 8, "validation": 6, "test": 2})
     resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
     run = mlflow_run.Run("train_resnet34", {"scale": "sample", "lr": None}, "abc")
-    train_resnet34(resnet34, images, store / "resnet34", watch=Screen(run))
+    act("train_resnet34", resnet34, images, store / "resnet34", watch=Screen(run))
     run.end("FINISHED")
     vit = TrainVit(**SHARED, side=32, model_name="own", revision=None, own_size=SIZE, warmup=0.0, weight_decay=0.0)
     run = mlflow_run.Run("train_vit", {"scale": "sample", "batch": 8}, "def")
-    train_vit(vit, images, store / "vit", watch=Screen(run))
+    act("train_vit", vit, images, store / "vit", watch=Screen(run))
     run.end("FINISHED")
     return store
 
@@ -139,9 +140,9 @@ def test_a_stage_that_fails_before_its_first_figure_has_no_run(tmp_path: Path, m
     run = mlflow_run.Run("train_resnet34", {}, "")
     resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
     with pytest.raises(Fault, match="cannot be read"):
-        train_resnet34(resnet34, tmp_path / "images", tmp_path / "model", watch=Screen(run))
+        act("train_resnet34", resnet34, tmp_path / "images", tmp_path / "model", watch=Screen(run))
     run.end("FAILED")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*")] == [".work"]
 
 
 def test_a_store_that_cannot_be_written_to_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +224,7 @@ def test_nothing_is_made_by_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(Fault, match=r"there is no .*mlflow\.db, where MLflow keeps runs; `dvc repro` makes it"):
         mlflow_run.runs("train_vit", "")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*")] == [".work"]
 
 
 def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

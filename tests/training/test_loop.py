@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from support.images import RECIPE, Diary, pack, spoil
+from warehouse_classifier.compute.machine_errors import explained
 from warehouse_classifier.dataset.batches import Rows, batches
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.dataset.shards import Shards
@@ -65,9 +66,10 @@ def run(
     recipe = Recipe(**{**RECIPE, **changed})
     optimizer = torch.optim.AdamW(network.parameters(), 0.003, fused=True)
     work.mkdir(exist_ok=True)
-    return network, train(
-        "train_small", network, optimizer, rate, Shards(folder), LABELS, recipe, work, watch or Diary()
-    )
+    with explained("train_small", recipe):  # as the launcher does
+        return network, train(
+            "train_small", network, optimizer, rate, Shards(folder), LABELS, recipe, work, watch or Diary()
+        )
 
 
 def fingerprint(network: nn.Module) -> str:

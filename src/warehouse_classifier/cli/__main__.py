@@ -1,6 +1,5 @@
 """`warehouse-classifier`, or `python -m warehouse_classifier.cli`."""
 
-import errno
 import functools
 import io
 import os
@@ -15,6 +14,7 @@ import typer
 
 from warehouse_classifier.cli.check.command import check
 from warehouse_classifier.cli.report.command import report
+from warehouse_classifier.compute.machine_errors import is_full_disk, is_memory
 from warehouse_classifier.runtime.errors import Fault
 
 P = ParamSpec("P")
@@ -42,15 +42,13 @@ def told(command: Callable[P, int]) -> Callable[P, int]:
         except BrokenPipeError:  # by `| head`, which has all it wants
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return PIPE_CLOSED
-        except MemoryError:
-            return _say(TOO_MUCH)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                return _say("the disk is full; free some space and start again, parts that are whole are kept")
-            return _say(f"{error.filename}: {error.strerror}" if error.filename else (error.strerror or str(error)))
         except Exception as error:  # noqa: BLE001 -- Python's own status for it would be taken for a mismatch
-            if "out of memory" in str(error):  # a GPU's
+            if is_memory(error):
                 return _say(TOO_MUCH)
+            if is_full_disk(error):
+                return _say("the disk is full; free some space and start again, parts that are whole are kept")
+            if isinstance(error, OSError):
+                return _say(f"{error.filename}: {error.strerror}" if error.filename else (error.strerror or str(error)))
             traceback.print_exc()
             return NOT_RUN
 

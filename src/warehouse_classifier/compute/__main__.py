@@ -5,11 +5,9 @@ the same wherever that is.
 """
 
 import os
-import pkgutil
 import sys
 
-from warehouse_classifier import stages
-from warehouse_classifier.compute import local, processes
+from warehouse_classifier.compute import local, processes, stage_code
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.training.distributed import size
 
@@ -20,7 +18,7 @@ PLACES = ("local", "sagemaker")
 def launch(stage: str, argv: list[str]) -> int:
     """Run a stage where it belongs; returns the exit status. What is wrong is said in one line on stderr."""
     try:
-        known = [module.name for module in pkgutil.iter_modules(stages.__path__)]
+        known = stage_code.names()
         if stage not in known:
             raise Fault(f"there is no stage {stage}; there are: {', '.join(known)}")
         if place_of(stage, os.environ.get(VARIABLE, ""), known) == "sagemaker":

@@ -1,81 +1,138 @@
 """Run a stage in this process, with a watcher that shows bars and writes curves."""
 
-import errno
-import importlib
-import os
 import signal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.metadata import version
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from warehouse_classifier import stages
-from warehouse_classifier.compute import metrics_log, model_registry, processes, stage_spec
-from warehouse_classifier.runtime import params
+from warehouse_classifier.compute import (
+    finished,
+    metrics_log,
+    model_registry,
+    parameters,
+    processes,
+    snapshot,
+    stage_code,
+    stage_spec,
+)
+from warehouse_classifier.compute.machine_errors import explained
+from warehouse_classifier.compute.snapshot import Snapshot
 from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.runtime.progress import Silence
+from warehouse_classifier.runtime.params import TOP, Params
+from warehouse_classifier.runtime.progress import Silence, Watch
 from warehouse_classifier.tracking.console import Run as Kept
 from warehouse_classifier.tracking.console import Screen
 from warehouse_classifier.tracking.mlflow_run import Run
 from warehouse_classifier.training import distributed
+from warehouse_classifier.work import resume
 
 
 def run(stage: str, argv: list[str]) -> None:
-    """Raises Fault if the stage does."""
+    """Raises Fault if the stage does, or if what it is made of was edited while it ran."""
     signal.signal(signal.SIGTERM, _interrupt)
-    module = importlib.import_module(f"{stages.__name__}.{stage}")
-    if distributed.size() == 1:
-        # checked here too, so that what is wrong is said once and not by every process
-        told = getattr(module, stage.title().replace("_", "")).load(stage, argv[0])
-        if getattr(told, "processes", 1) > 1:
-            processes.together(stage, argv, told.processes, told.threads)
-            return
-    else:
+    tree = parameters.read()
+    begun = snapshot.take(stage, argv, tree)  # before the stage's code is loaded
+    params = parameters.checked(stage, argv, tree)
+    if distributed.size() > 1:
         processes.end_with_launcher()
+    elif (count := getattr(params, "processes", 1)) > 1:
+        processes.together(stage, argv, count, getattr(params, "threads", 1))
+        return
     if distributed.rank():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # it has nothing to save, and the first one tells
-        module.wire(argv, Silence())
+        with explained(stage, params):
+            act(stage, params, argv, begun, Silence())
         return
-    tracked: Kept = (
+    with tracked(stage, argv, tree) as kept:
+        with explained(stage, params):
+            act(stage, params, argv, begun, Screen(kept))
+        if isinstance(kept, Run):  # elsewhere whoever follows the job does it
+            model_registry.models(kept, stage, argv)
+
+
+def act(stage: str, params: Params, argv: list[str], begun: Snapshot | None, watch: Watch) -> None:
+    """The stage's function, in a folder of its work that a kill leaves for the next run.
+
+    Raises Fault if what the stage is made of was edited meanwhile; what it has computed is then kept too.
+    """
+    speaks = not distributed.rank()
+    with work_folder(stage, params, argv, begun) as work:
+        if not speaks or begun is None:
+            call(stage, params, argv, work, watch)
+            return
+        outs, kept = [Path(out) for out in begun.outs], resume.folder() / f"finished-{stage}-{begun.digest}"
+        if (figures := finished.bring(kept, outs)) is not None:
+            watch.say(f"{stage}: computed by an earlier run, during which it was edited; taking what that has left")
+            for step, values in figures:
+                watch.measure(step, **values)
+            return
+        recorder = finished.Recorder(watch)
+        call(stage, params, argv, work, recorder)
+        try:
+            snapshot.refuse_changes(begun)
+        except Fault:
+            finished.keep(kept, outs, recorder.figures)
+            raise
+
+
+def call(stage: str, params: Params, argv: list[str], work: Path | None, watch: Watch) -> None:
+    more = {} if work is None else {"work": work}
+    stage_code.function_of(stage)(params, *map(Path, argv[1:]), **more, watch=watch)
+
+
+def work_folder(
+    stage: str, params: Params, argv: list[str], begun: Snapshot | None
+) -> AbstractContextManager[Path | None]:
+    """Where a stage leaves its work for the next run if it is killed; None for a stage that leaves none."""
+    if not stage_code.is_resumable(stage):
+        return nullcontext()
+    return resume.resumable(stage, *work_of(params, argv, begun), follow=distributed.rank() > 0)
+
+
+def work_of(params: Params, argv: list[str], begun: Snapshot | None) -> list[Any]:
+    """All that the work of a killed run depends on: other code, inputs, parameters or libraries never pick it up."""
+    made_of = {**begun.code, **begun.inputs} if begun else snapshot.unrecorded(argv)
+    names = None if params.RESUMED_BY is None else {*params.RESUMED_BY}
+    return [
+        made_of,
+        params.model_dump(mode="json", include=names),
+        {name: version(name) for name in params.LIBRARIES},
+    ]
+
+
+@contextmanager
+def tracked(stage: str, argv: list[str], tree: parameters.Tree) -> Iterator[Kept]:
+    """The stage's run in MLflow or, where that is out of reach, in the log; ended as the block ends."""
+    run: Kept = (
         metrics_log.Lines()
         if metrics_log.wanted()
-        else Run(stage, tracked_params(stage, argv[0]), inputs_of(stage, argv))
+        else Run(stage, tracked_params(stage, argv[0], tree), inputs_of(stage, argv))
     )
     status = "FAILED"
     try:
-        module.wire(argv, Screen(tracked))
+        yield run
         status = "FINISHED"
-        if isinstance(tracked, Run):  # elsewhere whoever follows the job does it
-            model_registry.models(tracked, stage, argv)
     except KeyboardInterrupt:
         status = "KILLED"
         raise
-    except MemoryError:
-        raise _too_much(stage) from None
-    except Exception as error:
-        # safetensors and others have errors of their own for it, and only their words tell
-        if isinstance(error, RuntimeError) and "memory" in str(error) and "alloc" in str(error):  # torch's own
-            raise _too_much(stage) from None
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
-            raise Fault(f"{stage}: the disk is full; free some space, `dvc repro` goes on from what is done") from None
-        if isinstance(error, OSError):
-            raise Fault(f"{stage}: {error}") from error
-        raise
     finally:
         try:
-            tracked.end(status)
+            run.end(status)
         except Fault:
             if status == "FINISHED":  # else there is something worse to tell
                 raise
 
 
-def tracked_params(stage: str, scale: str) -> dict[str, Any]:
+def tracked_params(stage: str, scale: str, tree: parameters.Tree) -> dict[str, Any]:
     """What params.yaml says to the stage, and what it says to several."""
-    tree = params.read()
-    told = {"scale": scale, **{name: tree.get(name) for name in params.TOP}}
-    for section in (tree.get("data"), tree.get(stage)):
-        own = section.get(scale) if isinstance(section, dict) else None
-        told |= own if isinstance(own, dict) else {}
-    return told
+    values = {"scale": scale, **{name: tree.get(name) for name in TOP}}
+    for section in ("data", stage):
+        own = parameters.at(tree, f"{section}.{scale}")
+        values |= own if isinstance(own, dict) else {}
+    return values
 
 
 def inputs_of(stage: str, argv: list[str]) -> str:
@@ -84,10 +141,6 @@ def inputs_of(stage: str, argv: list[str]) -> str:
         return stage_spec.read(stage, argv).digest
     except Fault:  # no dvc.yaml here
         return ""
-
-
-def _too_much(stage: str) -> Fault:
-    return Fault(f"{stage} needs more memory than there is; lower its batch, workers or concurrency")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

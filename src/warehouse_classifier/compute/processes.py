@@ -9,8 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from warehouse_classifier.compute.machine_errors import PeerLost
 from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.training.distributed import MEETING, Alone, rank
+from warehouse_classifier.training.distributed import MEETING, rank
 
 LAUNCHER = "TEAM_LAUNCHER"  # its process id
 PATIENCE = 5  # seconds for another process to say what is wrong
@@ -62,9 +63,9 @@ def speaks(fault: Fault) -> bool:
 
     Whoever started them ends the others when one has failed; to be ended meanwhile is not to speak.
     """
-    if rank() and isinstance(fault, Alone):
+    if rank() and isinstance(fault, PeerLost):
         return False
-    if rank() or isinstance(fault, Alone):
+    if rank() or isinstance(fault, PeerLost):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(PATIENCE)
     return True

@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from warehouse_classifier.runtime import params
+from warehouse_classifier.compute import parameters
 from warehouse_classifier.runtime.errors import Fault
 
 MAP, LOCK = Path("dvc.yaml"), Path("dvc.lock")
@@ -34,23 +34,29 @@ class Plan:
         return _hash(self.digest, self.params, self.outs, *more)
 
 
-def read(stage: str, argv: list[str]) -> Plan:
-    """`argv`: of the stage's command, scale and paths. Raises Fault if there is no such stage in dvc.yaml."""
+def read(stage: str, argv: list[str], tree: parameters.Tree | None = None) -> Plan:
+    """`argv`: of the stage's command, scale and paths. `tree`: params.yaml, if it was read already. Raises Fault if there is no such stage in dvc.yaml."""
     pipeline = load(MAP).get("stages", {})
     if stage not in pipeline:
         raise Fault(f"{MAP} has no stage {stage}; there are: {', '.join(pipeline) or 'none'}")
     told = json.loads(json.dumps(pipeline[stage]).replace("${scale}", argv[0]))
     made = _made()
     deps = [dep for dep in told.get("deps", []) if dep not in made]
-    tree = params.read()
+    tree = parameters.read() if tree is None else tree
     return Plan(
         stage,
         argv,
         files={dep: _md5(Path(dep)) for dep in deps},
         inputs={dep: made[dep] for dep in told.get("deps", []) if dep in made},
         outs=[*told.get("outs", []), *told.get("metrics", []), *told.get("plots", [])],
-        params={name: _at(tree, name) for name in told.get("params", [])},
+        params={name: parameters.at(tree, name) for name in told.get("params", [])},
     )
+
+
+def is_command(stage: str, argv: list[str]) -> bool:
+    """Whether dvc.yaml runs the stage with these words."""
+    entry = load(MAP).get("stages", {}).get(stage) or {}
+    return str(entry.get("cmd", "")).replace("${scale}", argv[0]).split()[-1 - len(argv) :] == [stage, *argv]
 
 
 def ran(stage: str) -> Plan:
@@ -98,15 +104,15 @@ def load(file: Path) -> dict[str, Any]:
     return tree if isinstance(tree, dict) else {}
 
 
-def _at(tree: Any, dotted: str) -> Any:
-    for name in dotted.split("."):
-        tree = tree.get(name) if isinstance(tree, dict) else None
-    return tree
-
-
 def _md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else ""
 
 
 def _hash(*values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def listing(deps: list[str]) -> dict[str, str]:
+    """MD5 of every file of these files and folders, by path."""
+    files = [path for dep in map(Path, deps) for path in (dep.rglob("*") if dep.is_dir() else [dep])]
+    return {str(path): _md5(path) for path in files if path.is_file() and "__pycache__" not in path.parts}

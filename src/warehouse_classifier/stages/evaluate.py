@@ -222,8 +222,3 @@ def table(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
     if missing := [column for column in columns if column not in frame]:
         raise Fault(f"{path} lacks the column {', '.join(missing)}")
     return frame
-
-
-def wire(argv: list[str], watch: Watch) -> None:
-    scale, *paths = argv
-    evaluate(Evaluate.load("evaluate", scale), *map(Path, paths), watch=watch)

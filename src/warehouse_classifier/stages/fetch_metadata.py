@@ -7,12 +7,11 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import Field
 
 from warehouse_classifier.bins.metadata import PAIRS, UNREADABLE, parse
 from warehouse_classifier.bucket import bucket as buckets
@@ -20,24 +19,22 @@ from warehouse_classifier.bucket.bucket import Bucket
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, Entry, Unreadable, id_of, key_of
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import replacing
-from warehouse_classifier.runtime.params import Params
+from warehouse_classifier.runtime.params import Concurrency, Count, CountOrZero, Params
 from warehouse_classifier.runtime.progress import Bar, Watch
-from warehouse_classifier.work.resume import in_progress
 
 
 class FetchMetadata(Params):
+    RESUMED_BY: ClassVar = ("bucket",)
+
     bucket: str
-    max_pairs: int | None = Field(ge=1)  # the first so many in the order of ids; null takes all
-    max_rejected: int = Field(ge=0)  # metadata files; one more stops the stage
-    concurrency: int = Field(ge=1, le=1024)  # objects asked for at once
-    part: int = Field(ge=1)  # pairs that are kept together when the stage is killed
+    max_pairs: Count | None  # the first so many in the order of ids; null takes all
+    max_rejected: CountOrZero  # metadata files; one more stops the stage
+    concurrency: Concurrency
+    part: Count  # pairs that are kept together when the stage is killed
 
 
-def fetch_metadata(params: FetchMetadata, table: Path, unreadable: Path, *, watch: Watch) -> None:
-    with (
-        closing(buckets.open_bucket(params.bucket, params.concurrency)) as bucket,
-        in_progress("fetch_metadata", params.bucket) as work,
-    ):
+def fetch_metadata(params: FetchMetadata, table: Path, unreadable: Path, *, work: Path, watch: Watch) -> None:
+    with closing(buckets.open_bucket(params.bucket, params.concurrency)) as bucket:
         parts, unpaired = list_pairs(bucket, params, watch)
         if not parts:
             raise Fault(
@@ -136,8 +133,6 @@ def join(parts: list[Path], unpaired: list[dict[str, Any]], table: Path, unreada
     return read
 
 
-# ---- thoughts
-
 # a pair as the bucket lists it
 LISTED = pa.schema(
     [
@@ -191,11 +186,3 @@ def _row(bucket: Bucket, pair: dict[str, Any], entry: Entry, body: Body, bar: Ba
         return row | {"reason": str(error)}
     digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
     return row | {"quantity": quantity, "items": items, "metadata_md5": digest, "checked": bucket.checked(entry)}
-
-
-# ---- wire
-
-
-def wire(argv: list[str], watch: Watch) -> None:
-    scale, table, unreadable = argv
-    fetch_metadata(FetchMetadata.load("fetch_metadata", scale), Path(table), Path(unreadable), watch=watch)

@@ -9,9 +9,8 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from pydantic import Field
@@ -24,33 +23,30 @@ from warehouse_classifier.dataset import shards
 from warehouse_classifier.dataset.photo import decode, encode, square
 from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.runtime.files import replacing, sha256
-from warehouse_classifier.runtime.params import Params
+from warehouse_classifier.runtime.files import replacing
+from warehouse_classifier.runtime.params import Concurrency, CountOrZero, Params, Quality, Side, Threads
 from warehouse_classifier.runtime.progress import Bar, Watch
 from warehouse_classifier.work.parallel import in_order
-from warehouse_classifier.work.resume import in_progress
 
 
 class ResizeImages(Params):
+    RESUMED_BY: ClassVar = ("bucket", "side", "quality", "max_pixels")
+    LIBRARIES: ClassVar = ("pillow", "simplejpeg", "torch")
+
     bucket: str
-    side: int = Field(ge=16, le=2048)  # pixels
-    quality: int = Field(ge=1, le=95)  # of the JPEGs in the shards
+    side: Side
+    quality: Quality  # of the JPEGs in the shards
     max_pixels: int = Field(ge=1, le=178_956_970)  # a photo that claims more is rejected before it is decoded
-    max_rejected: int = Field(ge=0)  # images; one more stops the stage
-    concurrency: int = Field(ge=1, le=1024)  # objects asked for at once
-    workers: int = Field(ge=1)  # threads that decode and resize
+    max_rejected: CountOrZero  # images; one more stops the stage
+    concurrency: Concurrency
+    workers: Threads  # that decode and resize
 
 
-def resize_images(params: ResizeImages, selection: Path, images: Path, *, watch: Watch) -> None:
+def resize_images(params: ResizeImages, selection: Path, images: Path, *, work: Path, watch: Watch) -> None:
     chosen = selections.read(selection)
     chosen = chosen.assign(shard=chosen["id"].map(shards.shard_of)).sort_values(["shard", "id"])
-    what = params.model_dump(include={"bucket", "side", "quality", "max_pixels"})
-    what |= {library: version(library) for library in ("pillow", "simplejpeg", "torch")}
     rejected: list[dict[str, Any]] = []
-    with (
-        closing(buckets.open_bucket(params.bucket, params.concurrency)) as bucket,
-        in_progress("resize_images", what, sha256(selection)) as work,
-    ):
+    with closing(buckets.open_bucket(params.bucket, params.concurrency)) as bucket:
         parts = {work / str(name): rows for name, rows in chosen.groupby("shard")}
         with watch.bar("resize_images", len(chosen), "image") as bar:
             for folder, rows in parts.items():
@@ -63,8 +59,6 @@ def resize_images(params: ResizeImages, selection: Path, images: Path, *, watch:
     watch.measure(images=count, rejected=len(rejected))
     watch.say(f"{count} images, {len(rejected)} rejected (see {images / shards.REJECTED})")
 
-
-# ---- thoughts
 
 Row = dict[str, Any]  # of the selection
 
@@ -163,11 +157,3 @@ def _known(folder: Path, stamp: str | None, workers: int) -> dict[str, Unreadabl
 def _entry(row: Row) -> Entry:
     size, etag = row["image_bytes"], row["image_etag"]
     return Entry(key_of(PHOTOS, row["id"]), None if pd.isna(size) else int(size), None if pd.isna(etag) else etag)
-
-
-# ---- wire
-
-
-def wire(argv: list[str], watch: Watch) -> None:
-    scale, selection, images = argv
-    resize_images(ResizeImages.load("resize_images", scale), Path(selection), Path(images), watch=watch)

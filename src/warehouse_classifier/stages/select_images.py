@@ -14,31 +14,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.selection import OUTSIDE, SPLITS
 from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.runtime.params import Params
+from warehouse_classifier.runtime.params import Count, CountOrZero, Params, Quantities, Seed
 from warehouse_classifier.runtime.progress import Watch
 
 
 class SelectImages(Params):
-    seed: int = Field(ge=0)
-    quantities: list[int]
-    max_images: int | None = Field(ge=1)  # train, validation and test together; null takes all
-    test_images: int = Field(ge=1)
+    seed: Seed
+    quantities: Quantities
+    max_images: Count | None  # train, validation and test together; null takes all
+    test_images: Count
     validation_share: float = Field(gt=0, lt=1)  # of what is not test
     split: Literal["grouped", "random"]
-    outside_images: int = Field(ge=0)  # bins of other quantities, at most
-
-    @field_validator("quantities")
-    @classmethod
-    def _tell_apart(cls, quantities: list[int]) -> list[int]:
-        first = min(quantities, default=-1)
-        if first < 0 or len(quantities) < 2 or sorted(quantities) != [*range(first, first + len(quantities))]:
-            raise ValueError("it must be two or more quantities without a gap, of 0 or above")
-        return quantities
+    outside_images: CountOrZero  # bins of other quantities, at most
 
 
 def select_images(params: SelectImages, metadata: Path, selection: Path, *, watch: Watch) -> None:
@@ -58,9 +50,6 @@ def select_images(params: SelectImages, metadata: Path, selection: Path, *, watc
     check(chosen, params)
     selections.write(chosen, selection)
     watch.measure(**{f"{name}_images": int((chosen["split"] == name).sum()) for name in (*SPLITS, OUTSIDE)})
-
-
-# ---- thoughts
 
 
 def articles_of(table: pa.Table) -> dict[str, tuple[int, ...]]:
@@ -180,11 +169,3 @@ def _drawn(seed: int, name: str) -> bytes:
 
 def _said(quantities: list[int]) -> str:
     return ", ".join(map(str, quantities))
-
-
-# ---- wire
-
-
-def wire(argv: list[str], watch: Watch) -> None:
-    scale, metadata, selection = argv
-    select_images(SelectImages.load("select_images", scale), Path(metadata), Path(selection), watch=watch)

@@ -3,20 +3,21 @@
 images/ -> models/resnet34/
 """
 
-from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from warehouse_classifier.dataset.labels import Labels
-from warehouse_classifier.runtime.files import replacing, sha256
+from warehouse_classifier.runtime.files import replacing
 from warehouse_classifier.runtime.progress import Watch
 from warehouse_classifier.training.distributed import rank
 from warehouse_classifier.training.recipe import Recipe
-from warehouse_classifier.work.resume import in_progress
 
 
 class TrainResnet34(Recipe):  # whose learning_rate is of Adam, and constant
+    LIBRARIES: ClassVar = ("torch", "torchvision")
+
     weights: str  # imagenet, none, or the path of a state dict
     weights_sha256: str | None = Field(pattern="^[0-9a-f]{64}$")  # of that state dict
 
@@ -30,10 +31,10 @@ class TrainResnet34(Recipe):  # whose learning_rate is of Adam, and constant
         return sha256
 
 
-def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, watch: Watch) -> None:
+def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Path, watch: Watch) -> None:
     import torch
 
-    from warehouse_classifier.dataset.shards import INDEX, Shards
+    from warehouse_classifier.dataset.shards import Shards
     from warehouse_classifier.models import folder, resnet34
     from warehouse_classifier.training import loop
 
@@ -43,19 +44,9 @@ def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, watch: W
     network = resnet34.build(len(labels), params.weights, params.weights_sha256)
     rate = params.lr or params.learning_rate
     optimizer = torch.optim.Adam(network.parameters(), rate, fused=True)
-    known = params.model_dump(), sha256(images / INDEX), version("torch"), version("torchvision")
-    with in_progress("train_resnet34", *known) as work:
-        rows = loop.train("train_resnet34", network, optimizer, lambda _: rate, shards, labels, params, work, watch)
-        if rank() == 0:
-            with replacing(model) as half:
-                half.mkdir()
-                resnet34.save(network, labels.quantities, half)
-                folder.write(rows, half)
-
-
-# ---- wire
-
-
-def wire(argv: list[str], watch: Watch) -> None:
-    scale, images, model = argv
-    train_resnet34(TrainResnet34.load("train_resnet34", scale), Path(images), Path(model), watch=watch)
+    rows = loop.train("train_resnet34", network, optimizer, lambda _: rate, shards, labels, params, work, watch)
+    if rank() == 0:
+        with replacing(model) as half:
+            half.mkdir()
+            resnet34.save(network, labels.quantities, half)
+            folder.write(rows, half)

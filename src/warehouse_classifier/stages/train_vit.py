@@ -3,17 +3,17 @@
 images/ -> models/vit/
 """
 
-from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from warehouse_classifier.dataset.labels import Labels
-from warehouse_classifier.runtime.files import replacing, sha256
+from warehouse_classifier.runtime.files import replacing
+from warehouse_classifier.runtime.params import Side
 from warehouse_classifier.runtime.progress import Watch
 from warehouse_classifier.training.distributed import rank
 from warehouse_classifier.training.recipe import Recipe
-from warehouse_classifier.work.resume import in_progress
 
 
 class Size(BaseModel):
@@ -21,15 +21,17 @@ class Size(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    hidden_size: int = Field(ge=8)
-    num_hidden_layers: int = Field(ge=1)
-    num_attention_heads: int = Field(ge=1)
-    intermediate_size: int = Field(ge=8)
-    patch_size: int = Field(ge=1)  # pixels
+    hidden_size: int = Field(ge=8, le=2**16)
+    num_hidden_layers: int = Field(ge=1, le=1024)
+    num_attention_heads: int = Field(ge=1, le=1024)
+    intermediate_size: int = Field(ge=8, le=2**18)
+    patch_size: int = Field(ge=1, le=2048)  # pixels
 
 
 class TrainVit(Recipe):  # whose learning_rate is of AdamW, and falls to 0 in a line
-    side: int = Field(ge=16)  # pixels
+    LIBRARIES: ClassVar = ("torch", "transformers")
+
+    side: Side
     model_name: str  # a hub name, the path of a folder, or own
     revision: str | None = Field(
         pattern="^([0-9a-f]{40}|[0-9a-f]{64})$"
@@ -62,10 +64,10 @@ class TrainVit(Recipe):  # whose learning_rate is of AdamW, and falls to 0 in a 
         return size
 
 
-def train_vit(params: TrainVit, images: Path, model: Path, *, watch: Watch) -> None:
+def train_vit(params: TrainVit, images: Path, model: Path, *, work: Path, watch: Watch) -> None:
     import torch
 
-    from warehouse_classifier.dataset.shards import INDEX, Shards
+    from warehouse_classifier.dataset.shards import Shards
     from warehouse_classifier.models import folder, vit
     from warehouse_classifier.training import loop
 
@@ -76,30 +78,17 @@ def train_vit(params: TrainVit, images: Path, model: Path, *, watch: Watch) -> N
     network = vit.build(params.model_name, params.revision, size, params.side, labels.quantities)
     highest = params.lr or params.learning_rate
     optimizer = torch.optim.AdamW(network.parameters(), highest, weight_decay=params.weight_decay, fused=True)
-    known = params.model_dump(), sha256(images / INDEX), version("torch"), version("transformers")
-    with in_progress("train_vit", *known) as work:
-        rows = loop.train(
-            "train_vit", network, optimizer, lambda done: highest * rise_and_fall(done, params.warmup),
-            shards, labels, params, work, watch,
-        )  # fmt: skip
-        if rank() == 0:
-            with replacing(model) as half:
-                half.mkdir()
-                vit.save(network, half)
-                folder.write(rows, half)
-
-
-# ---- thoughts
+    rows = loop.train(
+        "train_vit", network, optimizer, lambda done: highest * rise_and_fall(done, params.warmup),
+        shards, labels, params, work, watch,
+    )  # fmt: skip
+    if rank() == 0:
+        with replacing(model) as half:
+            half.mkdir()
+            vit.save(network, half)
+            folder.write(rows, half)
 
 
 def rise_and_fall(done: float, warmup: float) -> float:
     """Share of the highest rate when `done` (0 to 1) of all steps are: up in a line until `warmup`, then down to 0."""
     return done / warmup if done < warmup else (1 - done) / (1 - warmup)
-
-
-# ---- wire
-
-
-def wire(argv: list[str], watch: Watch) -> None:
-    scale, images, model = argv
-    train_vit(TrainVit.load("train_vit", scale), Path(images), Path(model), watch=watch)

@@ -2,8 +2,6 @@
 
 import os
 
-from warehouse_classifier.runtime.errors import Fault
-
 MEETING = "TEAM_MEETING"
 
 
@@ -29,7 +27,3 @@ def local_rank() -> int:
 def meeting() -> str | None:
     """The file in which they find each other, where the launcher started them; torchrun gives an address instead."""
     return os.environ.get(MEETING)
-
-
-class Alone(Fault):
-    """Another process of the team ended; it, or who started it, says why."""

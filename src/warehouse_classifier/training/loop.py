@@ -27,9 +27,8 @@ from warehouse_classifier.runtime.progress import Bar, Watch
 from warehouse_classifier.training import checkpoint, distributed
 from warehouse_classifier.training.checkpoint import Keeper, Position
 from warehouse_classifier.training.recipe import Recipe
+from warehouse_classifier.training.signals import stoppable
 from warehouse_classifier.training.step import Engine, MicroBatch
-from warehouse_classifier.training.torch_errors import explained
-from warehouse_classifier.work.resume import stoppable
 
 LOOK = 1.0  # seconds from one look at the loss to the next: a GPU has to be waited for
 
@@ -50,7 +49,6 @@ def train(
     rows, held_out, target = shards.rows("train"), shards.rows("validation"), targets(shards, labels)
     seconds = checkpoint.interval()
     with ExitStack() as entered:
-        entered.enter_context(explained(name, recipe))
         engine = entered.enter_context(Engine(name, network, optimizer, recipe))
         photos = verified(shards, engine, watch)
         asked = entered.enter_context(stoppable())

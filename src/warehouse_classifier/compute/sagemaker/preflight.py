@@ -1,12 +1,11 @@
 """What is checked before a job is asked for, and before anything is sent: a mistake here costs seconds, there money."""
 
-import importlib
 import re
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from warehouse_classifier import stages
+from warehouse_classifier.compute import parameters
 from warehouse_classifier.compute.sagemaker import aws
 from warehouse_classifier.compute.sagemaker.settings import PREFIX, SECTION, Settings
 from warehouse_classifier.compute.stage_spec import Plan
@@ -29,14 +28,13 @@ def check(told: Plan, settings: Settings) -> None:
 
 def _parameters(told: Plan, settings: Settings) -> None:
     stage, scale = told.stage, told.argv[0]
-    module = importlib.import_module(f"{stages.__name__}.{stage}")
-    loaded = getattr(module, stage.title().replace("_", "")).load(stage, scale)
+    params = parameters.checked(stage, told.argv, parameters.read())
     for name, value in _texts(told.params):
         if (name.endswith(".bucket") and "://" not in value) or (root() / value).exists():
             raise Fault(
                 f"params.yaml: {name} is {value}, which is on this machine alone; {stage} cannot run on SageMaker"
             )
-    count, processes = settings.instance(stage).count, getattr(loaded, "processes", 1)
+    count, processes = settings.instance(stage).count, getattr(params, "processes", 1)
     if processes % count:
         raise Fault(
             f"params.yaml: {SECTION}.instances.{stage}.count is {count}, and {stage} has {processes} processes to share out;"

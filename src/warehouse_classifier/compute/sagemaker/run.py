@@ -9,12 +9,13 @@ import sys
 import time
 from types import FrameType
 
-from warehouse_classifier.compute import model_registry, stage_spec
+from warehouse_classifier.compute import model_registry, parameters, snapshot, stage_spec
 from warehouse_classifier.compute.local import tracked_params
 from warehouse_classifier.compute.sagemaker import aws, code_archive, dvc_remote, outputs, preflight
 from warehouse_classifier.compute.sagemaker.follow import Follower, Status
 from warehouse_classifier.compute.sagemaker.job import CODE, RUNS, Jobs, State
 from warehouse_classifier.compute.sagemaker.settings import HOUR, Settings
+from warehouse_classifier.compute.snapshot import Snapshot
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import root
 from warehouse_classifier.tracking.mlflow_run import Run
@@ -33,13 +34,14 @@ def run(stage: str, argv: list[str]) -> None:
     """Raises Fault if the stage fails there or cannot be started, and KeyboardInterrupt if nobody waits for it any more."""
     signal.signal(signal.SIGTERM, _gone)
     told, settings, place = stage_spec.read(stage, argv), Settings.load(), dvc_remote.read()
+    begun = snapshot.take(stage, argv, parameters.read())
     preflight.check(told, settings)
     jobs = Jobs(told, place, settings)
     attempt, state = jobs.newest()
     if state and state.status == "Completed" and (entry := wanted(jobs, jobs.name(attempt))):
         say(f"{stage} was done as {jobs.name(attempt)}; taking what it has left")
         _, tracked = followed(jobs, jobs.name(attempt))
-        return bring(jobs, entry, tracked)
+        return bring(jobs, entry, tracked, begun)
     if state and state.status == "Stopping":
         say(f"{stage} is being stopped; another attempt comes after that")
         followed(jobs, jobs.name(attempt))
@@ -59,7 +61,7 @@ def run(stage: str, argv: list[str]) -> None:
         raise Fault(f"{stage} on SageMaker: {state.status}{phase} ({name}): {why}")
     if (entry := outputs.read(jobs, name)) is None:
         raise Fault(f"{stage} on SageMaker: {name} is done, and its outcome is not in {jobs.address(name)}")
-    return bring(jobs, entry, tracked)
+    return bring(jobs, entry, tracked, begun)
 
 
 def start(jobs: Jobs, name: str) -> None:
@@ -91,7 +93,9 @@ def wanted(jobs: Jobs, name: str) -> outputs.Entry | None:
     return entry
 
 
-def bring(jobs: Jobs, entry: outputs.Entry, tracked: Run) -> None:
+def bring(jobs: Jobs, entry: outputs.Entry, tracked: Run, begun: Snapshot | None) -> None:
+    """Put the outputs in place, unless what the job was made of was edited here meanwhile: then they stay in the remote."""
+    snapshot.refuse_changes(begun)
     outputs.bring(jobs, entry)
     model_registry.models(tracked, jobs.plan.stage, jobs.plan.argv)
     try:
@@ -108,7 +112,9 @@ def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
         begun = jobs.state(name) or State(jobs.request(name))  # perhaps with other settings than today's
         machine, count = begun.machines
         tags = {"runner": "sagemaker", "job": name, "instance": f"{count} x {machine}", "image": begun.image}
-        tracked = Run(told.stage, tracked_params(told.stage, told.argv[0]), told.digest, tags, settings.mlflow)
+        tracked = Run(
+            told.stage, tracked_params(told.stage, told.argv[0], parameters.read()), told.digest, tags, settings.mlflow
+        )
         follower = Follower(jobs, name, tracked, root() / ".work" / "sagemaker" / f"{name}.lock")
         while True:
             try:

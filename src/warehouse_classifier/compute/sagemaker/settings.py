@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from warehouse_classifier.runtime import params
+from warehouse_classifier.compute import parameters
+from warehouse_classifier.compute.params_errors import explain
 from warehouse_classifier.runtime.errors import Fault
 
 SECTION, PREFIX = "sagemaker", "SAGEMAKER_"
@@ -54,9 +55,9 @@ class Settings(BaseModel):
         return minutes
 
     @classmethod
-    def load(cls, file: Path = params.FILE) -> Self:
+    def load(cls, file: Path = parameters.FILE) -> Self:
         """Raises Fault that names the key or the variable, its value and what it must be."""
-        tree = params.read(file).get(SECTION)
+        tree = parameters.read(file).get(SECTION)
         if not isinstance(tree, dict):
             raise Fault(f"{file}: the section {SECTION} is missing")
         overridden = _environment([*cls.model_fields])
@@ -75,7 +76,7 @@ class Settings(BaseModel):
             for detail in error.errors():
                 name, *deeper = map(str, detail["loc"])
                 known = [*(Instance if len(deeper) > 1 else cls).model_fields]
-                faults.append(params.explain(".".join([where(name), *deeper]), detail, known))
+                faults.append(explain(".".join([where(name), *deeper]), detail, known))
             raise Fault("; ".join(faults)) from None
         except TypeError:  # a date
             raise Fault(f"{SECTION} must hold plain texts, numbers and mappings") from None

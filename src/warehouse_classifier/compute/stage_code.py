@@ -1,0 +1,38 @@
+"""The stages whose code is here: their names, their functions, and the parameters that each function asks for."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+
+from warehouse_classifier import stages
+from warehouse_classifier.runtime.params import Params
+
+
+def names() -> list[str]:
+    """A stage is named as its file."""
+    return sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
+
+
+def function_of(stage: str) -> Callable[..., None]:
+    """Takes the parameters, the paths of its command, a `watch`, and `work` where it leaves work for the next run."""
+    function: Callable[..., None] = getattr(importlib.import_module(f"{stages.__name__}.{stage}"), stage)
+    return function
+
+
+def params_of(stage: str) -> type[Params]:
+    cls: type[Params] = inspect.signature(function_of(stage)).parameters["params"].annotation
+    return cls
+
+
+def is_resumable(stage: str) -> bool:
+    return "work" in inspect.signature(function_of(stage)).parameters
+
+
+def paths_of(stage: str) -> list[str]:
+    """What each path of its command is called."""
+    return [
+        name
+        for name, parameter in inspect.signature(function_of(stage)).parameters.items()
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name != "params"
+    ]
