@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.bins import jpeg
 
+from support.bins import jpeg
 from support.predictors import QUANTITIES, SIDE, tiny
 from warehouse_classifier.dataset import shards
 from warehouse_classifier.evaluation import calibration

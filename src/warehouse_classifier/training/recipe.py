@@ -2,19 +2,19 @@
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from warehouse_classifier.runtime.params import Batch, Params, Precision, Quantities, Seed, Threads
+from warehouse_classifier.runtime.params import Batch, Params, Precision, Quantities, Rate, Seed, Threads
 
 
 class Recipe(Params):
     """batch = processes x accumulated micro-batches x micro_batch: the same training for every number of processes."""
 
-    lr: float | None = Field(gt=0)  # overrides learning_rate
+    lr: Rate | None  # overrides learning_rate
     seed: Seed
     quantities: Quantities
     batch: Batch  # images to a step of the optimizer
     micro_batch: Batch  # images that a network sees at once, and that a BatchNorm takes its averages over
     processes: int = Field(ge=1, le=1024)  # that share the micro-batches of a batch
-    learning_rate: float = Field(gt=0)
+    learning_rate: Rate
     epochs: int = Field(ge=1, le=1_000_000)
     patience: int | None = Field(
         ge=1, le=1_000_000
