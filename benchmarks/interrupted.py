@@ -190,7 +190,7 @@ class Soak:
 
     def other(self, network: str) -> None:
         """With another params.yaml it begins anew, and with the first one again it goes on."""
-        name, what = "another params.yaml", (network, 1, "0.002")
+        name, what = "another params.yaml", (network, 1, 0.002)
         self.training(*what)
         training = self.training(network)
         training.until_saved()
@@ -199,7 +199,7 @@ class Soak:
         status = training.start("2").wait()
         self.expect(status == 0 and training.left() == self.truth[what], training, name, "it left another model")
         self.expect(content(training.kept()) == before, training, name, "what it had is not as it was")
-        training.tell("null")
+        training.tell(None)
         training.until_saved()
         self.expect(training.progress() > kept[0].name, training, name, "it began anew")
         self.row(training, name).moments["learning"] += 2

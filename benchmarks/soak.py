@@ -28,20 +28,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from s3_server import Fault, Kind, Plan, Request, Served, Store, plan, serving
+from settings import settings
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, key_of
 from warehouse_classifier.dataset.shards import REJECTED, Shards
 from warehouse_classifier.synthetic.bins import SyntheticBins
 
-PARAMS = """\
-scale: soak
-lr: null
-seed: 7
-data: {{soak: {{bucket: 's3://bins', quantities: [1, 2, 3, 4, 5], side: 64, quality: 90}}}}
-fetch_metadata: {{soak: {{max_pairs: null, max_rejected: {rejected}, concurrency: 32, part: 100}}}}
-select_images: {{soak: {{max_images: null, test_images: {test}, validation_share: 0.1, split: grouped, outside_images: 0}}}}
-resize_images:
-  soak: {{max_pixels: 50000000, max_rejected: {rejected}, concurrency: 32, workers: 2}}
-"""
 FETCH = ("fetch_metadata", "soak", "metadata.parquet", "unreadable.parquet")
 SELECT = ("select_images", "soak", "metadata.parquet", "selection.csv")
 RESIZE = ("resize_images", "soak", "selection.csv", "images")
@@ -125,7 +116,12 @@ class Soak:
 
     def folder(self, folder: Path) -> Path:
         rejected, test = self.pairs // 4, self.pairs // 10
-        (folder / "params.yaml").write_text(PARAMS.format(rejected=rejected, test=test))
+        whole = settings(
+            "soak", {"lr": None, "seed": 7}, data={"bucket": "s3://bins", "side": 64, "quality": 90},
+            fetch_metadata={"max_rejected": rejected, "part": 100}, resize_images={"max_rejected": rejected},
+            select_images={"test_images": test, "outside_images": 0},
+        )  # fmt: skip
+        (folder / "params.yaml").write_text(whole)
         return folder
 
     @contextmanager

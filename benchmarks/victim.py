@@ -14,22 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from settings import settings
 from warehouse_classifier.dataset import shards
 from warehouse_classifier.dataset.photo import encode
 
 SIDE, COUNTS, EPOCHS = 32, {"train": 320, "validation": 96, "test": 8}, {"resnet34": 4, "vit": 10}
-PARAMS = """\
-lr: {rate}
-seed: 7
-data: {{soak: {{bucket: none, quantities: [1, 2, 3], side: 32}}}}
-train_resnet34: {{soak: {{weights: none, weights_sha256: null, {recipe}}}}}
-train_vit: {{soak: {{model_name: own, revision: null, warmup: 0.1, weight_decay: 0.05, own_size: {size}, {recipe}}}}}
-"""
-SIZE = "{hidden_size: 128, num_hidden_layers: 4, num_attention_heads: 4, intermediate_size: 256, patch_size: 4}"
-RECIPE = (
-    "batch: 16, micro_batch: {share}, processes: {processes}, learning_rate: 1e-3, epochs: {epochs}, patience: null,"
-    " precision: fp32, compile: false, deterministic: true, threads: 1, workers: 1"
-)
+SIZE = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 256, "patch_size": 4}
+RECIPE = {"batch": 16, "learning_rate": 1e-3, "threads": 1, "workers": 1}
 MOMENTS = ("starting", "learning", "saving", "ending")
 
 Process = subprocess.Popen[bytes]
@@ -39,16 +30,21 @@ class Training:
     """The stage of one network by the command in dvc.yaml, to be started again and again. Beside `folder` lie images/ and
     the package's code."""
 
-    def __init__(self, folder: Path, network: str, processes: int = 1, rate: str = "null") -> None:
+    def __init__(self, folder: Path, network: str, processes: int = 1, rate: float | None = None) -> None:
         self.folder, self.network, self.stage, self.processes = folder, network, f"train_{network}", processes
         self.said, self.suffered = folder.with_suffix(".said"), set[Blow]()
         shutil.copytree(folder.parent / "images", folder / "images")
         self.tell(rate)
 
-    def tell(self, rate: str) -> None:
-        how = {"share": 16 // self.processes, "processes": self.processes, "epochs": EPOCHS[self.network]}
-        told = PARAMS.format(rate=rate, size=SIZE, recipe=RECIPE.format(**how))
-        (self.folder / "params.yaml").write_text(told)
+    def tell(self, rate: float | None) -> None:
+        how = {
+            **RECIPE, "micro_batch": 16 // self.processes, "processes": self.processes, "epochs": EPOCHS[self.network]
+        }  # fmt: skip
+        whole = settings(
+            "soak", {"lr": rate, "seed": 7}, data={"quantities": [1, 2, 3], "side": SIDE}, train_resnet34=how,
+            train_vit={**how, "own_size": SIZE},
+        )  # fmt: skip
+        (self.folder / "params.yaml").write_text(whole)
 
     def start(self, saved_every: str) -> Process:
         """`saved_every`: seconds from one checkpoint within an epoch to the next."""

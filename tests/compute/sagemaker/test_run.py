@@ -291,6 +291,27 @@ def phases(account: Account, job: str) -> list[str]:
     return [step["Status"] for step in account.described(job)["SecondaryStatusTransitions"]]
 
 
+def test_an_edit_here_while_a_job_runs_is_not_recorded_as_what_ran(project: Project, account: Account) -> None:
+    project.set(select_images={"validation_share": 0.25})
+    before, was = account.jobs("select_images"), project.read("params.yaml")
+    recorded = project.read("dvc.lock")
+    with subprocess.Popen(
+        ["dvc", "repro", "--single-item", "select_images"], cwd=project.folder, env=project.environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        job = account.await_job("select_images", len(before), phase="Starting")
+        project.set(select_images={"validation_share": 0.3})
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "error: select_images: edited while it ran: params.yaml: select_images.sample; dvc.lock would record" in said
+    assert project.read("dvc.lock") == recorded
+
+    (project.folder / "params.yaml").write_text(was)
+    said = project.run("dvc", "repro", "--single-item", "select_images")
+    assert f"select_images was done as {job}; taking what it has left" in said
+    assert account.jobs("select_images") == [*before, job]
+
+
 def test_two_machines_train_one_network(project: Project, account: Account, tmp_path: Path) -> None:
     """As two processes of one machine do, to the bit."""
     project.set(train_vit={"processes": 2, "threads": 1})
