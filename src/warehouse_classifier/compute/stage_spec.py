@@ -9,6 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from warehouse_classifier.compute import dvc_hash
 from warehouse_classifier.runtime import params
 from warehouse_classifier.runtime.errors import Fault
 
@@ -19,7 +20,7 @@ MAP, LOCK = Path("dvc.yaml"), Path("dvc.lock")
 class Plan:
     stage: str
     argv: list[str]  # scale and paths
-    files: dict[str, str]  # deps of this tree, and the MD5 of each
+    files: dict[str, str]  # deps of this tree, files and folders, and the MD5 that DVC knows each by
     inputs: dict[str, str]  # deps that other stages leave, and the MD5 that DVC knows each by
     outs: list[str]
     params: dict[str, Any]  # the tracked ones: dotted names and values
@@ -35,7 +36,7 @@ class Plan:
 
 
 def read(stage: str, argv: list[str]) -> Plan:
-    """`argv`: of the stage's command, scale and paths. Raises Fault if there is no such stage in dvc.yaml."""
+    """`argv`: of the stage's command, scale and paths. Raises Fault if dvc.yaml has no such stage, or a dep is missing."""
     pipeline = load(MAP).get("stages", {})
     if stage not in pipeline:
         raise Fault(f"{MAP} has no stage {stage}; there are: {', '.join(pipeline) or 'none'}")
@@ -46,7 +47,7 @@ def read(stage: str, argv: list[str]) -> Plan:
     return Plan(
         stage,
         argv,
-        files={dep: _md5(Path(dep)) for dep in deps},
+        files={dep: _md5(stage, dep) for dep in deps},
         inputs={dep: made[dep] for dep in told.get("deps", []) if dep in made},
         outs=[*told.get("outs", []), *told.get("metrics", []), *told.get("plots", [])],
         params={name: _at(tree, name) for name in told.get("params", [])},
@@ -104,8 +105,11 @@ def _at(tree: Any, dotted: str) -> Any:
     return tree
 
 
-def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else ""
+def _md5(stage: str, dep: str) -> str:
+    try:
+        return dvc_hash.md5(Path(dep))
+    except FileNotFoundError:
+        raise Fault(f"{stage} depends on {dep}, which is not here and no output of another stage") from None
 
 
 def _hash(*values: Any) -> str:
