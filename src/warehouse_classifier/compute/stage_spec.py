@@ -109,7 +109,7 @@ def _md5(stage: str, dep: str) -> str:
     try:
         return dvc_hash.md5(Path(dep))
     except FileNotFoundError:
-        raise Fault(f"{stage} depends on {dep}, which is not here and no output of another stage") from None
+        raise Fault(f"{stage} depends on {dep}, which is neither here nor an output that {LOCK} knows") from None
 
 
 def _hash(*values: Any) -> str:

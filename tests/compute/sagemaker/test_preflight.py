@@ -198,7 +198,7 @@ def test_a_dep_that_is_missing_is_told(tree: Path, capfd: pytest.CaptureFixture[
     (tree / "src/warehouse_classifier/bins/metadata.py").unlink()
     said = error_line(capfd, *STAGE)
     assert said == (
-        "fetch_metadata depends on src/warehouse_classifier/bins/metadata.py, which is not here and no output of another stage"
+        "fetch_metadata depends on src/warehouse_classifier/bins/metadata.py, which is neither here nor an output that dvc.lock knows"
     )
 
 
