@@ -2,7 +2,6 @@
 
 import ast
 import copy
-import hashlib
 import importlib
 import os
 import pkgutil
@@ -11,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,16 +19,16 @@ import grimp
 import pytest
 from ruamel.yaml import YAML
 
+from support import deps
+from support.deps import PACKAGE, ROOT, SOURCE
+from support.launching import stand_in
 from warehouse_classifier import stages
-from warehouse_classifier.compute import local
-from warehouse_classifier.runtime import params
-from warehouse_classifier.runtime.params import DATA, TOP, Params
+from warehouse_classifier.compute import dvc_hash, local, parameters, stage_code
+from warehouse_classifier.compute.stage_code import params_of
+from warehouse_classifier.runtime.params import DATA, TOP
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = "warehouse_classifier"
-SOURCE = ROOT / "src" / PACKAGE
 MODULES = sorted(SOURCE.rglob("*.py"))
-WATCHERS = {"mlflow", "tqdm", f"{PACKAGE}.tracking", f"{PACKAGE}.screen", f"{PACKAGE}.compute"}
+WATCHERS = {"mlflow", "tqdm", f"{PACKAGE}.tracking", f"{PACKAGE}.compute"}
 
 Map = dict[str, Any]
 
@@ -44,34 +44,14 @@ STAGES = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
 
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
-    return grimp.build_graph(PACKAGE, include_external_packages=True, cache_dir=None)
+    return deps.graph()
 
 
 def module_of(stage: str) -> ModuleType:
     return importlib.import_module(f"{PACKAGE}.stages.{stage}")
 
 
-def class_of(stage: str) -> type[Params]:
-    found: type[Params] = getattr(module_of(stage), "".join(word.capitalize() for word in stage.split("_")))
-    return found
-
-
 # ---- checks
-
-
-def code_of(stage: str, graph: grimp.ImportGraph) -> set[str]:
-    """The project's files that a stage is made of, as paths from the top; a template stands beside its module."""
-    own = f"{PACKAGE}.stages.{stage}"
-    used = {module for module in graph.find_upstream_modules(own) if module.split(".")[0] == PACKAGE} | {own}
-    files = [ROOT / "src" / Path(*module.split(".")).with_suffix(".py") for module in used]
-    modules = [file for file in files if file.exists()]  # a package holds nothing but a docstring, see below
-    beside = [
-        other
-        for file in modules
-        for other in file.parent.iterdir()
-        if other.is_file() and other.name.split(".")[0] == file.stem
-    ]
-    return {str(file.relative_to(ROOT)) for file in beside}
 
 
 def outs_of(stage: Map) -> set[str]:
@@ -83,21 +63,42 @@ def paths_of(stage: Map) -> set[str]:
     return set(stage["cmd"].split()[6:])
 
 
+def files_of(name: str, table: Map) -> set[str]:
+    """The data that a stage reads: where its command names a folder with other stages' outputs, these one by one."""
+    made = {out for stage in table.values() for out in outs_of(stage)}
+    read = set()
+    for path in paths_of(table[name]):
+        inside = {out for out in made if Path(out).is_relative_to(path)}
+        read |= inside or {path}
+    return read - outs_of(table[name])
+
+
 def wrong_deps(pipeline: Map, graph: grimp.ImportGraph) -> list[str]:
     wrong = []
     for name, stage in pipeline["stages"].items():
-        needed, told = code_of(name, graph) | (paths_of(stage) - outs_of(stage)), stage["deps"]
+        code, told, paths = {*deps.deps(name, graph)}, stage["deps"], paths_of(stage)
+        needed = code | files_of(name, pipeline["stages"])
         wrong += [f"{name}: deps lack {path}" for path in sorted(needed - {*told})]
-        wrong += [f"{name}: deps name {path}, which it does not use" for path in sorted({*told} - needed)]
+        wrong += [f"{name}: deps name {path}, {why_not(path, code, graph, name)}" for path in sorted({*told} - needed)]
         wrong += [f"{name}: deps name {path} twice" for path in sorted({path for path in told if told.count(path) > 1})]
-        wrong += [f"{name}: cmd does not name {path}" for path in sorted(outs_of(stage) - paths_of(stage))]
+        hidden = [out for out in outs_of(stage) if not any(Path(out).is_relative_to(path) for path in paths)]
+        wrong += [f"{name}: cmd does not name {out}" for out in sorted(hidden)]
     return wrong
+
+
+def why_not(path: str, code: set[str], graph: grimp.ImportGraph, stage: str) -> str:
+    """Why a stage's deps are not to name this."""
+    if whole := [dep for dep in code if Path(path).is_relative_to(dep)]:
+        return f"which lies in {whole[0]}"
+    if unused := deps.modules(ROOT / path) - deps.code(stage, graph):
+        return f"of which it does not use {', '.join(sorted(str(file.relative_to(ROOT / path)) for file in unused))}"
+    return "which it does not use"
 
 
 def wrong_params(pipeline: Map) -> list[str]:
     wrong = []
     for name, stage in pipeline["stages"].items():
-        needed, told = class_of(name).keys(name, "${scale}"), sorted(stage.get("params", []))
+        needed, told = params_of(name).keys(name, "${scale}"), sorted(stage.get("params", []))
         if needed != told:
             wrong.append(f"{name}: params are {told}, it reads {needed}")
     return wrong
@@ -113,14 +114,14 @@ def orphans(pipeline: Map) -> list[str]:
         f"{name}: {dep} comes from nowhere"
         for name, stage in table.items()
         for dep in stage["deps"]
-        if dep not in made and not (ROOT / dep).is_file()
+        if dep not in made and not (ROOT / dep).exists()
     ]
     return wrong + [f"{name}: nobody reads it" for name in list(table)[:-1] if not outs_of(table[name]) & read]
 
 
 def dead_numbers(tree: Map) -> list[str]:
     """Keys of params.yaml that no stage reads, and keys that only one scale has."""
-    read = {name: {*class_of(name).model_fields} for name in STAGES}
+    read = {name: {*params_of(name).model_fields} for name in STAGES}
     shared = set().union(*read.values())
     wrong = [f"{key} is unknown" for key in sorted({*tree} - {"scale", "data", "sagemaker", *TOP, *STAGES})]
     wrong += [f"{key} is read by no stage" for key in TOP if key not in shared]
@@ -159,29 +160,85 @@ def doctored(stage: str, key: str, *, add: str | None = None, drop: str | None =
     return broken
 
 
-@pytest.mark.parametrize("path", ["src/warehouse_classifier/synthetic/placement.py", "data/selection.csv"])
+@pytest.mark.parametrize(
+    "path", ["src/warehouse_classifier/synthetic", "src/warehouse_classifier/dataset/photo.py", "data/selection.csv"]
+)
 def test_a_missing_dep_is_seen(path: str, graph: grimp.ImportGraph) -> None:
     assert wrong_deps(doctored("resize_images", "deps", drop=path), graph) == [f"resize_images: deps lack {path}"]
 
 
 def test_a_missing_template_is_seen(graph: grimp.ImportGraph) -> None:
-    broken = doctored("evaluate", "deps", drop="src/warehouse_classifier/report/page.html.j2")
-    assert wrong_deps(broken, graph) == ["evaluate: deps lack src/warehouse_classifier/report/page.html.j2"]
+    """Where a folder is not used whole; its templates are named with the modules that they stand beside."""
+    own = copy.deepcopy(graph)
+    own.remove_import(importer=f"{PACKAGE}.report.page", imported=f"{PACKAGE}.report.gallery")
+    for user in own.find_modules_that_directly_import(f"{PACKAGE}.report.gallery"):
+        own.remove_import(importer=user, imported=f"{PACKAGE}.report.gallery")
+    wrong = wrong_deps(PIPELINE, own)
+    assert wrong[-1] == "evaluate: deps name src/warehouse_classifier/report, of which it does not use gallery.py"
+    assert "evaluate: deps lack src/warehouse_classifier/report/page.py" in wrong
+    templates = [line for line in wrong if line.endswith(".j2")]
+    assert templates == [
+        f"evaluate: deps lack {file.relative_to(ROOT)}" for file in sorted((SOURCE / "report").glob("*.j2"))
+    ]
+    assert len(templates) > 1
 
 
-def test_a_dep_too_many_is_seen(graph: grimp.ImportGraph) -> None:
-    broken = doctored("train_resnet34", "deps", add="src/warehouse_classifier/models/vit.py")
-    wanted = ["train_resnet34: deps name src/warehouse_classifier/models/vit.py, which it does not use"]
-    assert wrong_deps(broken, graph) == wanted
+@pytest.mark.parametrize(
+    ("dep", "why"),
+    [
+        ("models/vit.py", "which it does not use"),
+        ("cli", "of which it does not use __main__.py, check/.*, report/records.py"),
+        ("models", r"of which it does not use .*\bvit\.py"),
+        ("training/loop.py", "which lies in src/warehouse_classifier/training"),
+        ("training/unwritten.py", "which lies in src/warehouse_classifier/training"),
+    ],
+)
+def test_a_dep_too_many_is_seen(dep: str, why: str, graph: grimp.ImportGraph) -> None:
+    path = f"src/{PACKAGE}/{dep}"
+    (wrong,) = wrong_deps(doctored("train_resnet34", "deps", add=path), graph)
+    assert re.fullmatch(f"train_resnet34: deps name {path}, {why}", wrong)
 
 
-def test_an_import_that_the_map_does_not_tell_of_is_seen() -> None:
-    own = grimp.build_graph(PACKAGE, cache_dir=None)
-    own.add_import(importer=f"{PACKAGE}.selection", imported=f"{PACKAGE}.vit")
+def test_a_folder_of_which_one_module_is_not_used_is_seen(graph: grimp.ImportGraph) -> None:
+    """As when somebody adds a module to training/ that one network alone needs."""
+    own = copy.deepcopy(graph)
+    for user in own.find_modules_that_directly_import(f"{PACKAGE}.training.batchnorm"):
+        own.remove_import(importer=user, imported=f"{PACKAGE}.training.batchnorm")
+    own.add_import(importer=f"{PACKAGE}.stages.train_vit", imported=f"{PACKAGE}.training.batchnorm")
+    others = [path for path in sorted(deps.modules(SOURCE / "training")) if path.stem != "batchnorm"]
+    assert wrong_deps(PIPELINE, own) == [
+        *(f"train_resnet34: deps lack {path.relative_to(ROOT)}" for path in others),
+        f"train_resnet34: deps name src/{PACKAGE}/training, of which it does not use batchnorm.py",
+    ]
+
+
+def test_a_folder_that_is_used_whole_is_to_be_named_and_not_its_modules(graph: grimp.ImportGraph) -> None:
+    broken = doctored("select_images", "deps", drop=f"src/{PACKAGE}/runtime")
+    modules = sorted(path.relative_to(ROOT).as_posix() for path in deps.modules(SOURCE / "runtime"))
+    broken["stages"]["select_images"]["deps"] += modules
+    assert wrong_deps(broken, graph) == [
+        f"select_images: deps lack src/{PACKAGE}/runtime",
+        *(f"select_images: deps name {path}, which lies in src/{PACKAGE}/runtime" for path in modules),
+    ]
+
+
+def test_an_import_that_the_map_does_not_tell_of_is_seen(graph: grimp.ImportGraph) -> None:
+    own = copy.deepcopy(graph)
+    own.add_import(importer=f"{PACKAGE}.bins.selection", imported=f"{PACKAGE}.tracking.console")
     wanted = [
-        f"{name}: deps lack src/warehouse_classifier/models/vit.py" for name in ("select_images", "resize_images")
+        f"{name}: deps lack src/{PACKAGE}/tracking/console.py"
+        for name in ("select_images", "resize_images", "evaluate")
     ]
     assert wrong_deps(PIPELINE, own) == wanted
+
+
+def test_data_that_the_command_does_not_name_and_data_that_it_names_alone_are_seen(graph: grimp.ImportGraph) -> None:
+    broken = doctored("train_vit", "deps", add="data/selection.csv")
+    assert wrong_deps(broken, graph) == ["train_vit: deps name data/selection.csv, which it does not use"]
+    # a folder in the command stands for what other stages leave in it
+    broken = doctored("evaluate", "deps", drop="models/vit")
+    broken["stages"]["evaluate"]["cmd"] = PIPELINE["stages"]["evaluate"]["cmd"] + " models"
+    assert wrong_deps(broken, graph) == ["evaluate: deps lack models/vit"]
 
 
 def test_an_output_that_the_command_does_not_name_is_seen(graph: grimp.ImportGraph) -> None:
@@ -243,16 +300,13 @@ def test_no_stage_is_an_orphan() -> None:
 
 def test_no_module_is_an_orphan(graph: grimp.ImportGraph) -> None:
     used = set().union(*(graph.find_upstream_modules(f"{PACKAGE}.stages.{name}") for name in STAGES))
-    used |= graph.find_upstream_modules(f"{PACKAGE}.compute.__main__")
-    used |= graph.find_upstream_modules(f"{PACKAGE}.compute.emulator.dry_run")
-    used |= graph.find_upstream_modules(f"{PACKAGE}.cli.__main__")
-    rooms = {PACKAGE, f"{PACKAGE}.cli", f"{PACKAGE}.stages", f"{PACKAGE}.compute", f"{PACKAGE}.compute.emulator"}
-    commands = ("__main__", "storage", "container", "image", "stop", "emulator.dry_run")
-    entries = (
-        rooms | {f"{PACKAGE}.compute.{name}" for name in commands} | {f"{PACKAGE}.cli.__main__", f"{PACKAGE}.pyfunc"}
-    )
+    commands = ("__main__", "local_s3", "sagemaker.container", "sagemaker.image", "sagemaker.stop")
+    entries = {*(f"{PACKAGE}.compute.{name}" for name in commands), f"{PACKAGE}.cli.__main__"}
+    for entry in entries:
+        used |= graph.find_upstream_modules(entry)
+    rooms = {".".join(file.parent.relative_to(SOURCE.parent).parts) for file in SOURCE.rglob("__init__.py")}
     ours = {module for module in graph.modules if module.split(".")[0] == PACKAGE}
-    assert sorted(ours - used - entries - {f"{PACKAGE}.stages.{name}" for name in STAGES}) == []
+    assert sorted(ours - used - entries - rooms - {f"{PACKAGE}.stages.{name}" for name in STAGES}) == []
 
 
 @pytest.mark.parametrize("package", sorted(SOURCE.rglob("__init__.py")), ids=lambda file: file.parent.name)
@@ -264,7 +318,7 @@ def test_a_package_holds_a_docstring_and_nothing_else(package: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_one_name_in_six_places(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_name_in_six_places(stage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told = PIPELINE["stages"][stage]
     # PYTHONPATH: an experiment in a copy of the project runs the copy's code, not the code that happens to be installed
     launcher = ["PYTHONPATH=src", "python", "-m", "warehouse_classifier.compute"]
@@ -285,12 +339,14 @@ def test_one_name_in_six_places(stage: str, monkeypatch: pytest.MonkeyPatch) -> 
         def end(self, status: str) -> None:
             runs.append(status)
 
-    monkeypatch.chdir(ROOT)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setattr(local, "Run", Told)
-    monkeypatch.setattr(module_of(stage), "wire", lambda *_: None)
+    stand_in(monkeypatch, stage, lambda _: None)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        local.run(stage, ["sample"])
+        local.run(stage, ["sample", *stage_code.paths_of(stage)])
     finally:
         signal.signal(signal.SIGTERM, before)
     assert runs == [stage, "FINISHED"]
@@ -304,9 +360,9 @@ def test_no_number_is_dead() -> None:
 @pytest.mark.parametrize("scale", ["sample", "full"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_both_scales_load(stage: str, scale: str) -> None:
-    loaded = class_of(stage).load(stage, scale, ROOT / params.FILE)
-    assert {name for name, field in class_of(stage).model_fields.items() if not field.is_required()} == set()
-    assert loaded.model_dump().keys() == class_of(stage).model_fields.keys()
+    loaded = parameters.load(params_of(stage), stage, scale, parameters.read(ROOT / "params.yaml"))
+    assert {name for name, field in params_of(stage).model_fields.items() if not field.is_required()} == set()
+    assert loaded.model_dump().keys() == params_of(stage).model_fields.keys()
 
 
 def test_plots_lie_in_outputs() -> None:
@@ -386,8 +442,20 @@ print(sorted({{module.partition(".")[0] for module in set(sys.modules) - before}
     assert list(tmp_path.iterdir()) == []
 
 
+@cache
 def committed(path: str) -> bytes:
     return subprocess.run(["git", "show", f"HEAD:{path}"], cwd=ROOT, capture_output=True, check=True).stdout
+
+
+def committed_md5(path: str) -> str:
+    """As DVC has it: of a file or of a folder."""
+    listed = subprocess.run(
+        ["git", "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", path], cwd=ROOT, capture_output=True, check=True
+    ).stdout.decode()
+    hashes = {name: dvc_hash.of_bytes(committed(name)) for name in filter(None, listed.split("\0"))}
+    if {*hashes} == {path}:
+        return hashes[path]
+    return dvc_hash.of_folder({name.removeprefix(f"{path}/"): md5 for name, md5 in hashes.items()})
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no git here: what is committed cannot be told")
@@ -404,6 +472,14 @@ def test_the_committed_lock_is_of_the_committed_code() -> None:
         if {dep["path"] for dep in locked[name]["deps"]} != set(stage["deps"]):
             stale.append(f"{name}: deps")
         ours = [dep for dep in locked[name]["deps"] if dep["path"] not in outs]
-        hashes = {dep["path"]: hashlib.md5(committed(dep["path"])).hexdigest() for dep in ours}  # noqa: S324
-        stale += [f"{name}: {dep['path']}" for dep in ours if hashes[dep["path"]] != dep["md5"]]
+        stale += [f"{name}: {dep['path']}" for dep in ours if committed_md5(dep["path"]) != dep["md5"]]
     assert stale == [], "run `dvc repro` and commit dvc.lock with the change"
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no git here: what is committed cannot be told")
+@pytest.mark.parametrize("path", ["dvc.yaml", "src/warehouse_classifier/report", "src/warehouse_classifier/cli"])
+def test_what_is_committed_has_the_hash_of_a_clone(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = subprocess.run(["git", "archive", "HEAD", path, ".dvcignore"], cwd=ROOT, capture_output=True, check=True)
+    subprocess.run(["tar", "-x"], cwd=tmp_path, input=archive.stdout, check=True)
+    monkeypatch.chdir(tmp_path)
+    assert committed_md5(path) == dvc_hash.md5(Path(path))

@@ -62,6 +62,7 @@ def test_lr_retrains_both_and_selects_nothing_anew(project: Project) -> None:
     changed = json.loads(project.run("dvc", "metrics", "diff", "--json", "HEAD"))
     assert {"resnet34.accuracy", "vit.accuracy"} <= changed["reports/metrics.json"].keys()
     assert "lr" in project.run("dvc", "params", "diff", "HEAD")
+    assert project.run("git", "diff", "--numstat", "--", "params.yaml") == "1\t1\tparams.yaml\n"
     drawn = json.loads(project.run("dvc", "plots", "diff", "HEAD", "--json"))["data"]
     assert len(drawn) == len(YAML(typ="safe").load(project.folder / "dvc.yaml")["plots"])
     for name, plots in drawn.items():
@@ -69,6 +70,9 @@ def test_lr_retrains_both_and_selects_nothing_anew(project: Project) -> None:
     for network in ("resnet34", "vit"):
         rates = [line.rsplit(",", 1)[1] for line in project.read(f"models/{network}/history.csv").splitlines()[1:]]
         assert all(0 <= float(rate) <= 1e-4 for rate in rates)
+    project.run("git", "checkout", "-q", "--", ".")
+    project.run("dvc", "exp", "apply", "slower")
+    assert project.run("git", "diff", "--numstat", "--", "params.yaml") == "1\t1\tparams.yaml\n"
     project.run("git", "checkout", "-q", "--", ".")
     project.run("dvc", "checkout")
     assert "up to date" in project.run("dvc", "status")

@@ -1,4 +1,4 @@
-"""What modules of this tree, and packages of others, a piece of code imports, at once or later."""
+"""What modules of this tree, and packages of others, a model that MLflow keeps imports, at once or later."""
 
 import ast
 import sys
@@ -10,12 +10,12 @@ from warehouse_classifier.runtime.errors import Fault
 
 
 def own(files: Iterable[Path], source: Path) -> set[Path]:
-    """These files, and all modules below `source` that those of them which lie there import. Raises Fault."""
+    """These files below `source`, and all modules there that they import. Raises Fault."""
     known: set[Path] = set()
     todo = set(files)
     while todo:
         known |= todo
-        todo = {path for file in todo if file.is_relative_to(source) for path in _imports(file, source)} - known
+        todo = {path for file in todo for path in _imports(file, source)} - known
     return known
 
 
@@ -29,8 +29,7 @@ def requirements(files: Iterable[Path]) -> list[str]:
     return sorted(f"{name}=={version(name)}" for name in chosen)
 
 
-def file_of(module: str, source: Path) -> Path | None:
-    """Of a module below `source`."""
+def _file_of(module: str, source: Path) -> Path | None:
     path = source.joinpath(*module.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
@@ -42,7 +41,7 @@ def _imports(file: Path, source: Path) -> Iterator[Path]:
         here = file.relative_to(source).parts[:-level] if level else ()  # a relative one
         words = [*here, *name.split(".")] if name else [*here]
         for count in range(1, len(words) + 1):
-            if path := file_of(".".join(words[:count]), source):
+            if path := _file_of(".".join(words[:count]), source):
                 yield path
 
 

@@ -75,7 +75,11 @@ def unrecorded(argv: list[str]) -> dict[str, Any]:
     package = Path(__file__).parents[1]
     files = [file for path in map(Path, argv[1:]) for file in ([path, *path.rglob("*")] if path.exists() else [])]
     looks = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files) if file.is_file()}
-    return {"code": stage_spec.listing([str(package)]), "paths": argv[1:], "looks": looks}
+    return {
+        "code": {str(file): file.stat().st_mtime_ns for file in sorted(package.rglob("*.py"))},
+        "paths": argv[1:],
+        "looks": looks,
+    }
 
 
 def _different(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from warehouse_classifier.compute import parameters
+from warehouse_classifier.compute import dvc_hash, parameters
 from warehouse_classifier.runtime.errors import Fault
 
 MAP, LOCK = Path("dvc.yaml"), Path("dvc.lock")
@@ -19,7 +19,7 @@ MAP, LOCK = Path("dvc.yaml"), Path("dvc.lock")
 class Plan:
     stage: str
     argv: list[str]  # scale and paths
-    files: dict[str, str]  # deps of this tree, and the MD5 of each
+    files: dict[str, str]  # deps of this tree, files and folders, and the MD5 that DVC knows each by
     inputs: dict[str, str]  # deps that other stages leave, and the MD5 that DVC knows each by
     outs: list[str]
     params: dict[str, Any]  # the tracked ones: dotted names and values
@@ -35,7 +35,10 @@ class Plan:
 
 
 def read(stage: str, argv: list[str], tree: parameters.Tree | None = None) -> Plan:
-    """`argv`: of the stage's command, scale and paths. `tree`: params.yaml, if it was read already. Raises Fault if there is no such stage in dvc.yaml."""
+    """`argv`: of the stage's command, scale and paths. `tree`: params.yaml, where it was read already.
+
+    Raises Fault if dvc.yaml has no such stage, or a dep is missing.
+    """
     pipeline = load(MAP).get("stages", {})
     if stage not in pipeline:
         raise Fault(f"{MAP} has no stage {stage}; there are: {', '.join(pipeline) or 'none'}")
@@ -46,7 +49,7 @@ def read(stage: str, argv: list[str], tree: parameters.Tree | None = None) -> Pl
     return Plan(
         stage,
         argv,
-        files={dep: _md5(Path(dep)) for dep in deps},
+        files={dep: _md5(stage, dep) for dep in deps},
         inputs={dep: made[dep] for dep in told.get("deps", []) if dep in made},
         outs=[*told.get("outs", []), *told.get("metrics", []), *told.get("plots", [])],
         params={name: parameters.at(tree, name) for name in told.get("params", [])},
@@ -104,8 +107,11 @@ def load(file: Path) -> dict[str, Any]:
     return tree if isinstance(tree, dict) else {}
 
 
-def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else ""
+def _md5(stage: str, dep: str) -> str:
+    try:
+        return dvc_hash.md5(Path(dep))
+    except FileNotFoundError:
+        raise Fault(f"{stage} depends on {dep}, which is neither here nor an output that {LOCK} knows") from None
 
 
 def _hash(*values: Any) -> str:
@@ -113,6 +119,5 @@ def _hash(*values: Any) -> str:
 
 
 def listing(deps: list[str]) -> dict[str, str]:
-    """MD5 of every file of these files and folders, by path."""
-    files = [path for dep in map(Path, deps) for path in (dep.rglob("*") if dep.is_dir() else [dep])]
-    return {str(path): _md5(path) for path in files if path.is_file() and "__pycache__" not in path.parts}
+    """MD5 of every file that counts for these files and folders, by path."""
+    return {str(file): dvc_hash.of_bytes(file.read_bytes()) for dep in deps for file in dvc_hash.files(Path(dep))}

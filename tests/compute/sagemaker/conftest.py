@@ -8,6 +8,9 @@ import pytest
 from support.cloud import REMOTE, Account
 from support.projects import TOP
 
+# of a stage that was run, so that those after it can be asked for
+LOCK = "schema: '2.0'\nstages: {resize_images: {cmd: x, outs: [{path: data/images, hash: md5, md5: 0123.dir}]}}\n"
+
 
 @pytest.fixture
 def tree(tmp_path: Path, account: Account, aws: pytest.MonkeyPatch) -> Path:
@@ -15,6 +18,7 @@ def tree(tmp_path: Path, account: Account, aws: pytest.MonkeyPatch) -> Path:
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(TOP / name, tmp_path)
     shutil.copytree(TOP / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "dvc.lock").write_text(LOCK)
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text(REMOTE)
     for name, value in account.environment.items():

@@ -1,12 +1,17 @@
 """What travels to a rented machine, and the hash that tells one work from another."""
 
+import ast
 import io
+import os
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from support.projects import TOP
 from warehouse_classifier.compute import metrics_log, stage_spec
 from warehouse_classifier.compute.sagemaker import code_archive
 from warehouse_classifier.compute.sagemaker.dvc_remote import Remote
@@ -16,37 +21,51 @@ MAP = """\
 stages:
   count:
     cmd: python -m x count ${scale} data/in.csv out
-    deps: [src/warehouse_classifier/stages/count.py, data/in.csv, data/fixed.csv, src/warehouse_classifier/page.j2]
+    deps: [src/warehouse_classifier/stages/count.py, data/in.csv, data/fixed.csv, src/warehouse_classifier/report]
     params: [lr, "count.${scale}"]
     outs: [out]
     metrics: [out.json]
 """
 LOCK = "stages: {before: {outs: [{path: data/in.csv, md5: '0123'}]}}"
+PACKAGE = "src/warehouse_classifier"
 FILES = {
     "dvc.yaml": MAP,
     "dvc.lock": LOCK,
     "params.yaml": "lr: 1\nother: 2\ncount: {small: {a: 1}, large: {a: 2}}\n",
     "pyproject.toml": "",
-    ".env": "SECRET=1",
-    "data/in.csv": "x",
+    ".dvcignore": "__pycache__/\n",
     "data/fixed.csv": "y",
+    f"{PACKAGE}/__init__.py": '"""."""',
+    f"{PACKAGE}/stages/__init__.py": '"""."""',
+    f"{PACKAGE}/stages/count.py": "import os\nfrom warehouse_classifier.bins import selection",
+    f"{PACKAGE}/report/__init__.py": '"""."""',
+    f"{PACKAGE}/report/page.py": "",
+    f"{PACKAGE}/report/page.html.j2": "",
+    f"{PACKAGE}/report/charts/of_the_day.py": "",
+    f"{PACKAGE}/report/not-in-git.txt": "DVC hashes it all the same",
+    f"{PACKAGE}/compute/__init__.py": '"""."""',
+    f"{PACKAGE}/compute/__main__.py": "from warehouse_classifier.runtime import errors",
+    f"{PACKAGE}/compute/sagemaker/container.py": "",
+    f"{PACKAGE}/runtime/errors.py": "",
+    f"{PACKAGE}/tracking/console.py": "",
+    f"{PACKAGE}/training/distributed.py": "",
+    f"{PACKAGE}/work/resume.py": "",
+}
+STAYS = {
+    ".env": "SECRET=1",
+    ".dvc/config": "secret_access_key = s",
+    ".dvc/config.local": "secret_access_key = s",
+    "data/in.csv": "x",
     "data/stray.csv": "z",
-    "src/warehouse_classifier/__init__.py": '"""."""',
-    "src/warehouse_classifier/stages/__init__.py": '"""."""',
-    "src/warehouse_classifier/stages/count.py": "import os\nfrom warehouse_classifier import one\nfrom ..two import x",
-    "src/warehouse_classifier/stages/other.py": "",
-    "src/warehouse_classifier/page.j2": "",
-    "src/warehouse_classifier/one.py": "def f():\n    import warehouse_classifier.three.four",
-    "src/warehouse_classifier/two.py": "from . import one",
-    "src/warehouse_classifier/three/__init__.py": '"""."""',
-    "src/warehouse_classifier/three/four.py": "import numpy",
-    "src/warehouse_classifier/three/five.py": "",
-    "src/warehouse_classifier/compute/__init__.py": '"""."""',
-    "src/warehouse_classifier/compute/__main__.py": "from warehouse_classifier.compute import local",
-    "src/warehouse_classifier/compute/sagemaker/container.py": "",
-    "src/warehouse_classifier/compute/local.py": "from warehouse_classifier import watching",
-    "src/warehouse_classifier/compute/sagemaker/image.py": "",
-    "src/warehouse_classifier/watching.py": "",
+    f"{PACKAGE}/.env": "SECRET=1",
+    f"{PACKAGE}/notes.py": "",
+    f"{PACKAGE}/stages/other.py": "",
+    f"{PACKAGE}/stages/.env": "SECRET=1",
+    f"{PACKAGE}/bins/__init__.py": '"""."""',
+    f"{PACKAGE}/bins/selection.py": "",  # which the map does not tell of
+    f"{PACKAGE}/compute/.env": "SECRET=1",
+    f"{PACKAGE}/compute/__pycache__/local.cpython-311.pyc": "",
+    f"{PACKAGE}/report/__pycache__/page.cpython-311.pyc": "",
 }
 ARGV = ["small", "data/in.csv", "out"]
 REMOTE = Remote(
@@ -59,7 +78,7 @@ REMOTE = Remote(
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, text in FILES.items():
+    for name, text in {**FILES, **STAYS}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -72,22 +91,36 @@ def test_what_a_stage_is_made_of_and_nothing_else(tree: Path) -> None:
         config = tar.extractfile(".dvc/config")
         assert config is not None
         told = config.read().decode()
-    package = "src/warehouse_classifier"
-    stays = {
-        ".env", "data/in.csv", "data/stray.csv", f"{package}/stages/other.py", f"{package}/three/five.py",
-        f"{package}/compute/image.py",
-    }  # fmt: skip
-    assert sorted(names) == sorted({*FILES, ".dvc/config"} - stays)
+    assert names == [*sorted(FILES, key=Path), ".dvc/config"]
     assert told == (
         "[core]\nanalytics = false\ncheck_update = false\nno_scm = true\nremote = team\n"
         "['remote \"team\"']\nurl = s3://b/p/\nendpointurl = https://example.com\nverify = True\n"
     )
 
 
-def test_a_module_that_is_no_python_is_named(tree: Path) -> None:
-    (tree / "src/warehouse_classifier/one.py").write_text("def")
-    with pytest.raises(Fault, match=r"src/warehouse_classifier/one\.py is no Python: "):
-        code_archive.pack(stage_spec.read("count", ARGV), REMOTE)
+def test_the_launcher_and_the_stage_can_be_imported_from_what_travels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real ones, of the stage that is made of the least, so that nothing of it makes up for what the launcher lacks."""
+    monkeypatch.chdir(TOP)
+    told = stage_spec.read("select_images", ["sample", "data/metadata.parquet", "data/selection.csv"])
+    with tarfile.open(fileobj=io.BytesIO(code_archive.pack(told, REMOTE))) as tar:
+        tar.extractall(tmp_path, filter="data")
+    code = """
+from warehouse_classifier.compute import __main__, local
+from warehouse_classifier.compute.sagemaker import container
+from warehouse_classifier.stages import select_images
+import sys
+print({file for name, module in sys.modules.items() if name.startswith("warehouse_classifier.") for file in [module.__file__]})
+"""
+    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=home, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    imported = ast.literal_eval(done.stdout)
+    assert len(imported) > 10
+    assert all(Path(file).is_relative_to(tmp_path) for file in imported)
 
 
 def rewrite(name: str, text: str) -> Callable[[Path], None]:
@@ -98,6 +131,8 @@ def rewrite(name: str, text: str) -> Callable[[Path], None]:
     ("change", "other"),
     [
         (rewrite("src/warehouse_classifier/stages/count.py", "pass"), True),
+        (rewrite("src/warehouse_classifier/report/page.html.j2", "of a folder"), True),
+        (rewrite("src/warehouse_classifier/report/more.py", ""), True),
         (rewrite("data/fixed.csv", "yy"), True),
         (rewrite("dvc.lock", LOCK.replace("0123", "0124")), True),
         (rewrite("params.yaml", FILES["params.yaml"].replace("lr: 1", "lr: 2")), True),
@@ -106,6 +141,8 @@ def rewrite(name: str, text: str) -> Callable[[Path], None]:
         (rewrite("params.yaml", FILES["params.yaml"].replace("other: 2", "other: 3")), False),
         (rewrite("params.yaml", FILES["params.yaml"].replace("large: {a: 2}", "large: {a: 3}")), False),
         (rewrite("data/stray.csv", "zz"), False),
+        (rewrite("src/warehouse_classifier/report/__pycache__/page.cpython-311.pyc", "z"), False),
+        (rewrite("src/warehouse_classifier/compute/__main__.py", "pass"), False),
         (rewrite("data/in.csv", "what dvc.lock says counts"), False),
     ],
 )
@@ -135,7 +172,7 @@ def test_the_plan_is_what_the_map_says(tree: Path) -> None:
     told = stage_spec.read("count", ARGV)
     assert told.inputs == {"data/in.csv": "0123"}
     assert {*told.files} == {
-        "src/warehouse_classifier/stages/count.py", "data/fixed.csv", "src/warehouse_classifier/page.j2",
+        "src/warehouse_classifier/stages/count.py", "data/fixed.csv", "src/warehouse_classifier/report",
     }  # fmt: skip
     assert told.outs == ["out", "out.json"]
     assert told.params == {"lr": 1, "count.small": {"a": 1}}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.cloud import STAGE, Account
+from support.cloud import BUCKET, STAGE, Account
 from support.launching import error_line
 from warehouse_classifier.compute import stage_spec
 from warehouse_classifier.compute.sagemaker import container, dvc_remote, run
@@ -122,6 +122,8 @@ def test_an_aws_that_does_not_answer_is_asked_again(
         look(self, status)
 
     monkeypatch.setattr(Follower, "look", shaky)
+    # not into the place of those tests that nothing may come to
+    (tree / ".dvc/config").write_text((tree / ".dvc/config").read_text().replace(f"{BUCKET}/door", f"{BUCKET}/job"))
     (tree / "data").mkdir()
     monkeypatch.setattr(run, "bring", lambda *_: None)
     run.run(STAGE[0], [*STAGE[1:]])

@@ -195,10 +195,10 @@ def test_a_parameter_is_checked_here_and_not_for_money(tree: Path, capfd: pytest
 
 
 def test_a_dep_that_is_missing_is_told(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tree / "src/warehouse_classifier/synthetic/items.py").unlink()
+    (tree / "src/warehouse_classifier/bins/metadata.py").unlink()
     said = error_line(capfd, *STAGE)
     assert said == (
-        "fetch_metadata depends on src/warehouse_classifier/synthetic/items.py, which is no file here and no output of another stage"
+        "fetch_metadata depends on src/warehouse_classifier/bins/metadata.py, which is neither here nor an output that dvc.lock knows"
     )
 
 

@@ -155,7 +155,7 @@ def test_only_what_a_stage_is_made_of_travels_and_no_secret(
         assert f"src/warehouse_classifier/stages/{stage}.py" in names
         assert len([name for name in names if "/stages/" in name and not name.endswith("__init__.py")]) == 1
         assert {name for name in names if not name.startswith("src/warehouse_classifier/")} - {"data/published.csv"} == {
-            ".dvc/config", "dvc.yaml", "params.yaml", "pyproject.toml", "dvc.lock",
+            ".dvc/config", ".dvcignore", "dvc.yaml", "params.yaml", "pyproject.toml", "dvc.lock",
         } - ({"dvc.lock"} if stage == "fetch_metadata" else set())  # fmt: skip
         assert ("data/published.csv" in names) == (stage == "evaluate")
         assert "src/warehouse_classifier/notes.py" not in names
@@ -181,15 +181,15 @@ def test_force_is_a_new_attempt(delegated: tuple[Project, str], account: Account
     assert "up to date" in project.run("dvc", "status")
 
 
-def test_a_new_module_that_a_stage_imports_goes_along(
+def test_a_new_module_in_a_folder_that_the_map_names_goes_along(
     delegated: tuple[Project, str], account: Account, tmp_path: Path
 ) -> None:
     project = delegated[0].copy(tmp_path / "project")
     package = project.folder / "src/warehouse_classifier"
-    (package / "courtesy.py").write_text("WORD = 'good day'\n")
+    (package / "runtime/courtesy.py").write_text("WORD = 'good day'\n")
     stage = package / "stages/select_images.py"
     stage.write_text(stage.read_text().replace("\ndef select_images(", (
-        "\nfrom warehouse_classifier.courtesy import WORD\n\nprint(WORD)\n\n\ndef select_images("), 1))  # fmt: skip
+        "\nfrom warehouse_classifier.runtime.courtesy import WORD\n\nprint(WORD)\n\n\ndef select_images("), 1))  # fmt: skip
     before = project.read("dvc.lock")
     assert "good day" in project.run("dvc", "repro", "--single-item", "select_images")
     (job,) = [job for job in account.jobs("select_images") if "good day" in account.log(job)]

@@ -1,42 +1,35 @@
-"""The code that travels to a rented machine: what one stage is made of, and nothing else of the working tree."""
+"""The code that travels to a rented machine: what one stage is made of, the launcher, and nothing else of the working tree."""
 
 import io
 import tarfile
 from pathlib import Path
 
-from warehouse_classifier.compute import imports
+from warehouse_classifier.compute import dvc_hash
 from warehouse_classifier.compute.sagemaker.dvc_remote import Remote
 from warehouse_classifier.compute.stage_spec import Plan
-from warehouse_classifier.runtime.errors import Fault
 
-SOURCE = Path("src")
-# what runs there: the container's own module, and the launcher that it starts
-ENTRIES = ("warehouse_classifier.compute.sagemaker.container", "warehouse_classifier.compute.__main__")
-MAPS = ("dvc.yaml", "dvc.lock", "params.yaml", "pyproject.toml")
+PACKAGE = Path("src/warehouse_classifier")
+# the launcher, and what it imports before it knows which stage there is
+ROOMS = ("compute", "runtime", "tracking", "training", "work")
+MAPS = ("dvc.yaml", "dvc.lock", "params.yaml", "pyproject.toml", ".dvcignore")
 
 
 def pack(told: Plan, remote: Remote) -> bytes:
-    """A tar.gz with the stage's deps that are files here, the launcher, what both import, the map and a .dvc/config.
-
-    Raises Fault if a dep is missing or is no file.
-    """
+    """A tar.gz with the stage's deps that lie in this tree, the launcher, the map and a .dvc/config."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        for name in contents(told):
-            _add(tar, name, Path(name).read_bytes())
+        for file in contents(told):
+            _add(tar, file.as_posix(), file.read_bytes())
         _add(tar, ".dvc/config", remote.config().encode())
     return out.getvalue()
 
 
-def contents(told: Plan) -> list[str]:
+def contents(told: Plan) -> list[Path]:
     """The files of the working tree that travel, as paths from its top."""
-    for dep in told.files:
-        if not Path(dep).is_file():
-            raise Fault(f"{told.stage} depends on {dep}, which is no file here and no output of another stage")
-    entries = [imports.file_of(entry, SOURCE) for entry in ENTRIES]
-    code = {path for path in [*map(Path, told.files), *entries] if path and path.suffix == ".py"}
-    maps = [name for name in MAPS if Path(name).is_file()]
-    return sorted({*told.files, *maps, *map(str, imports.own(code, SOURCE))})
+    deps = {file for dep in told.files for file in dvc_hash.files(Path(dep))}
+    launcher = {file for room in ROOMS for file in (PACKAGE / room).rglob("*.py")}
+    packages = {folder / "__init__.py" for file in deps | launcher for folder in file.parents}
+    return sorted({*deps, *launcher, *(file for file in {*packages, *map(Path, MAPS)} if file.is_file())})
 
 
 def _add(tar: tarfile.TarFile, name: str, body: bytes) -> None:
