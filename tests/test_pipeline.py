@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
-from support.s3 import CREDENTIALS, S3
 
 from support.projects import STAGES, Project
+from support.s3 import CREDENTIALS, S3
 
 
 @pytest.fixture(scope="module")

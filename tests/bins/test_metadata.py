@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.bins import metadata
 
+from support.bins import metadata
 from warehouse_classifier.bins.metadata import ITEM, LARGEST, parse
 
 INCHES = {"unit": "IN", "value": 1.5}

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.bins import bins, mirror
 from support.launching import error_line
 from support.s3 import S3
-
 from support.server import Served
 from warehouse_classifier.bucket.bucket import open_bucket
 from warehouse_classifier.bucket.object_store import StoreBucket

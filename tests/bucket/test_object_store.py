@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
 from support.bins import mirror
 from support.s3 import CREDENTIALS
-
 from support.server import Fault as Misdeed
 from support.server import Request, Served, Store, plan, serving
 from warehouse_classifier.bucket import client, object_store, retry

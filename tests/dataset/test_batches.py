@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from support.bins import jpeg
 
+from support.bins import jpeg
 from support.images import SIDE, pack, spoil
 from warehouse_classifier.dataset.batches import Images, batches, evenly
 from warehouse_classifier.dataset.photo import decode

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support.bins import jpeg
 
+from support.bins import jpeg
 from warehouse_classifier.dataset.photo import decode, square
 
 TRIES = int(os.environ.get("FUZZ", "600"))

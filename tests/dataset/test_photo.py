@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
-from support.bins import jpeg
 
+from support.bins import jpeg
 from warehouse_classifier.dataset.photo import decode, decode_into, encode, square
 
 MANY = 10_000_000

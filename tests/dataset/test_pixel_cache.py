@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from support.watching import Noted
 
 from support.images import SIDE, pack, spoil
+from support.watching import Noted
 from warehouse_classifier.dataset.batches import batches, evenly
 from warehouse_classifier.dataset.pixel_cache import Decoded, images_of
 from warehouse_classifier.dataset.shards import INDEX, Shards

@@ -8,16 +8,11 @@ import pytest
 
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.evaluation import tables as evidence
-from warehouse_classifier.evaluation.calibration import (
-    BELONGS,
-    COUNTERS,
-    NETWORKS,
-    Calibration,
-    Counted,
-    nll,
-    probabilities,
-)
+from warehouse_classifier.evaluation.calibration import Calibration, Counted, nll, probabilities
+from warehouse_classifier.evaluation.counters import COUNTERS
 from warehouse_classifier.evaluation.tables import FEWEST, Said
+from warehouse_classifier.models.folder import BELONGS
+from warehouse_classifier.models.registry import NETWORKS
 
 LABELS = Labels([1, 2, 3])
 TEMPERATURES = {"resnet34": 2.0, "vit": 0.5, "average": 1.5}

@@ -23,7 +23,6 @@ from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
-from support.s3 import CREDENTIALS, S3
 
 from sagemaker_emulator import limits
 from sagemaker_emulator.cloud import ACCOUNT, REGION
@@ -32,6 +31,7 @@ from sagemaker_emulator.log import GROUP
 from sagemaker_emulator.record import Record
 from sagemaker_emulator.server import Emulator
 from sagemaker_emulator.shapes import Misfit, constraints, violations
+from support.s3 import CREDENTIALS, S3
 from warehouse_classifier.runtime.errors import Fault
 
 MODEL = botocore.session.get_session().get_service_model("sagemaker")

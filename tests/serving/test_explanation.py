@@ -13,8 +13,11 @@ from scipy.ndimage import convolve1d
 from torch import nn
 
 from warehouse_classifier.dataset.photo import Pixels
-from warehouse_classifier.evaluation.calibration import AVERAGE, BELONGS, NETWORKS, Calibration, Counted, Floats
+from warehouse_classifier.evaluation.calibration import Calibration, Counted, Floats
+from warehouse_classifier.evaluation.counters import AVERAGE
 from warehouse_classifier.models import resnet34, vit
+from warehouse_classifier.models.folder import BELONGS
+from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.serving import explanation
 from warehouse_classifier.serving.predictor import Counter
 

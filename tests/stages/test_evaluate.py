@@ -21,8 +21,9 @@ from warehouse_classifier.bins.metadata import PAIRS
 from warehouse_classifier.bins.selection import OUTSIDE
 from warehouse_classifier.dataset import shards
 from warehouse_classifier.evaluation import calibration, predictions
-from warehouse_classifier.evaluation.calibration import COUNTERS, NETWORKS
+from warehouse_classifier.evaluation.counters import COUNTERS
 from warehouse_classifier.models import folder, resnet34, vit
+from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.progress import Silence
 from warehouse_classifier.serving import predictor

@@ -11,15 +11,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
 from support.bins import bins, jpeg, metadata, mirror
 from support.killing import Elsewhere
 from support.launching import error_line
 from support.s3 import S3
-from support.system import SmallDisk
-from support.watching import Noted
-
 from support.server import Fault as Misdeed
 from support.server import Request, Served, plan
+from support.system import SmallDisk
+from support.watching import Noted
 from warehouse_classifier.bins.metadata import PAIRS, UNREADABLE
 from warehouse_classifier.bucket import bucket as buckets
 from warehouse_classifier.bucket import client, object_store

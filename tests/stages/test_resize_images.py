@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from support.bins import bins, jpeg, mirror
 from support.killing import Elsewhere
 from support.launching import error_line
 from support.s3 import S3
-from support.system import SmallDisk
-from support.watching import Noted
-
 from support.server import Fault as Misdeed
 from support.server import Served, plan
+from support.system import SmallDisk
+from support.watching import Noted
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bucket import client, object_store
 from warehouse_classifier.bucket.bucket import open_bucket

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from support.launching import error_line
 from support.watching import Noted
-
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.metadata import PAIRS
 from warehouse_classifier.bins.selection import OUTSIDE, SPLITS

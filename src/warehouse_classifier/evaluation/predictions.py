@@ -12,11 +12,10 @@ import torch
 from warehouse_classifier.dataset.batches import Rows, batches, evenly
 from warehouse_classifier.dataset.pixel_cache import images_of
 from warehouse_classifier.dataset.shards import Shards
-from warehouse_classifier.evaluation.calibration import NETWORKS
+from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.progress import Watch
-from warehouse_classifier.serving.predictor import LOADERS
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,7 +46,9 @@ def logits(
         watch.bar("evaluate", rows.size, "image") as bar,
     ):
         order = layout(how.precision)
-        networks = {net: LOADERS[net](folder).to(device).to(memory_format=order) for net, folder in folders.items()}
+        networks = {
+            net: registry.load(net, folder).to(device).to(memory_format=order) for net, folder in folders.items()
+        }
         for images in batches(pixels, evenly(rows, how.batch), how.workers, device):
             for net, network in networks.items():
                 start = time.perf_counter()
@@ -62,8 +63,10 @@ def logits(
 def checked(net: str, logits: Floats, quantities: int) -> Floats:
     if logits.shape[1] != quantities:
         raise Fault(
-            f"{NETWORKS[net]} tells {logits.shape[1]} quantities apart and params.yaml names {quantities}; train it again"
+            f"{registry.NETWORKS[net].title} tells {logits.shape[1]} quantities apart and params.yaml names {quantities}; train it again"
         )
     if not np.isfinite(logits).all():
-        raise Fault(f"{NETWORKS[net]} answers with what is no finite number; its weights are damaged, train it again")
+        raise Fault(
+            f"{registry.NETWORKS[net].title} answers with what is no finite number; its weights are damaged, train it again"
+        )
     return logits

@@ -10,7 +10,8 @@ import pandas as pd
 from warehouse_classifier.bins import contents
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.evaluation import tables, verification
-from warehouse_classifier.evaluation.calibration import COUNTERS, NETWORKS, Calibration
+from warehouse_classifier.evaluation.calibration import Calibration
+from warehouse_classifier.evaluation.counters import BASELINE, COUNTERS, PRIOR, PRIOR_TITLE
 from warehouse_classifier.evaluation.metrics import (
     McNemar,
     Quantities,
@@ -23,13 +24,10 @@ from warehouse_classifier.evaluation.metrics import (
     score,
 )
 from warehouse_classifier.evaluation.tables import Said
-from warehouse_classifier.evaluation.verification import KINDS, Task, Verification
+from warehouse_classifier.evaluation.verification import CASES, KINDS, Task, Verification
+from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.report import accuracy_charts, calibration_charts
-from warehouse_classifier.report.formatting import CASES
 from warehouse_classifier.report.style import Chart
-
-BASELINE, PRIOR = "baseline", "prior"  # who has seen the training split's inventory and no photo
-PRIOR_TITLE = "the expectation alone"
 
 
 @dataclass(frozen=True)
@@ -146,8 +144,8 @@ def counting(
             for who, of in matrices.items()
         ),
         accuracy_charts.recall("recall", {who: found.scores[who].recall for who in COUNTERS}, COUNTERS),
-        accuracy_charts.learning("loss", "loss", losses, NETWORKS),
-        accuracy_charts.learning("validation_accuracy", "validation accuracy", accuracies, NETWORKS),
+        accuracy_charts.learning("loss", "loss", losses, COUNTERS),
+        accuracy_charts.learning("validation_accuracy", "validation accuracy", accuracies, COUNTERS),
         *(
             accuracy_charts.shares(name, xlabel, tables.by_contents(group, test, found.answers, **how), COUNTERS)
             for name, (xlabel, group) in groups.items()

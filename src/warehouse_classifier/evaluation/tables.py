@@ -10,9 +10,10 @@ import pandas as pd
 
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.evaluation import reliability, verification
-from warehouse_classifier.evaluation.calibration import AVERAGE, COUNTERS, Calibration, Counted, averaged, nll, scaled
+from warehouse_classifier.evaluation.calibration import Calibration, Counted, averaged, nll, scaled
+from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.evaluation.metrics import interval
-from warehouse_classifier.report.formatting import CASES, HOLDS
+from warehouse_classifier.evaluation.verification import CASES, HOLDS
 
 Floats = npt.NDArray[np.float64]
 FEWEST = 20

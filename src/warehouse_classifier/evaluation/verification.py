@@ -19,6 +19,9 @@ Ints = npt.NDArray[np.int64]
 Masks = npt.NDArray[np.bool_]
 
 KINDS = ("one_off", "any_size")
+# In words, what a photo is asked with, by KINDS and for what is right; and what bins hold whose quantity no network knows.
+CASES = {"right": "as expected", "one_off": "wrong by one", "any_size": "wrong by any number"}
+HOLDS = "holds"
 VERDICTS = ("match", "look", "mismatch")
 AT_ONCE = 1 << 18  # weights that are held while the bootstrap works
 

@@ -9,9 +9,6 @@ from warehouse_classifier.evaluation.verification import Estimate
 
 SIGNIFICANT = 0.05
 UNKNOWN = "–"
-# Of what a photo is asked with, by verification.KINDS and for what is right; and of bins whose quantity no network knows.
-CASES = {"right": "as expected", "one_off": "wrong by one", "any_size": "wrong by any number"}
-HOLDS = "holds"
 
 
 def origin(bucket: str) -> str:

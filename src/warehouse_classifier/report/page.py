@@ -14,9 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from warehouse_classifier.evaluation.metrics import McNemar, Scores
-from warehouse_classifier.evaluation.verification import KINDS, Estimate, Task, Verification
+from warehouse_classifier.evaluation.verification import CASES, HOLDS, KINDS, Estimate, Task, Verification
 from warehouse_classifier.report import accuracy_charts
-from warehouse_classifier.report.formatting import CASES, HOLDS, between, number, percent, share, verdict
+from warehouse_classifier.report.formatting import between, number, percent, share, verdict
 from warehouse_classifier.report.gallery import Bin
 from warehouse_classifier.runtime.errors import Fault
 

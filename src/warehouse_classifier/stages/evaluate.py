@@ -80,7 +80,7 @@ def evaluate(
 
     folders = {"resnet34": resnet34, "vit": vit}
     literature = table(published, PUBLISHED)
-    histories = {net: table(folder / history.FILE, HISTORY) for net, folder in folders.items()}
+    histories = {net: table(folder / history.HISTORY, HISTORY) for net, folder in folders.items()}
     labels, shards = Labels(params.quantities), Shards(images)
     inside = contents.read(metadata, shards.index["id"].iloc[shards.rows("test")].tolist())
     shards.verify(params.workers)
@@ -139,8 +139,7 @@ def findings(
 ) -> "Findings":
     """What the page shows, by title."""
     from warehouse_classifier.evaluation import tables
-    from warehouse_classifier.evaluation.calibration import COUNTERS
-    from warehouse_classifier.evaluation.results import PRIOR, PRIOR_TITLE
+    from warehouse_classifier.evaluation.counters import COUNTERS, PRIOR, PRIOR_TITLE
     from warehouse_classifier.evaluation.verification import Task
     from warehouse_classifier.report import formatting
     from warehouse_classifier.report.page import Findings
@@ -176,13 +175,13 @@ def dotted(name: str) -> str:
 
 def photos(params: Evaluate, shards: "Shards", test: "Said") -> "list[Bin]":
     """The bins of the gallery, with their JPEGs as they lie in the shards."""
-    from warehouse_classifier.evaluation.calibration import NETWORKS
+    from warehouse_classifier.models.registry import NETWORKS
     from warehouse_classifier.report.gallery import Bin, choose
 
     labels = Labels(params.quantities)
     said = np.stack([labels.quantity(test.probabilities[net].argmax(axis=1)) for net in NETWORKS])
     sure = np.stack([test.probabilities[net].max(axis=1) for net in NETWORKS])
-    ids, rows, titles = test.facts["id"].tolist(), shards.rows("test"), NETWORKS.values()
+    ids, rows, titles = test.facts["id"].tolist(), shards.rows("test"), [network.title for network in NETWORKS.values()]
     return [
         Bin(
             ids[i],
@@ -198,14 +197,15 @@ def photos(params: Evaluate, shards: "Shards", test: "Said") -> "list[Bin]":
 def provenance(params: Evaluate, images: Path, metadata: Path, folders: Mapping[str, Path]) -> dict[str, str]:
     """What the figures depend on, in words and hashes; nothing of when, where or how fast."""
     from warehouse_classifier.dataset.shards import INDEX
-    from warehouse_classifier.evaluation.calibration import NETWORKS, WEIGHTS
+    from warehouse_classifier.models.folder import WEIGHTS
+    from warehouse_classifier.models.registry import NETWORKS
 
     return {
         "Images": f"{params.side} pixels a side, JPEGs of quality {params.quality}",
         "Bootstrap": f"{params.resamples:,} draws of whole groups, seed {params.seed}",
         "SHA-256 of the metadata": sha256(metadata),
         "SHA-256 of the image index": sha256(images / INDEX),
-        **{f"SHA-256 of {NETWORKS[net]}’s weights": sha256(folder / WEIGHTS) for net, folder in folders.items()},
+        **{f"SHA-256 of {NETWORKS[net].title}’s weights": sha256(folder / WEIGHTS) for net, folder in folders.items()},
     }
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.bins import bins, jpeg, metadata, mirror
-from support.s3 import S3
 
+from support.bins import bins, jpeg, metadata, mirror
 from support.predictors import tiny
+from support.s3 import S3
 from warehouse_classifier.cli.__main__ import answer
 from warehouse_classifier.cli.check.inspection import inspect
 from warehouse_classifier.cli.check.photos import Photo, Seen

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.bins import bins, jpeg, metadata, mirror
-from support.s3 import S3
 
+from support.bins import bins, jpeg, metadata, mirror
 from support.predictors import tiny
+from support.s3 import S3
 from warehouse_classifier.bucket import bucket
 from warehouse_classifier.bucket.object_store import StoreBucket
 from warehouse_classifier.bucket.objects import Unreadable

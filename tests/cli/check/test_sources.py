@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+
 from support.bins import bins, jpeg, metadata, mirror
 from support.s3 import S3
-
 from warehouse_classifier.bucket.objects import Unreadable
 from warehouse_classifier.cli.check.expectations import Listed, Same, Unknown, expectations
 from warehouse_classifier.cli.check.finding import Finding

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from support.s3 import S3
 
 from support.cloud import Account
 from support.projects import TOP
+from support.s3 import S3
 from warehouse_classifier.compute.sagemaker.follow import Relay, Status, duration
 from warehouse_classifier.compute.sagemaker.job import State
 from warehouse_classifier.compute.sagemaker.logs import GROUP, Line, Log

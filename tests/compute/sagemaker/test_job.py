@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.launching import error_line
 
 from support.cloud import STAGE, Account
+from support.launching import error_line
 from warehouse_classifier.compute import stage_spec
 from warehouse_classifier.compute.sagemaker import container, dvc_remote, run
 from warehouse_classifier.compute.sagemaker.follow import Follower
