@@ -80,6 +80,11 @@ class Calibration(Promise):
             raise ValueError(f"sha256 must name {' and '.join(BELONGS)} of each network")
         return self
 
+    @property
+    def temperatures(self) -> dict[str, float]:
+        """By counter."""
+        return {name: counted.temperature for name, counted in self.counters.items()}
+
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(self.model_dump(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What the trained networks say of images, before anybody asks what that is worth."""
+"""What the trained networks say of images, and what that is worth once it is calibrated."""
 
 import time
 from collections.abc import Mapping
@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from warehouse_classifier.dataset.batches import Rows, batches, evenly
 from warehouse_classifier.dataset.pixel_cache import images_of
 from warehouse_classifier.dataset.shards import Shards
+from warehouse_classifier.evaluation.calibration import probabilities
 from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import Fault
@@ -28,6 +30,37 @@ class How:
     workers: int  # threads that decode
     threads: int  # of torch
     precision: str  # fp32, tf32 or bf16
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of some images: facts [images] (id, quantity, group), logits by network and probabilities by counter, each
+    [images, quantities]."""
+
+    facts: pd.DataFrame
+    logits: Mapping[str, Floats]
+    probabilities: Mapping[str, Floats]
+
+    @property
+    def quantity(self) -> npt.NDArray[np.int64]:
+        return self.facts["quantity"].to_numpy(dtype=np.int64)
+
+    @property
+    def groups(self) -> npt.NDArray[np.str_]:
+        return self.facts["group"].to_numpy(dtype=str)
+
+    def doubts(self, counter: str) -> Floats:
+        """1 minus the probability of each quantity, [images, quantities]."""
+        return 1 - self.probabilities[counter]
+
+
+def of_split(
+    split: str, facts: pd.DataFrame, logits: Mapping[str, Floats], temperatures: Mapping[str, float]
+) -> Predictions:
+    """The predictions for one split's images. `facts`: id, quantity, group and split of every row of `logits`."""
+    rows = (facts["split"] == split).to_numpy()
+    own = {network: values[rows] for network, values in logits.items()}
+    return Predictions(facts.loc[rows, ["id", "quantity", "group"]], own, probabilities(own, temperatures))
 
 
 def logits(

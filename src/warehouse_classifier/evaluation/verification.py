@@ -60,6 +60,11 @@ class Task:
     recalls: Sequence[float]  # at which precision is told
     budgets: Sequence[float]  # shares of all bins that somebody can look at
 
+    @property
+    def headline(self) -> float:
+        """The budget that one figure is told for where there is room for one: the middle one."""
+        return sorted(self.budgets)[len(self.budgets) // 2]
+
 
 def right_of(quantities: Sequence[int], actual: Ints) -> Masks:
     """Which expectations, [images, quantities], are what the image holds."""

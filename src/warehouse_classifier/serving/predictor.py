@@ -53,8 +53,7 @@ class Counter:
         with torch.inference_mode(), autocast(self.device, self.precision):
             for network, module in self.networks.items():
                 logits[network] = module(images).double().cpu().numpy()
-        temperatures = {name: counted.temperature for name, counted in self.known.counters.items()}
-        return calibration.probabilities(logits, temperatures)[self.name]
+        return calibration.probabilities(logits, self.known.temperatures)[self.name]
 
     def answers(self, probabilities: Floats, expected: Sequence[int | None]) -> list[Answer]:
         """What the probabilities of each photo say of what is expected of it, None for nothing."""
