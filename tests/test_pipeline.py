@@ -34,7 +34,7 @@ def test_repro_leaves_what_the_map_says(project: Project) -> None:
     assert figures["test_images"] == 30
     assert {"resnet34", "vit", "average", "baseline", "mcnemar", "calibration", "verification"} <= figures.keys()
     shown = json.loads(project.read("reports/metrics.json"))
-    assert shown["acc_vit"] == pytest.approx(figures["vit"]["accuracy"], abs=1e-4)
+    assert shown["acc_vit"] == pytest.approx(figures["vit"]["accuracy"], abs=5e-4 + 1e-6)
     assert project.read("reports/predictions.csv").count("\n") == 31
     lock = YAML(typ="safe", pure=True).load(project.folder / "dvc.lock")["stages"]
     assert list(lock) == STAGES

@@ -8,7 +8,6 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from support.evaluations import QUANTITIES, THREE, TITLES, measured, verdicts
 from support.projects import TOP
-from warehouse_classifier.evaluation.metrics import McNemar, score
+from warehouse_classifier.evaluation.metrics import McNemar
 from warehouse_classifier.evaluation.results import Evaluation
-from warehouse_classifier.evaluation.verification import KINDS, Estimate, Task, Verification
+from warehouse_classifier.evaluation.verification import KINDS, Estimate
 from warehouse_classifier.report import accuracy_charts, calibration_charts
 from warehouse_classifier.report.formatting import between, chance, comparisons, origin, percent, separation, share
 from warehouse_classifier.report.gallery import Bin, choose
@@ -27,14 +27,11 @@ from warehouse_classifier.report.page import LINK, PLACE, Runs, Supplement, adde
 from warehouse_classifier.report.style import Chart
 from warehouse_classifier.runtime.errors import Fault
 
-QUANTITIES = [1, 2, 3, 4, 5]
 PUBLISHED = TOP / "data" / "published.csv"
 HOSTILE = "<script>alert('bin')</script>"
-TITLES = {"resnet34": "ResNet34", "vit": "ViT", "average": "their average"}
 BASELINE = {**TITLES, "baseline": "always saying 3"}
 PRIOR = {**TITLES, "prior": "the expectation alone"}
 WORDS = {"one_off": "wrong by one", "any_size": "wrong by any number"}
-TASK = Task(0.05, (0.5, 0.8, 0.95), (0.01, 0.05, 0.1))
 
 
 def photo(seed: int, side: int = 224) -> bytes:
@@ -61,15 +58,6 @@ def curve(along: str, most: float, points: int, kind: str) -> pd.DataFrame:
             {along: at, **{who: np.minimum(1, (3 * at) ** (harder * p)) for who, p in powers.items()}, "prior": at}
         )
     return pd.DataFrame({along: at, **{who: at ** (0.6 * harder * p) for who, p in powers.items()}, "prior": at})
-
-
-def verdicts(shift: float) -> pd.DataFrame:
-    cases = {
-        "as expected": (22000, 0.71, 0.25), "wrong by one": (21876, 0.05, 0.63), "wrong by any number": (22000, 0.02, 0.3),
-        "holds 0": (6412, 0.01, 0.18), "holds 6": (15221, 0.2, 0.47), "holds 7": (9120, 0.26, 0.43), "holds 8 or more": (31876, 0.22, 0.31),
-    }  # fmt: skip
-    rows = [(case, n, match + shift, look, 1 - match - shift - look) for case, (n, match, look) in cases.items()]
-    return pd.DataFrame(rows, columns=["case", "images", "match", "look", "mismatch"])
 
 
 def reliability() -> pd.DataFrame:
@@ -112,53 +100,6 @@ def drawings(evaluation: Evaluation) -> list[Chart]:
         *(calibration_charts.found(f"found_{kind}", WORDS[kind], curve("looked_at", 0.3, 151, kind), PRIOR, prevalence=0.05) for kind in KINDS),
         *(calibration_charts.roc(f"roc_{kind}", WORDS[kind], curve("false_alarms", 1, 201, kind), PRIOR) for kind in KINDS),
     ]  # fmt: skip
-
-
-def measured(titles: dict[str, str]) -> Evaluation:
-    """400 images as these counters see them, each network better than the one before it."""
-    rng = np.random.default_rng(2)
-    actual = rng.choice(QUANTITIES, 400)
-    skills = np.linspace(0.5, 0.65, len(titles))
-    said = {
-        who: np.clip(actual + rng.choice([-1, 0, 1], 400, p=[0.2, right, 0.8 - right]), 1, 5)
-        for who, right in zip(titles, skills, strict=True)
-    }
-    said["baseline"] = np.full(400, 3)
-
-    def estimate(value: float) -> Estimate:
-        return Estimate(value, max(0.0, value - 0.021), value + 0.023)
-
-    def verified(skill: float) -> Verification:
-        return Verification(
-            estimate(0.5 + 0.4 * skill),
-            {recall: estimate(0.05 + 0.6 * skill * (1 - recall)) for recall in TASK.recalls},
-            {budget: estimate(budget + min(0.15, budget * 8) * skill) for budget in TASK.budgets},
-        )
-
-    rows = {
-        "temperature": 1.471, "ece_before": 0.1231, "ece_after": 0.0213, "ece_chance": 0.011, "nll_before": 1.1421,
-        "nll_after": 1.013, "false_alarms_wanted": 0.05, "false_alarms_met": 0.0523, "misses_wanted": 0.05,
-        "misses_met": 0.0478, "look": 0.41,
-    }  # fmt: skip
-    doubting = dict(zip([*titles, "prior"], [0.8, 0.85, *[1.0] * (len(titles) - 2), 0.0], strict=True))
-    networks = [who for who in titles if who != "average"]
-    return Evaluation(
-        titles={**titles, "baseline": "always saying 3", "prior": "the expectation alone"},
-        quantities=tuple(QUANTITIES),
-        task=TASK,
-        answers=pd.DataFrame({"quantity": actual, **said}),
-        scores={who: score(actual, of, np.arange(400), QUANTITIES, seed=1, resamples=1000) for who, of in said.items()},
-        mcnemar={pair: McNemar(12, 30, 0.0079) for pair in combinations(networks, 2)},
-        calibration=dict.fromkeys(titles, rows),
-        verification={
-            who: {"one_off": verified(skill * 0.7), "any_size": verified(skill)} for who, skill in doubting.items()
-        },
-        verdicts={who: verdicts(0.01 * i) for i, who in enumerate(titles)},
-        reliability={},
-        contents={},
-        roc={},
-        found={},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -357,9 +298,8 @@ def test_what_has_no_data_has_no_heading(evaluation: Evaluation, supplement: Sup
 
 
 def test_three_networks_have_their_place_everywhere(supplement: Supplement) -> None:
-    titles = {"resnet34": "ResNet34", "vit": "ViT", "convnext_tiny": "ConvNeXt", "average": "their average"}
     bins = [replace(bin, predicted={**bin.predicted, "ConvNeXt": 5}, probability={**bin.probability, "ConvNeXt": 0.7}) for bin in supplement.gallery]  # fmt: skip
-    three = measured(titles)
+    three = measured(THREE)
     text = page(three, replace(supplement, gallery=bins))
     said = plain(text)
     assert "Counting the items in a bin: ResNet34, ViT and ConvNeXt" in said

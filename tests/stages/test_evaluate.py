@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from warehouse_classifier.bins.metadata import PAIRS
 from warehouse_classifier.bins.selection import OUTSIDE
 from warehouse_classifier.dataset import shards
 from warehouse_classifier.evaluation import calibration, predictions
-from warehouse_classifier.evaluation.counters import COUNTERS
+from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.models import folder, resnet34, vit
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault
@@ -254,6 +255,48 @@ def test_what_the_thresholds_promise_and_what_they_met(done: tuple[Path, dict[st
         prior = metrics["verification"]["prior"][kind]
         assert prior["auroc"] == prior["auroc_low"] == prior["auroc_high"] == 0.5
         assert prior["found_in_5"] == 0.05
+
+
+def test_metrics_are_few_flat_and_those_of_the_average(done: tuple[Path, dict[str, float]]) -> None:
+    out, measured = done
+    figures = json.loads((out / "metrics.json").read_text())
+    wanted = {
+        "acc": "average_accuracy", "acc_resnet34": "resnet34_accuracy", "acc_vit": "vit_accuracy",
+        "macro_f1": "average_macro_f1", "mae": "average_mae", "auroc": "average_one_off_auroc",
+        "found": "average_any_size_found_in_5", "look": "average_look",
+    }  # fmt: skip
+    assert list(figures) == list(wanted)
+    assert figures == {key: round(measured[name], 3) for key, name in wanted.items()}
+
+
+def test_a_third_network_takes_a_line_in_the_registry(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no edit of the evaluation, the report or its templates. Its key has an underscore, as many have."""
+    third = replace(NETWORKS["resnet34"], title="ConvNeXt", explanation=None)
+    monkeypatch.setitem(NETWORKS, "convnext_tiny", third)
+    titles = {**{key: network.title for key, network in NETWORKS.items()}, AVERAGE: COUNTERS[AVERAGE]}
+    monkeypatch.delitem(COUNTERS, AVERAGE)
+    for key, title in titles.items():
+        monkeypatch.setitem(COUNTERS, key, title)
+    shutil.copytree(trained / "models/resnet34", tmp_path / "third")
+    measured = run(trained, tmp_path / "out", convnext_tiny=tmp_path / "third")
+    figures = json.loads((tmp_path / "out/evaluation.json").read_text())
+    pairs = [("resnet34", "vit"), ("resnet34", "convnext_tiny"), ("vit", "convnext_tiny")]
+    assert [(test["first"], test["second"]) for test in figures["mcnemar"]] == pairs
+    assert {f"mcnemar_p_{first}_{second}" for first, second in pairs} <= measured.keys()
+    assert figures["convnext_tiny"] == figures["resnet34"]
+    assert "acc_convnext_tiny" in json.loads((tmp_path / "out/metrics.json").read_text())
+    rows = pd.read_csv(tmp_path / "out/predictions.csv")
+    assert [column.removesuffix("_p3") for column in rows if column.endswith("_p3")] == [*NETWORKS, AVERAGE]
+    assert calibration.load(tmp_path / "out").counters.keys() == {*NETWORKS, AVERAGE}
+    loss = pd.read_csv(tmp_path / "out/plots/loss.csv")
+    assert "convnext_tiny_validation" in loss
+    assert "ConvNeXt, validation 0.500" in (tmp_path / "out/plots/loss.svg").read_text()
+    page = (tmp_path / "out/report.html").read_text()
+    assert "ResNet34, ViT and ConvNeXt count the items" in page
+    assert page.count("The test does not tell ") == 3
+    assert "SHA-256 of ConvNeXt’s weights" in page
 
 
 def test_without_bins_outside_the_report_says_nothing_of_them(trained: Path, tmp_path: Path) -> None:

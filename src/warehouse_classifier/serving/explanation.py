@@ -38,6 +38,8 @@ LINE = 0.17  # of text
 GROUND, COVER = 0.7, 0.6  # what is left of the lightness of the grey photo, and most that heat covers of it
 SCALE = "inferno"  # its lightness rises steadily, so it reads in grey as well
 LEVELS = (0.25, 0.5, 0.75)  # of the contours
+LOOKED = "where it looked, for any count"
+UNEXPLAINED = ("this network offers no heat map", "")
 WORDS = {"match": "match", "look": "look, too unsure to tell", "mismatch": "mismatch"}
 
 
@@ -229,6 +231,5 @@ class Method:
 
 METHODS: dict[Explanation, Method] = {
     "Grad-CAM": Method(_grad_cam, "what spoke for {}", "no place spoke for {}"),
-    "attention rollout": Method(_rollout, *["where it looked, for any count"] * 2),
+    "attention rollout": Method(_rollout, LOOKED, LOOKED),
 }
-UNEXPLAINED = ("this network offers no heat map", "")

@@ -77,7 +77,7 @@ def evaluate(
     charts = drawings(measured, histories)
     origins = provenance(params.model_dump(), images, metadata, folders)
     shown = supplement(params, measured, test, shards, charts, literature, origins)
-    leave(models, reports, calibration, measured, test, charts, page(measured, shown), watch)
+    write(models, reports, calibration, measured, test, charts, page(measured, shown), watch)
 
 
 def answered(
@@ -129,7 +129,7 @@ def supplement(
     )
 
 
-def leave(
+def write(
     models: Path, reports: Path, calibration: "Calibration", evaluation: "Evaluation", test: "Predictions",
     charts: "list[Chart]", page: str, watch: Watch,
 ) -> None:  # fmt: skip
