@@ -202,11 +202,11 @@ def test_a_server_keeps_models_where_it_likes(
 def test_nothing_is_pickled_and_nothing_of_the_training_travels(project: Path) -> None:
     folder = kept_in(project, "resnet34")
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
-    modules = {Path(file).stem for file in files if file.startswith("code/")}
-    assert {"counter", "calibration", "photo", "resnet34", "vit"} <= modules
-    assert (
-        not {"metadata", "training", "engine", "bucket", "client", "tracking", "shards", "report", "evaluate"} & modules
-    )
+    code = [Path(file) for file in files if file.startswith("code/")]
+    rooms, modules = {file.parent.name for file in code}, {file.stem for file in code}
+    assert {"predictor", "calibration", "photo", "registry", "resnet34", "vit"} <= modules
+    assert not {"bins", "training", "bucket", "tracking", "report", "stages", "compute", "cli"} & rooms
+    assert not {"metadata", "loop", "client", "mlflow_run", "shards", "page", "evaluate", "results"} & modules
     assert [file for file in files if file.startswith("artifacts/")] == [
         "artifacts/models/calibration.json",
         "artifacts/models/resnet34/config.json",

@@ -1,7 +1,7 @@
 """Try the networks and their average on the test split, once: as counters, and as those that find what is not as expected.
 
 images/, metadata.parquet, published.csv, models/ ->
-models/calibration.json, and in reports/ metrics.json, evaluation.json, predictions.csv, plots/, report.html
+calibration.json in models/; metrics.json, evaluation.json, predictions.csv, plots/ and report.html in reports/
 """
 
 from collections.abc import Mapping
