@@ -76,10 +76,11 @@ def learn_nothing(models: Path, photos: Path, side: int) -> None:
 
     from warehouse_classifier.dataset.photo import decode, square
     from warehouse_classifier.evaluation import calibration
-    from warehouse_classifier.models import resnet34, vit
+    from warehouse_classifier.models import folder, resnet34, vit
+    from warehouse_classifier.models.registry import NETWORKS
 
     torch.manual_seed(7)
-    for network in calibration.NETWORKS:
+    for network in NETWORKS:
         (models / network).mkdir(parents=True)
     some = [square(decode(file.read_bytes(), 1 << 24), side) for file in islice(sorted(photos.iterdir()), 32)]
     resnet = resnet34.build(len(QUANTITIES), "none", None).train()
@@ -95,7 +96,7 @@ def learn_nothing(models: Path, photos: Path, side: int) -> None:
     known = calibration.Calibration(
         version=calibration.VERSION,
         counters=dict.fromkeys(MODELS, calibration.Counted(temperature=1.0, match=0.3, mismatch=0.9)),
-        sha256={network: calibration.hashes(models / network) for network in calibration.NETWORKS},
+        sha256={network: folder.hashes(models / network) for network in NETWORKS},
         quantities=list(QUANTITIES), side=side, quality=95, precision="fp32", false_alarms=0.05, misses=0.05,
     )  # fmt: skip
     known.write(models / calibration.FILE)

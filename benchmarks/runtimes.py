@@ -47,15 +47,14 @@ class Command:
     """check, and with another `way` check with the networks that a runtime made of its own."""
 
     def __init__(self, way: str, task: Task) -> None:
+        from warehouse_classifier.models import registry
         from warehouse_classifier.serving import predictor
 
         self.task, self.folder, self.opened = task, Path(task.folder), predictor.opened
         if way != OURS:
-            made = cache(lambda folder: RUNTIMES[way](loaders[folder.name](folder), task))
-            loaders, predictor.LOADERS = (
-                predictor.LOADERS,
-                dict.fromkeys(MODELS, lambda folder: _module(made(folder)())),
-            )
+            load = registry.load
+            made = cache(lambda folder: RUNTIMES[way](load(folder.name, folder), task))
+            registry.load = lambda _, folder: _module(made(folder)())
 
     def whole(self, model: str) -> dict[str, float]:
         from warehouse_classifier.cli.__main__ import answer

@@ -1,4 +1,4 @@
-"""Do both networks learn the synthetic bins, whatever the seed?
+"""Do the networks learn the synthetic bins, whatever the seed?
 
     python benchmarks/seeds.py [seed ...]
 
@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from pipeline import run
+from warehouse_classifier.models.registry import NETWORKS
 
 MARGIN = 0.10
 
@@ -24,10 +25,10 @@ def main(seeds: list[int]) -> int:
             bucket = f"synthetic://?pairs=5000&seed={seed}"
             for _ in run(Path(folder), {"seed": seed, "data.sample.bucket": bucket}):
                 pass
-            metrics = json.loads((Path(folder) / "reports/metrics.json").read_text())
-        base = metrics["baseline"]["accuracy"]
-        for network in ("resnet34", "vit"):
-            its = metrics[network]
+            figures = json.loads((Path(folder) / "reports/evaluation.json").read_text())
+        base = figures["baseline"]["accuracy"]
+        for network in NETWORKS:
+            its = figures[network]
             gain = its["accuracy_low"] - base
             short += gain <= MARGIN
             print(

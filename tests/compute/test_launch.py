@@ -221,7 +221,7 @@ def test_what_a_stage_calibrates_is_kept_as_models_once_it_is_done(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
     if trouble:
         (project / "mlartifacts").write_text("in the way")
-    assert launch("fetch_metadata", ["small", "data/table.csv", "models/calibration.json"]) == 0
+    assert launch("fetch_metadata", ["small", "data/table.csv", "models"]) == 0
     line = capfd.readouterr().err.splitlines()[-1]
     client = MlflowClient(f"sqlite:///{project}/mlflow.db")
     (run,) = client.search_runs(["1"])
@@ -243,7 +243,7 @@ def test_a_stage_that_fails_keeps_no_models(project: Path, monkeypatch: pytest.M
 
     stand_in(monkeypatch, "fetch_metadata", act)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
-    assert launch("fetch_metadata", ["small", "table.csv", "models/calibration.json"]) == 1
+    assert launch("fetch_metadata", ["small", "table.csv", "models"]) == 1
     assert MlflowClient(f"sqlite:///{project}/mlflow.db").search_registered_models() == []
 
 

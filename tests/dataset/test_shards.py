@@ -16,8 +16,10 @@ from support.images import RECIPE, SIDE, Diary, pack
 from warehouse_classifier.bins.metadata import PAIRS
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.dataset.shards import COLUMNS, INDEX, Shards, shard_of, write
+from warehouse_classifier.models.registry import NETWORKS
+from warehouse_classifier.report.inputs import HISTORY, PUBLISHED
 from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.stages.evaluate import HISTORY, PUBLISHED, Evaluate, evaluate
+from warehouse_classifier.stages.evaluate import Evaluate, evaluate
 from warehouse_classifier.training.loop import train
 from warehouse_classifier.training.recipe import Recipe
 
@@ -182,8 +184,11 @@ def test_nothing_is_predicted_from_images_of_another_hash(tmp_path: Path) -> Non
     """Seen before a network is loaded: there is none here."""
     folder, diary = pack(tmp_path / "images"), Diary()
     flip_a_bit(folder)
-    for name, columns in (("history.csv", HISTORY), ("published.csv", PUBLISHED)):
-        (tmp_path / name).write_text(",".join(columns) + "\n")
+    published, models = tmp_path / "published.csv", tmp_path / "models"
+    published.write_text(",".join(PUBLISHED) + "\n")
+    for network in NETWORKS:
+        (models / network).mkdir(parents=True)
+        (models / network / "history.csv").write_text(",".join(HISTORY) + "\n")
     params = Evaluate(
         seed=1, bucket="bins", side=SIDE, quality=90, quantities=[1, 2, 3], batch=8, workers=2, threads=1,
         precision="fp32", resamples=1000, false_alarms=0.05, misses=0.05, prevalence=0.05, recalls=[0.5], budgets=[0.1],
@@ -191,11 +196,11 @@ def test_nothing_is_predicted_from_images_of_another_hash(tmp_path: Path) -> Non
     )  # fmt: skip
     pairs = [{"id": id, "items": []} for id in Shards(folder).index["id"]]
     pq.write_table(pa.Table.from_pylist(pairs, PAIRS), tmp_path / "metadata.parquet")
-    inputs = [folder, tmp_path / "metadata.parquet", tmp_path, tmp_path, tmp_path / "published.csv"]
-    names = ("calibration.json", "metrics.json", "predictions.csv", "plots", "report.html")
+    inputs = [folder, tmp_path / "metadata.parquet", published, models, tmp_path / "reports"]
     with pytest.raises(Fault, match="image 10059 is not the one in the index"):
-        evaluate(params, *inputs, *(tmp_path / name for name in names), watch=diary)
+        evaluate(params, *inputs, watch=diary)
     assert diary.titles == []
+    assert not (tmp_path / "reports").exists()
 
 
 def flip_a_bit(folder: Path) -> None:

@@ -10,8 +10,11 @@ import pytest
 from scipy.special import softmax
 
 from warehouse_classifier.evaluation import calibration, reliability
-from warehouse_classifier.evaluation.calibration import AVERAGE, COUNTERS, NETWORKS, Promise, calibrate
+from warehouse_classifier.evaluation.calibration import Promise, calibrate
+from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.evaluation.verification import judge, match_expected, right_of, wrong_of
+from warehouse_classifier.models.folder import BELONGS
+from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault
 
 QUANTITIES = [1, 2, 3, 4, 5]
@@ -29,7 +32,7 @@ def outcomes(seed: int, images: int = 4000, temperature: float = 1.0) -> tuple[n
 def folders(root: Path) -> dict[str, Path]:
     for network in NETWORKS:
         (root / network).mkdir(parents=True)
-        for name in calibration.BELONGS:
+        for name in BELONGS:
             (root / network / name).write_text(f"{network} {name}")
     return {network: root / network for network in NETWORKS}
 
@@ -203,7 +206,7 @@ def test_a_missing_folder_is_told_with_the_way_out(tmp_path: Path) -> None:
         calibration.load(tmp_path / "none")
 
 
-@pytest.mark.parametrize("name", calibration.BELONGS)
+@pytest.mark.parametrize("name", BELONGS)
 def test_a_network_that_was_tampered_with_is_told(models: Path, name: str) -> None:
     known = calibration.load(models)
     (models / "vit" / name).write_text("another")

@@ -21,6 +21,7 @@ from warehouse_classifier.evaluation.metrics import (
     flat,
     interval,
     mcnemar,
+    pairwise,
     rounded,
     score,
 )
@@ -174,6 +175,15 @@ def test_networks_that_are_right_on_the_same_images_do_not_differ() -> None:
     assert mcnemar(actual, np.array([1, 2, 4]), np.array([1, 2, 5])) == McNemar(0, 0, 1.0)
 
 
+def test_mcnemar_of_three_is_of_every_pair() -> None:
+    actual = np.array([1, 2, 3, 4])
+    predicted = {"one": actual, "two": np.array([1, 2, 3, 5]), "three": np.array([5, 5, 5, 4])}
+    assert pairwise(actual, predicted) == {
+        ("one", "two"): McNemar(1, 0, 1.0), ("one", "three"): McNemar(3, 0, 0.25), ("two", "three"): McNemar(3, 1, 0.625),
+    }  # fmt: skip
+    assert pairwise(actual, {"alone": actual}) == {}
+
+
 def test_the_commonest_and_of_equals_the_smaller() -> None:
     assert commonest(np.array([5, 3, 3, 2, 2, 1])) == 2
 
@@ -191,13 +201,15 @@ def test_a_quantity_without_an_image_is_null_and_silent() -> None:
         tree = rounded({"vit": asdict(found)})
     assert tree["vit"]["recall"] == {"1": None, "2": 0.5, "3": 1.0, "4": None, "5": None}
     assert tree["vit"]["balanced_accuracy"] == 0.75
-    assert "resnet34_recall_1" not in flat({"resnet34": found, "vit": found}, McNemar(0, 0, 1.0))
+    assert "resnet34_recall_1" not in flat({"resnet34": found, "vit": found}, {})
 
 
 def test_what_goes_into_json_is_short_and_a_number() -> None:
     found = replace(scored([1, 2], [1, 1]), rmse=1 / 3, mae=float("nan"))
-    tree = rounded({"vit": asdict(found), 2: [1]})
+    tree = rounded({"vit": asdict(found), 2: [1, {"p": 1 / 3}]})
     assert tree["vit"]["rmse"] == 0.333333
     assert tree["vit"]["mae"] is None  # JSON has no nan
-    assert tree["2"] == [1]
-    assert flat({"vit": found, "resnet34": found}, McNemar(1, 2, 0.5))["vit_rmse"] == 1 / 3
+    assert tree["2"] == [1, {"p": 0.333333}]
+    values = flat({"vit": found, "resnet34": found}, {("resnet34", "vit"): McNemar(1, 2, 0.5)})
+    assert values["vit_rmse"] == 1 / 3
+    assert values["mcnemar_p_resnet34_vit"] == 0.5

@@ -8,37 +8,33 @@ import pytest
 
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.evaluation import tables as evidence
-from warehouse_classifier.evaluation.calibration import (
-    BELONGS,
-    COUNTERS,
-    NETWORKS,
-    Calibration,
-    Counted,
-    nll,
-    probabilities,
-)
-from warehouse_classifier.evaluation.tables import FEWEST, Said
+from warehouse_classifier.evaluation.calibration import Calibration, Counted, nll, probabilities
+from warehouse_classifier.evaluation.counters import COUNTERS
+from warehouse_classifier.evaluation.predictions import Predictions
+from warehouse_classifier.evaluation.tables import FEWEST
+from warehouse_classifier.models.folder import BELONGS
+from warehouse_classifier.models.registry import NETWORKS
 
 LABELS = Labels([1, 2, 3])
 TEMPERATURES = {"resnet34": 2.0, "vit": 0.5, "average": 1.5}
 
 
-def said(logits: dict[str, list[list[float]]], quantity: list[int]) -> Said:
+def said(logits: dict[str, list[list[float]]], quantity: list[int]) -> Predictions:
     facts = pd.DataFrame(
         {"id": map(str, range(len(quantity))), "quantity": quantity, "group": map(str, range(len(quantity)))}
     )
     own = {net: np.array(logits[net]) for net in NETWORKS}
-    return Said(facts, own, probabilities(own, TEMPERATURES))
+    return Predictions(facts, own, probabilities(own, TEMPERATURES))
 
 
 @pytest.fixture
-def test() -> Said:
+def test() -> Predictions:
     """Of four images the ResNet34 is right on all but the last, and the ViT on the last alone."""
     right = [[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0], [4.0, 0, 0]]
     return said({"resnet34": right, "vit": [*right[1:], [0, 4.0, 0]]}, [1, 2, 3, 2])
 
 
-def test_reliability_before_and_after_is_of_the_counter_itself(test: Said) -> None:
+def test_reliability_before_and_after_is_of_the_counter_itself(test: Predictions) -> None:
     tables, errors = evidence.reliabilities(test, LABELS, 1)
     for who in COUNTERS:
         stages = tables[who].groupby("stage", sort=False)
@@ -57,7 +53,7 @@ def test_reliability_before_and_after_is_of_the_counter_itself(test: Said) -> No
     assert 0 < errors["vit"]["ece_chance"] < 0.5
 
 
-def test_verdicts_by_case(test: Said) -> None:
+def test_verdicts_by_case(test: Predictions) -> None:
     # 4, 5, 6 items, all of which the ViT takes for 1
     outside = said({"resnet34": [[0, 0, 9.0]] * 3, "vit": [[9.0, 0, 0]] * 3}, [4, 5, 6])
     known = Counted(temperature=0.5, match=0.25, mismatch=0.85)
@@ -82,7 +78,7 @@ def test_quantities_between_and_below_have_words_too() -> None:
     assert evidence.kinds_of(np.array([], dtype=np.int64), (1, 3, 5)) == {}
 
 
-def test_accuracy_by_group_is_of_each_counter(test: Said) -> None:
+def test_accuracy_by_group_is_of_each_counter(test: Predictions) -> None:
     answers = pd.DataFrame({who: LABELS.quantity(of.argmax(axis=1)) for who, of in test.probabilities.items()})
     group = pd.Series(pd.Categorical(["b", "b", "a", "a"], categories=["b", "a", "none"], ordered=True))
     table = evidence.by_contents(group, test, answers, seed=1, resamples=1000).set_index("group")
@@ -97,7 +93,7 @@ def test_accuracy_by_group_is_of_each_counter(test: Said) -> None:
     assert 0.5 < row["resnet34_low"] < row["resnet34"] == 0.75 < row["resnet34_high"] < 1
 
 
-def test_promises_stand_beside_what_was_met(test: Said) -> None:
+def test_promises_stand_beside_what_was_met(test: Predictions) -> None:
     known = Calibration(
         version=1, quantities=[1, 2, 3], side=32, quality=90, precision="fp32", false_alarms=0.2, misses=0.1,
         sha256={net: dict.fromkeys(BELONGS, "") for net in NETWORKS},

@@ -15,24 +15,23 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from support.evaluations import QUANTITIES, THREE, TITLES, measured, verdicts
 from support.projects import TOP
-from warehouse_classifier.evaluation.metrics import McNemar, Scores, confusion, score
-from warehouse_classifier.evaluation.verification import KINDS, Estimate, Task, Verification
+from warehouse_classifier.evaluation.metrics import McNemar
+from warehouse_classifier.evaluation.results import Evaluation
+from warehouse_classifier.evaluation.verification import KINDS, Estimate
 from warehouse_classifier.report import accuracy_charts, calibration_charts
-from warehouse_classifier.report.formatting import between, chance, origin, percent, separation, share, verdict
+from warehouse_classifier.report.formatting import between, chance, comparisons, origin, percent, separation, share
 from warehouse_classifier.report.gallery import Bin, choose
-from warehouse_classifier.report.page import LINK, PLACE, Findings, Runs, added, page
+from warehouse_classifier.report.page import LINK, PLACE, Runs, Supplement, added, page
 from warehouse_classifier.report.style import Chart
 from warehouse_classifier.runtime.errors import Fault
 
-QUANTITIES = [1, 2, 3, 4, 5]
 PUBLISHED = TOP / "data" / "published.csv"
 HOSTILE = "<script>alert('bin')</script>"
-TITLES = {"resnet34": "ResNet34", "vit": "ViT", "average": "their average"}
 BASELINE = {**TITLES, "baseline": "always saying 3"}
 PRIOR = {**TITLES, "prior": "the expectation alone"}
 WORDS = {"one_off": "wrong by one", "any_size": "wrong by any number"}
-TASK = Task(0.05, (0.5, 0.8, 0.95), (0.01, 0.05, 0.1))
 
 
 def photo(seed: int, side: int = 224) -> bytes:
@@ -61,15 +60,6 @@ def curve(along: str, most: float, points: int, kind: str) -> pd.DataFrame:
     return pd.DataFrame({along: at, **{who: at ** (0.6 * harder * p) for who, p in powers.items()}, "prior": at})
 
 
-def verdicts(shift: float) -> pd.DataFrame:
-    cases = {
-        "as expected": (22000, 0.71, 0.25), "wrong by one": (21876, 0.05, 0.63), "wrong by any number": (22000, 0.02, 0.3),
-        "holds 0": (6412, 0.01, 0.18), "holds 6": (15221, 0.2, 0.47), "holds 7": (9120, 0.26, 0.43), "holds 8 or more": (31876, 0.22, 0.31),
-    }  # fmt: skip
-    rows = [(case, n, match + shift, look, 1 - match - shift - look) for case, (n, match, look) in cases.items()]
-    return pd.DataFrame(rows, columns=["case", "images", "match", "look", "mismatch"])
-
-
 def reliability() -> pd.DataFrame:
     sure = (np.arange(4, 15) + 0.5) / 15
     images = np.arange(40, 2240, 200)
@@ -89,7 +79,8 @@ def groups(names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def drawings(said: dict[str, np.ndarray], scores: dict[str, Scores], actual: np.ndarray) -> list[Chart]:
+def drawings(evaluation: Evaluation) -> list[Chart]:
+    scores = evaluation.scores
     epochs = list(range(1, 41))
     fall = [2 / epoch**0.5 for epoch in epochs]
     losses = {f"{net}_{of}": (epochs, [at * by for at in fall]) for net, of, by in (
@@ -98,7 +89,7 @@ def drawings(said: dict[str, np.ndarray], scores: dict[str, Scores], actual: np.
     intervals = {who: (of.accuracy, of.accuracy_low, of.accuracy_high) for who, of in scores.items()}
     return [
         accuracy_charts.accuracies("accuracy", intervals, BASELINE),
-        *(accuracy_charts.confusion(f"confusion_{who}", title, confusion(actual, said[who], QUANTITIES), QUANTITIES) for who, title in TITLES.items()),
+        *(accuracy_charts.confusion(f"confusion_{who}", title, evaluation.confusion(who), QUANTITIES) for who, title in TITLES.items()),
         accuracy_charts.recall("recall", {who: scores[who].recall for who in TITLES}, TITLES),
         accuracy_charts.learning("loss", "loss", losses, TITLES),
         accuracy_charts.learning("validation_accuracy", "validation accuracy", rates, TITLES),
@@ -112,54 +103,17 @@ def drawings(said: dict[str, np.ndarray], scores: dict[str, Scores], actual: np.
 
 
 @pytest.fixture(scope="module")
-def findings() -> Findings:
-    rng = np.random.default_rng(2)
-    actual = rng.choice(QUANTITIES, 400)
-    said = {
-        who: np.clip(actual + rng.choice([-1, 0, 1], 400, p=[0.2, right, 0.8 - right]), 1, 5)
-        for who, right in zip(TITLES, (0.5, 0.55, 0.65), strict=True)
-    }
-    said["baseline"] = np.full(400, 3)
-    scores = {who: score(actual, of, np.arange(400), QUANTITIES, seed=1, resamples=1000) for who, of in said.items()}
-    drawn = drawings(said, scores, actual)
+def evaluation() -> Evaluation:
+    return measured(TITLES)
 
-    def estimate(value: float) -> Estimate:
-        return Estimate(value, max(0.0, value - 0.021), value + 0.023)
 
-    def verified(skill: float) -> Verification:
-        return Verification(
-            estimate(0.5 + 0.4 * skill),
-            {recall: estimate(0.05 + 0.6 * skill * (1 - recall)) for recall in TASK.recalls},
-            {budget: estimate(budget + min(0.15, budget * 8) * skill) for budget in TASK.budgets},
-        )
-
-    rows = {
-        "temperature": 1.471,
-        "ece_before": 0.1231,
-        "ece_after": 0.0213,
-        "ece_chance": 0.011,
-        "nll_before": 1.1421,
-        "nll_after": 1.013,
-    }
-    rows |= {
-        "false_alarms_wanted": 0.05,
-        "false_alarms_met": 0.0523,
-        "misses_wanted": 0.05,
-        "misses_met": 0.0478,
-        "look": 0.41,
-    }
-    return Findings(
-        scores={BASELINE[who]: of for who, of in scores.items()},
-        mcnemar=McNemar(12, 30, 0.0079),
+@pytest.fixture(scope="module")
+def supplement(evaluation: Evaluation) -> Supplement:
+    drawn = drawings(evaluation)
+    return Supplement(
         images={"train": 1200, "validation": 100, "test": 400},
         bins=origin("synthetic://"),
         split=separation(["a"], ["b"]),
-        calibration=[{"title": title, **rows} for title in TITLES.values()],
-        verification={
-            title: {"one_off": verified(skill * 0.7), "any_size": verified(skill)}
-            for title, skill in zip(PRIOR.values(), (0.8, 0.85, 1.0, 0.0), strict=True)
-        },
-        task=TASK,
         drawings={chart.name: chart.svg() for chart in drawn},
         published=pd.read_csv(PUBLISHED).to_dict("records"),
         gallery=[
@@ -168,7 +122,6 @@ def findings() -> Findings:
         ],
         provenance={"Images": "64 pixels a side", "SHA-256 of the image index": "a" * 64},
         params={f"parameter_{i}": "0.05" for i in range(20)},
-        verdicts={title: verdicts(0.01 * i).to_dict("records") for i, title in enumerate(TITLES.values())},
     )  # fmt: skip
 
 
@@ -212,12 +165,12 @@ def plain(text: str) -> str:
 # ---- what it says --------------------------------------------------------------------------------------------------
 
 
-def test_two_renders_are_the_same_bytes(findings: Findings) -> None:
-    assert page(findings) == page(findings)
+def test_two_renders_are_the_same_bytes(evaluation: Evaluation, supplement: Supplement) -> None:
+    assert page(evaluation, supplement) == page(evaluation, supplement)
 
 
-def test_the_page_asks_the_network_for_nothing(findings: Findings, facts: Runs) -> None:
-    text = added(page(findings), facts)
+def test_the_page_asks_the_network_for_nothing(evaluation: Evaluation, supplement: Supplement, facts: Runs) -> None:
+    text = added(page(evaluation, supplement), facts)
     found = Read(text)
     assert all(source.startswith(("data:", "#")) for source in found.sources)
     assert not re.search(r"@import|url\((?!#)", text)
@@ -225,31 +178,35 @@ def test_the_page_asks_the_network_for_nothing(findings: Findings, facts: Runs) 
     assert found.tags.count("link") == 1  # an empty icon, or a browser asks for /favicon.ico
 
 
-def test_at_full_scale_it_stays_small(findings: Findings) -> None:
-    assert min(len(bin.photo) for bin in findings.gallery) > 15_000
-    assert len(page(findings).encode()) < 3_000_000  # of the 5 MB that are allowed
+def test_at_full_scale_it_stays_small(evaluation: Evaluation, supplement: Supplement) -> None:
+    assert min(len(bin.photo) for bin in supplement.gallery) > 15_000
+    assert len(page(evaluation, supplement).encode()) < 3_000_000  # of the 5 MB that are allowed
 
 
-def test_every_picture_has_words_and_every_table_a_caption(findings: Findings, facts: Runs) -> None:
-    found = Read(added(page(findings), facts))
+def test_every_picture_has_words_and_every_table_a_caption(
+    evaluation: Evaluation, supplement: Supplement, facts: Runs
+) -> None:
+    found = Read(added(page(evaluation, supplement), facts))
     assert not found.unsaid
     assert found.tags.count("table") == found.tags.count("caption") == 9
-    assert found.tags.count("svg") == len(findings.drawings) + 1
+    assert found.tags.count("svg") == len(supplement.drawings) + 1
     assert found.tags.count("img") == 24
 
 
-def test_every_link_leads_to_a_section_and_every_section_has_one(findings: Findings, facts: Runs) -> None:
-    for text in (page(findings), added(page(findings), facts)):
+def test_every_link_leads_to_a_section_and_every_section_has_one(
+    evaluation: Evaluation, supplement: Supplement, facts: Runs
+) -> None:
+    for text in (page(evaluation, supplement), added(page(evaluation, supplement), facts)):
         found = Read(text)
         assert len(found.ids) == len(set(found.ids))
         links = re.findall(r'<li><a href="#(\w+)"', text)
         assert links == re.findall(r'<section id="(\w+)"', text)
 
 
-def test_the_answer_stands_first(findings: Findings) -> None:
-    text = page(findings)
+def test_the_answer_stands_first(evaluation: Evaluation, supplement: Supplement) -> None:
+    text = page(evaluation, supplement)
     first = plain(text[text.index("<h1>") : text.index("<h2>")])
-    for scores in findings.scores.values():
+    for scores in evaluation.scores.values():
         assert percent(scores.accuracy).replace("\u00a0", " ") in first
     assert "Looking at 5 % of its bins, a warehouse finds 20 % of the mismatches" in first  # of their average
     assert "That is where 5 % of the bins hold another number of items than expected" in first
@@ -261,8 +218,8 @@ def test_the_answer_stands_first(findings: Findings) -> None:
     )
 
 
-def test_verification_stands_beside_the_prior_with_intervals(findings: Findings) -> None:
-    text = page(findings)
+def test_verification_stands_beside_the_prior_with_intervals(evaluation: Evaluation, supplement: Supplement) -> None:
+    text = page(evaluation, supplement)
     section = plain(text[text.index('<section id="verification">') : text.index('<section id="calibration">')])
     assert "Wrong by any number ResNet34 82.0 % 79.9 to 84.3" in section
     assert "the expectation alone 50.0 % 47.9 to 52.3" in section
@@ -271,8 +228,8 @@ def test_verification_stands_beside_the_prior_with_intervals(findings: Findings)
     assert "50 % 80 % 95 % 1 % 5 % 10 %" in section
 
 
-def test_bins_that_come_disguised_are_told_in_a_sentence(findings: Findings) -> None:
-    text = plain(page(findings))
+def test_bins_that_come_disguised_are_told_in_a_sentence(evaluation: Evaluation, supplement: Supplement) -> None:
+    text = plain(page(evaluation, supplement))
     assert (
         "hold nothing, or another number of items that the networks have never seen, while the inventory expects 1 to 5"
         in text
@@ -281,25 +238,25 @@ def test_bins_that_come_disguised_are_told_in_a_sentence(findings: Findings) -> 
         "Of these bins ResNet34 calls 20 % a match and 45 % a mismatch (of bins that hold what is expected: 71 % and 4 %); ViT 21 % and 44 %; their average 22 % and 43 %."
         in text
     )
-    inside = {who: [row for row in of if "holds" not in row["case"]] for who, of in findings.verdicts.items()}
-    assert "have never seen" not in page(replace(findings, verdicts=inside))
+    inside = {who: of[~of["case"].str.startswith("holds")] for who, of in evaluation.verdicts.items()}
+    assert "have never seen" not in page(replace(evaluation, verdicts=inside), supplement)
 
 
-def test_calibration_stands_before_and_after(findings: Findings) -> None:
-    assert "ViT 1.471 12.3 % 2.1 % 1.1 % 1.142 1.013" in plain(page(findings))
-    assert "ViT 5 % 5.2 % 5 % 4.8 % 41.0 %" in plain(page(findings))
+def test_calibration_stands_before_and_after(evaluation: Evaluation, supplement: Supplement) -> None:
+    assert "ViT 1.471 12.3 % 2.1 % 1.1 % 1.142 1.013" in plain(page(evaluation, supplement))
+    assert "ViT 5 % 5.2 % 5 % 4.8 % 41.0 %" in plain(page(evaluation, supplement))
 
 
-def test_published_results_carry_their_caveat(findings: Findings) -> None:
-    text = page(findings)
+def test_published_results_carry_their_caveat(evaluation: Evaluation, supplement: Supplement) -> None:
+    text = page(evaluation, supplement)
     assert "random splits" in text
     assert "not comparable" in text
-    for row in findings.published:
+    for row in supplement.published:
         assert row["result"].replace('"', "&#34;") in text
 
 
-def test_the_worst_mistakes_stand_apart_from_the_mix(findings: Findings) -> None:
-    text = page(findings)
+def test_the_worst_mistakes_stand_apart_from_the_mix(evaluation: Evaluation, supplement: Supplement) -> None:
+    text = page(evaluation, supplement)
     worst = text[text.index('<section id="worst">') : text.index('<section id="bins">')]
     mixed = text[text.index('<section id="bins">') : text.index('<section id="provenance">')]
     assert re.findall(r'alt="Bin (\d+)"', worst) == [f"{i:05}" for i in range(16, 24)]
@@ -309,45 +266,81 @@ def test_the_worst_mistakes_stand_apart_from_the_mix(findings: Findings) -> None
     assert "✓ ResNet34: 3 91 % ✓ ViT: 3 50 %" in plain(mixed)
 
 
-def test_a_photo_is_the_very_jpeg(findings: Findings) -> None:
-    sources = [source for source in Read(page(findings)).sources if source.startswith("data:image")]
+def test_a_photo_is_the_very_jpeg(evaluation: Evaluation, supplement: Supplement) -> None:
+    sources = [source for source in Read(page(evaluation, supplement)).sources if source.startswith("data:image")]
     shown = {base64.b64decode(source.partition(",")[2]) for source in sources}
-    assert shown == {bin.photo for bin in findings.gallery}
+    assert shown == {bin.photo for bin in supplement.gallery}
 
 
-def test_a_hostile_id_or_text_stays_text(findings: Findings, facts: Runs) -> None:
+def test_a_hostile_id_or_text_stays_text(evaluation: Evaluation, supplement: Supplement, facts: Runs) -> None:
     bin = Bin(HOSTILE, photo(1), 1, {"ResNet34": 1, "ViT": 2}, {"ResNet34": 1.0, "ViT": 0.5})
     row = dict.fromkeys(("quantities", "model", "trained_on", "result"), HOSTILE)
     words = {HOSTILE: HOSTILE, "a place": PLACE}
-    text = page(replace(findings, gallery=[bin], published=[row], bins=HOSTILE, provenance=words, params=words))
+    text = page(
+        evaluation, replace(supplement, gallery=[bin], published=[row], bins=HOSTILE, provenance=words, params=words)
+    )
     text = added(text, replace(facts, rows=[words], params=words))
     assert "<script" not in text
     assert "&lt;script&gt;alert(&#39;bin&#39;)" in text
 
 
-def test_what_has_no_data_has_no_heading(findings: Findings) -> None:
-    bare = replace(findings, gallery=[], verification={}, calibration=[], verdicts={}, params={}, drawings={})
-    text = page(bare)
+def test_what_has_no_data_has_no_heading(evaluation: Evaluation, supplement: Supplement) -> None:
+    bare = replace(supplement, gallery=[], params={}, drawings={})
+    text = page(replace(evaluation, verification={}, calibration={}, verdicts={}), bare)
     assert re.findall(r'<section id="(\w+)"', text) == ["scores", "published", "provenance"]
     assert re.findall(r'<li><a href="#(\w+)"', text) == ["scores", "published", "provenance"]
     assert "a warehouse finds" not in text
     assert not {"img", "figure", "details"} & set(Read(text).tags)
-    alike = page(replace(findings, gallery=findings.gallery[:8]))
+    alike = page(evaluation, replace(supplement, gallery=supplement.gallery[:8]))
     assert re.findall(r'<li><a href="#(\w+)"', alike) == re.findall(r'<section id="(\w+)"', alike)
     assert 'id="worst"' not in alike
     assert 'id="bins"' in alike
 
 
-def test_a_drawing_that_no_section_shows_is_an_error(findings: Findings) -> None:
+def test_three_networks_have_their_place_everywhere(supplement: Supplement) -> None:
+    bins = [replace(bin, predicted={**bin.predicted, "ConvNeXt": 5}, probability={**bin.probability, "ConvNeXt": 0.7}) for bin in supplement.gallery]  # fmt: skip
+    three = measured(THREE)
+    text = page(three, replace(supplement, gallery=bins))
+    said = plain(text)
+    assert "Counting the items in a bin: ResNet34, ViT and ConvNeXt" in said
+    assert "ResNet34, ViT and ConvNeXt count the items that one photo of a bin shows." in said
+    for pair in (
+        "ResNet34 alone is right on 12, ViT",
+        "ResNet34 alone is right on 12, ConvNeXt",
+        "ViT alone is right on 12, ConvNeXt",
+    ):
+        assert said.count(pair) == 1
+    assert re.search(
+        r"Beside always saying 3: ResNet34 \+\S+ points, ViT \+\S+, ConvNeXt \+\S+, their average \+\S+\.", said
+    )
+    assert "somebody looks at those that their average doubts most" in said
+    assert "Score ResNet34 ViT ConvNeXt their average always saying 3 Accuracy" in said
+    assert "✗ ConvNeXt: 5 70 %" in said
+    assert "ConvNeXt 1.471" in said
+    assert "; ConvNeXt 22 % and 43 %; their average 23 % and 42 %." in said
+
+
+def test_one_network_is_no_pair_and_has_no_average(supplement: Supplement) -> None:
+    alone = measured({"vit": "ViT", "average": "their average"})
+    scores = {who: of for who, of in alone.scores.items() if who != "average"}
+    said = plain(page(replace(alone, scores=scores), replace(supplement, gallery=[])))
+    assert "ViT counts the items that one photo of a bin shows." in said
+    assert "somebody looks at those that ViT doubts most" in said
+    assert "McNemar’s exact test" not in said
+
+
+def test_a_drawing_that_no_section_shows_is_an_error(evaluation: Evaluation, supplement: Supplement) -> None:
     with pytest.raises(ValueError, match="no section of the report shows the drawing weather"):
-        page(replace(findings, drawings={"weather": "<svg></svg>"}))
+        page(evaluation, replace(supplement, drawings={"weather": "<svg></svg>"}))
 
 
 # ---- with the facts of its runs ------------------------------------------------------------------------------------
 
 
-def test_facts_of_the_runs_are_added_and_nothing_else_changes(findings: Findings, facts: Runs) -> None:
-    text = page(findings)
+def test_facts_of_the_runs_are_added_and_nothing_else_changes(
+    evaluation: Evaluation, supplement: Supplement, facts: Runs
+) -> None:
+    text = page(evaluation, supplement)
     more = added(text, facts)
     assert more == added(text, facts)
     section = more[more.index('<section id="runs">') : more.rindex("</main>")]
@@ -359,17 +352,19 @@ def test_facts_of_the_runs_are_added_and_nothing_else_changes(findings: Findings
     assert "train_resnet34.lr 0.001" in said
 
 
-def test_facts_that_are_not_there_leave_nothing_behind(findings: Findings) -> None:
+def test_facts_that_are_not_there_leave_nothing_behind(evaluation: Evaluation, supplement: Supplement) -> None:
     rows = [{"stage": "evaluate", "took": "3 min", "cost": ""}]
-    section = added(page(findings), Runs(rows, {}, {})).partition('<section id="runs">')[2]
+    section = added(page(evaluation, supplement), Runs(rows, {}, {})).partition('<section id="runs">')[2]
     assert "Speed against accuracy" not in section
     assert "<svg" not in section
     assert "<details" not in section
     assert "Cost" not in section
 
 
-def test_a_page_of_another_version_has_no_place_for_facts(findings: Findings, facts: Runs) -> None:
-    text = page(findings)
+def test_a_page_of_another_version_has_no_place_for_facts(
+    evaluation: Evaluation, supplement: Supplement, facts: Runs
+) -> None:
+    text = page(evaluation, supplement)
     for broken in ("<html></html>", text.replace(PLACE, ""), text.replace(LINK, ""), added(text, facts)):
         with pytest.raises(Fault, match=r"no place for the facts of its runs.*`dvc checkout`"):
             added(broken, facts)
@@ -379,10 +374,25 @@ def test_a_page_of_another_version_has_no_place_for_facts(findings: Findings, fa
 
 
 def test_the_verdict_in_words() -> None:
-    nets = ["ResNet34", "ViT"]
-    assert verdict(nets, McNemar(30, 12, 0.0079)).startswith("ResNet34 is better than ViT by more than chance explains")
-    assert verdict(nets, McNemar(12, 30, 0.0079)).startswith("ViT is better than ResNet34")
-    assert verdict(nets, McNemar(5, 5, 1.0)).startswith("The test does not tell the two networks apart")
+    def said(test: McNemar) -> str:
+        (words,) = comparisons({"a": "ResNet34", "b": "ViT"}, {("a", "b"): test})
+        return words
+
+    assert said(McNemar(30, 12, 0.0079)).startswith("ResNet34 is better than ViT by more than chance explains")
+    assert said(McNemar(12, 30, 0.0079)).startswith("ViT is better than ResNet34")
+    assert said(McNemar(5, 5, 1.0)).startswith("The test does not tell the two networks apart")
+
+
+def test_verdicts_of_three_networks_name_them() -> None:
+    tests = {("a", "b"): McNemar(5, 5, 1.0), ("a", "c"): McNemar(30, 12, 0.0079), ("b", "c"): McNemar(4, 5, 1.0)}
+    first, second, third = comparisons({"a": "ResNet34", "b": "ViT", "c": "ConvNeXt"}, tests)
+    assert first.startswith(
+        "The test does not tell ResNet34 and ViT apart (ResNet34 alone is right on 5, ViT alone on 5;"
+    )
+    assert second.startswith(
+        "ResNet34 is better than ConvNeXt by more than chance explains (ResNet34 alone is right on 30,"
+    )
+    assert third.startswith("The test does not tell ViT and ConvNeXt apart")
 
 
 @pytest.mark.parametrize(
@@ -448,7 +458,7 @@ def browse(chromium: str, html: Path, profile: Path, *flags: str) -> str:
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_it_without_sideways_scrolling(
-    findings: Findings, facts: Runs, chromium: str, tmp_path: Path, width: int, scheme: str
+    evaluation: Evaluation, supplement: Supplement, facts: Runs, chromium: str, tmp_path: Path, width: int, scheme: str
 ) -> None:
     """The page in a frame, as chromium makes no window below 500 pixels, with a probe that tells the frame's owner.
 
@@ -458,7 +468,9 @@ def test_a_browser_shows_it_without_sideways_scrolling(
       document.documentElement.scrollHeight,
       getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector("svg text")).fill,
       [...document.images].every(image => image.complete && image.naturalWidth > 0)].join("|"), "*")</script></body>"""
-    text = added(page(findings), facts).replace('loading="lazy"', "")  # none of them waits to be scrolled to
+    text = added(page(evaluation, supplement), facts).replace(
+        'loading="lazy"', ""
+    )  # none of them waits to be scrolled to
     (tmp_path / "probed.html").write_text(text.replace("</body>", probe), encoding="utf-8")
     flags = [f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"]
 

@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -13,8 +14,11 @@ from scipy.ndimage import convolve1d
 from torch import nn
 
 from warehouse_classifier.dataset.photo import Pixels
-from warehouse_classifier.evaluation.calibration import AVERAGE, BELONGS, NETWORKS, Calibration, Counted, Floats
+from warehouse_classifier.evaluation.calibration import Calibration, Counted, Floats
+from warehouse_classifier.evaluation.counters import AVERAGE
 from warehouse_classifier.models import resnet34, vit
+from warehouse_classifier.models.folder import BELONGS
+from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.serving import explanation
 from warehouse_classifier.serving.predictor import Counter
 
@@ -282,6 +286,29 @@ def test_the_same_bytes_every_time_and_no_trace(both: Counter) -> None:
         assert drawn(both, pixels, 2)[0] == one
     assert dict(mpl.rcParams) == before
     assert len({one, drawn(both, pixels, 3)[0], drawn(both, pixels, None)[0]}) == 3
+
+
+@pytest.mark.usefixtures("strict")
+def test_a_network_without_an_explanation_has_no_heat_and_the_picture_says_so(
+    both: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = photo(64, top_left=(255, 90, 90))
+    explained, before = drawn(both, pixels, 2)
+    monkeypatch.setitem(NETWORKS, "vit", replace(NETWORKS["vit"], explanation=None))
+    assert list(explanation.heat(both, pixels, RED)) == ["resnet34"]
+    body, shown = drawn(both, pixels, 2)
+    assert shown.shape == before.shape  # with a panel for its answer
+    assert body != explained
+    left = MARGIN + 2 * (PANEL + GAP)
+    assert (shown[:, : left - GAP] == before[:, : left - GAP]).all()
+    panel = shown[-PANEL - 60 - MARGIN : -60 - MARGIN, left : left + PANEL].astype(int)
+    assert np.ptp(panel, axis=2).max() <= 2  # the photo in grey
+    words = [
+        words
+        for title, words, *_ in explanation._panels(both, pixels, 2, {"resnet34": np.ones((64, 64))})  # noqa: SLF001
+        if title.startswith("ViT")
+    ]
+    assert words == [("this network offers no heat map", "")]
 
 
 @pytest.mark.usefixtures("strict")

@@ -25,7 +25,8 @@ from warehouse_classifier.bins import metadata
 from warehouse_classifier.compute import model_registry, stage_spec
 from warehouse_classifier.compute.sagemaker import outputs
 from warehouse_classifier.compute.sagemaker import run as sagemaker
-from warehouse_classifier.evaluation.calibration import COUNTERS, NETWORKS
+from warehouse_classifier.evaluation.counters import COUNTERS
+from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.serving import mlflow_model
 from warehouse_classifier.serving.predictor import opened
 from warehouse_classifier.tracking.mlflow_run import Run
@@ -78,7 +79,7 @@ def project(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def keep(inputs: str) -> None:
     run = Run("evaluate", {}, inputs)
     run.measure(None, {"accuracy": 0.5})
-    model_registry.models(run, "evaluate", ["small", "data", "models/calibration.json", "reports"])
+    model_registry.models(run, "evaluate", ["small", "data", "models", "reports"])
     run.end("FINISHED")
 
 
@@ -172,7 +173,7 @@ def test_who_fetches_what_a_rented_machine_has_left_keeps_its_models(
     followed.end("FINISHED", seconds=5.0)
     monkeypatch.setattr(outputs, "bring", lambda *_: None)
     monkeypatch.setattr(outputs, "tidy", lambda *_: None)
-    argv = ["small", "models/calibration.json"]
+    argv = ["small", "models"]
     jobs: Any = SimpleNamespace(plan=stage_spec.Plan("evaluate", argv, {}, {}, [], {}))
     sagemaker.bring(jobs, {}, Run("evaluate", {}, "", tags))
     (run,) = client(other).search_runs(["1"])
@@ -201,11 +202,11 @@ def test_a_server_keeps_models_where_it_likes(
 def test_nothing_is_pickled_and_nothing_of_the_training_travels(project: Path) -> None:
     folder = kept_in(project, "resnet34")
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
-    modules = {Path(file).stem for file in files if file.startswith("code/")}
-    assert {"counter", "calibration", "photo", "resnet34", "vit"} <= modules
-    assert (
-        not {"metadata", "training", "engine", "bucket", "client", "tracking", "shards", "report", "evaluate"} & modules
-    )
+    code = [Path(file) for file in files if file.startswith("code/")]
+    rooms, modules = {file.parent.name for file in code}, {file.stem for file in code}
+    assert {"predictor", "calibration", "photo", "registry", "resnet34", "vit"} <= modules
+    assert not {"bins", "training", "bucket", "tracking", "report", "stages", "compute", "cli"} & rooms
+    assert not {"metadata", "loop", "client", "mlflow_run", "shards", "page", "evaluate", "results"} & modules
     assert [file for file in files if file.startswith("artifacts/")] == [
         "artifacts/models/calibration.json",
         "artifacts/models/resnet34/config.json",

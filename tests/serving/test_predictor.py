@@ -9,7 +9,8 @@ from support.bins import jpeg
 from support.predictors import QUANTITIES, SIDE, tiny
 from warehouse_classifier.dataset import shards
 from warehouse_classifier.evaluation import calibration
-from warehouse_classifier.evaluation.calibration import AVERAGE, COUNTERS
+from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
+from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.serving import predictor
 from warehouse_classifier.serving.predictor import Answer
@@ -74,7 +75,7 @@ def test_the_average_is_made_of_both(models: Path) -> None:
             pixels = np.stack([counted.pixels(jpeg(shade)) for shade in range(3)])
             photos[name] = counted.probabilities(pixels)
             assert [*counted.networks] == ([name] if name != AVERAGE else ["resnet34", "vit"])
-    mean = {name: photos[name] for name in calibration.NETWORKS}
+    mean = {name: photos[name] for name in NETWORKS}
     wanted = calibration.scaled(calibration.averaged(mean), calibration.load(models).counters[AVERAGE].temperature)
     assert photos[AVERAGE] == pytest.approx(wanted, abs=1e-6)
 

@@ -42,7 +42,7 @@ def port(folder: Path) -> Iterator[int]:
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         predictors.tiny(Path("models"))
         run = Run("evaluate", {}, "")
-        model_registry.models(run, "evaluate", ["models/calibration.json"])
+        model_registry.models(run, "evaluate", ["models"])
         run.end("FINISHED")
         with socket.create_server((HOST, 0)) as free:
             port = int(free.getsockname()[1])

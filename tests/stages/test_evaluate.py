@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from warehouse_classifier.bins.metadata import PAIRS
 from warehouse_classifier.bins.selection import OUTSIDE
 from warehouse_classifier.dataset import shards
 from warehouse_classifier.evaluation import calibration, predictions
-from warehouse_classifier.evaluation.calibration import COUNTERS, NETWORKS
+from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.models import folder, resnet34, vit
+from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.progress import Silence
 from warehouse_classifier.serving import predictor
@@ -55,11 +57,11 @@ def photo(shade: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """images/, metadata.parquet, resnet34/, vit/ as the stages before leave them: 40 test images, networks that learned
-    nothing, and 12 bins that hold 0, 6 to 9 items."""
+    """images/, metadata.parquet, models/ as the stages before leave them: 40 test images, networks that learned nothing, and
+    12 bins that hold 0, 6 to 9 items."""
     root = tmp_path_factory.mktemp("trained")
-    for name in ("images", "resnet34", "vit"):
-        (root / name).mkdir()
+    for name in ("images", "models/resnet34", "models/vit"):
+        (root / name).mkdir(parents=True)
     splits = ["test"] * 40 + ["train"] * 30 + ["validation"] * 10 + [OUTSIDE] * 12
     holds = {"test": [1, 2, 3, 4], "train": [2, 3, 4, 4], "validation": [1, 2, 3, 4], OUTSIDE: [0, 6, 6, 7, 8, 9]}
     facts = [
@@ -78,7 +80,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(pa.Table.from_pylist(rows, PAIRS), root / "metadata.parquet")
     shards.write(root / "images", ((row, photo(3 * i)) for i, row in enumerate(facts)))
     torch.manual_seed(0)
-    resnet34.save(resnet34.build(5, "none", None), tuple(QUANTITIES), root / "resnet34")
+    resnet34.save(resnet34.build(5, "none", None), tuple(QUANTITIES), root / "models/resnet34")
     size = {
         "hidden_size": 8,
         "num_hidden_layers": 1,
@@ -86,25 +88,28 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "intermediate_size": 8,
         "patch_size": 16,
     }
-    vit.save(vit.build("own", None, size, 32, tuple(QUANTITIES)), root / "vit")
+    vit.save(vit.build("own", None, size, 32, tuple(QUANTITIES)), root / "models/vit")
     keys = ("train_loss", "validation_loss", "validation_accuracy", "validation_rmse", "learning_rate")
     for name in ("resnet34", "vit"):
-        folder.write([{"epoch": epoch, **dict.fromkeys(keys, 0.5)} for epoch in (1, 2)], root / name)
+        folder.write([{"epoch": epoch, **dict.fromkeys(keys, 0.5)} for epoch in (1, 2)], root / "models" / name)
     return root
 
 
 def run(trained: Path, out: Path, params: stage.Evaluate = PARAMS, **instead: Path) -> dict[str, float]:
+    """The stage, with inputs in place of those of `trained` by name; a network's name stands for its folder.
+
+    What it leaves in the folder of models is moved to that of reports, so that one folder holds all of it.
+    """
     watch = Noted()
-    inputs = {name: trained / name for name in ("images", "resnet34", "vit")} | {"published": PUBLISHED}
-    inputs |= {"metadata": trained / "metadata.parquet"} | instead
-    names = {
-        "calibration": "calibration.json",
-        "metrics": "metrics.json",
-        "predictions": "predictions.csv",
-        "plots": "plots",
-        "report": "report.html",
-    }
-    stage.evaluate(params, **inputs, **{key: out / name for key, name in names.items()}, watch=watch)
+    models = out.parent / f"{out.name}-models"
+    shutil.rmtree(models, ignore_errors=True)
+    models.mkdir()
+    for network in NETWORKS:
+        (models / network).symlink_to(instead.pop(network, trained / "models" / network))
+    inputs = {"images": trained / "images", "metadata": trained / "metadata.parquet", "published": PUBLISHED} | instead
+    stage.evaluate(params, **inputs, models=models, reports=out, watch=watch)
+    assert {path.name for path in models.iterdir()} == {*NETWORKS, calibration.FILE}
+    shutil.move(models / calibration.FILE, out)
     return watch.measured
 
 
@@ -141,9 +146,11 @@ def test_the_stage_leaves_everything_and_the_same_bytes_twice(
     pictures += [f"{name}_{who}" for name in ("confusion", "reliability", "verdicts") for who in COUNTERS]
     pictures += [f"{name}_{kind}" for name in ("roc", "found") for kind in kinds]
     wanted = {f"plots/{name}.{kind}" for name in pictures for kind in ("svg", "csv")}
-    assert set(map(str, one)) == wanted | {"calibration.json", "metrics.json", "predictions.csv", "report.html"}
+    assert set(map(str, one)) == wanted | {
+        "calibration.json", "metrics.json", "evaluation.json", "predictions.csv", "report.html",
+    }  # fmt: skip
     assert all(measured[f"{net}_images_per_second"] > 0 for net in NETWORKS)
-    named = {"resnet34_accuracy", "average_accuracy", "baseline_accuracy", "mcnemar_p", "vit_recall_1"}
+    named = {"resnet34_accuracy", "average_accuracy", "baseline_accuracy", "mcnemar_p_resnet34_vit", "vit_recall_1"}
     named |= {"vit_ece_before", "average_one_off_auroc", "prior_any_size_found_in_5_high", "resnet34_misses_met"}
     assert named <= set(measured)
     assert "vit_recall_5" not in measured
@@ -177,7 +184,7 @@ def test_the_networks_see_the_images_they_are_scored_on(trained: Path, done: tup
     rows = pd.read_csv(out / "predictions.csv")
     packed, known = shards.Shards(trained / "images"), calibration.load(out)
     for net, module in (("resnet34", resnet34), ("vit", vit)):
-        network = module.load(trained / net)
+        network = module.load(trained / "models" / net)
         for position in (0, 17, 39):
             pixels = np.asarray(Image.open(BytesIO(packed.jpeg(position))).convert("RGB"))
             with torch.inference_mode():
@@ -195,7 +202,7 @@ def test_a_counter_says_of_a_photo_what_the_stage_said_of_it(
     rows = pd.read_csv(done[0] / "predictions.csv")
     shutil.copy(done[0] / "calibration.json", tmp_path)
     for net in ("resnet34", "vit"):
-        shutil.copytree(trained / net, tmp_path / net)
+        shutil.copytree(trained / "models" / net, tmp_path / net)
     packed = shards.Shards(trained / "images")
     body = packed.jpeg(7)
     for who in COUNTERS:
@@ -212,7 +219,7 @@ def test_a_counter_says_of_a_photo_what_the_stage_said_of_it(
 def test_what_the_thresholds_promise_and_what_they_met(done: tuple[Path, dict[str, float]]) -> None:
     out, measured = done
     known = calibration.load(out)
-    metrics = json.loads((out / "metrics.json").read_text())
+    metrics = json.loads((out / "evaluation.json").read_text())
     rows = pd.read_csv(out / "predictions.csv")
     for who in COUNTERS:
         doubt = 1 - np.array([row[f"{who}_p{row['quantity']}"] for _, row in rows.iterrows()])
@@ -228,10 +235,14 @@ def test_what_the_thresholds_promise_and_what_they_met(done: tuple[Path, dict[st
     # who sees no photo says what most bins hold that the networks learned from, and not what most test bins do
     assert "always saying 4" in (out / "report.html").read_text()
     assert measured["baseline_recall_4"] == 1
-    text = (out / "metrics.json").read_text()
+    text = (out / "evaluation.json").read_text()
     assert text == json.dumps(metrics, indent=2, sort_keys=True) + "\n"
     assert metrics["test_images"] == 40
-    assert metrics["mcnemar"].keys() == {"p", "resnet34_only", "vit_only"}
+    right = {net: rows[net] == rows["quantity"] for net in NETWORKS}
+    only = [int((right[one] & ~right[other]).sum()) for one, other in (("resnet34", "vit"), ("vit", "resnet34"))]
+    (test,) = metrics["mcnemar"]
+    assert (test["first"], test["second"], test["first_only"], test["second_only"]) == ("resnet34", "vit", *only)
+    assert test["p"] == pytest.approx(measured["mcnemar_p_resnet34_vit"], abs=1e-6)
     assert metrics["vit"]["recall"]["5"] is None
     # what the metadata says of a bin stands beside what is said of that very bin
     clutter = pd.read_csv(out / "plots" / "clutter.csv").set_index("group")
@@ -244,6 +255,48 @@ def test_what_the_thresholds_promise_and_what_they_met(done: tuple[Path, dict[st
         prior = metrics["verification"]["prior"][kind]
         assert prior["auroc"] == prior["auroc_low"] == prior["auroc_high"] == 0.5
         assert prior["found_in_5"] == 0.05
+
+
+def test_metrics_are_few_flat_and_those_of_the_average(done: tuple[Path, dict[str, float]]) -> None:
+    out, measured = done
+    figures = json.loads((out / "metrics.json").read_text())
+    wanted = {
+        "acc": "average_accuracy", "acc_resnet34": "resnet34_accuracy", "acc_vit": "vit_accuracy",
+        "macro_f1": "average_macro_f1", "mae": "average_mae", "auroc": "average_one_off_auroc",
+        "found": "average_any_size_found_in_5", "look": "average_look",
+    }  # fmt: skip
+    assert list(figures) == list(wanted)
+    assert figures == {key: round(measured[name], 3) for key, name in wanted.items()}
+
+
+def test_a_third_network_takes_a_line_in_the_registry(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no edit of the evaluation, the report or its templates. Its key has an underscore, as many have."""
+    third = replace(NETWORKS["resnet34"], title="ConvNeXt", explanation=None)
+    monkeypatch.setitem(NETWORKS, "convnext_tiny", third)
+    titles = {**{key: network.title for key, network in NETWORKS.items()}, AVERAGE: COUNTERS[AVERAGE]}
+    monkeypatch.delitem(COUNTERS, AVERAGE)
+    for key, title in titles.items():
+        monkeypatch.setitem(COUNTERS, key, title)
+    shutil.copytree(trained / "models/resnet34", tmp_path / "third")
+    measured = run(trained, tmp_path / "out", convnext_tiny=tmp_path / "third")
+    figures = json.loads((tmp_path / "out/evaluation.json").read_text())
+    pairs = [("resnet34", "vit"), ("resnet34", "convnext_tiny"), ("vit", "convnext_tiny")]
+    assert [(test["first"], test["second"]) for test in figures["mcnemar"]] == pairs
+    assert {f"mcnemar_p_{first}_{second}" for first, second in pairs} <= measured.keys()
+    assert figures["convnext_tiny"] == figures["resnet34"]
+    assert "acc_convnext_tiny" in json.loads((tmp_path / "out/metrics.json").read_text())
+    rows = pd.read_csv(tmp_path / "out/predictions.csv")
+    assert [column.removesuffix("_p3") for column in rows if column.endswith("_p3")] == [*NETWORKS, AVERAGE]
+    assert calibration.load(tmp_path / "out").counters.keys() == {*NETWORKS, AVERAGE}
+    loss = pd.read_csv(tmp_path / "out/plots/loss.csv")
+    assert "convnext_tiny_validation" in loss
+    assert "ConvNeXt, validation 0.500" in (tmp_path / "out/plots/loss.svg").read_text()
+    page = (tmp_path / "out/report.html").read_text()
+    assert "ResNet34, ViT and ConvNeXt count the items" in page
+    assert page.count("The test does not tell ") == 3
+    assert "SHA-256 of ConvNeXt’s weights" in page
 
 
 def test_without_bins_outside_the_report_says_nothing_of_them(trained: Path, tmp_path: Path) -> None:
@@ -261,7 +314,7 @@ def bad(trained: Path, tmp_path: Path) -> Path:
     (tmp_path / "empty").mkdir()
     (tmp_path / "short.csv").write_text("quantities,model\n1-5,x\n")
     (tmp_path / "void.csv").write_text("")
-    shutil.copytree(trained / "resnet34", tmp_path / "damaged")
+    shutil.copytree(trained / "models/resnet34", tmp_path / "damaged")
     (tmp_path / "damaged" / "model.safetensors").write_bytes(b"cut")
     return tmp_path
 
@@ -275,7 +328,7 @@ def bad(trained: Path, tmp_path: Path) -> Path:
         ("published", "void.csv", "void.csv is not a CSV"),
         ("published", "nowhere.csv", "nowhere.csv is missing"),
         ("metadata", "nowhere.parquet", "nowhere.parquet is missing"),
-        ("resnet34", "damaged", "damaged holds no trained ResNet34"),
+        ("resnet34", "damaged", "resnet34 holds no trained ResNet34"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(trained: Path, bad: Path, what: str, name: str, fault: str) -> None:

@@ -6,7 +6,9 @@ import torch
 
 from warehouse_classifier.evaluation import calibration
 from warehouse_classifier.evaluation.calibration import Calibration, Counted
-from warehouse_classifier.models import resnet34, vit
+from warehouse_classifier.evaluation.counters import COUNTERS
+from warehouse_classifier.models import folder, resnet34, vit
+from warehouse_classifier.models.registry import NETWORKS
 
 QUANTITIES = [1, 2, 3, 4, 5]
 SIDE = 32
@@ -14,7 +16,7 @@ SIZE = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "int
 
 
 def tiny(models: Path) -> Path:
-    for name in calibration.NETWORKS:
+    for name in NETWORKS:
         (models / name).mkdir(parents=True)
     torch.manual_seed(0)
     resnet34.save(resnet34.build(len(QUANTITIES), "none", None), tuple(QUANTITIES), models / "resnet34")
@@ -22,7 +24,7 @@ def tiny(models: Path) -> Path:
     counted = Counted(temperature=0.02, match=0.6, mismatch=0.85)
     Calibration(
         version=1, quantities=QUANTITIES, side=SIDE, quality=95, precision="fp32", false_alarms=0.05, misses=0.05,
-        counters=dict.fromkeys(calibration.COUNTERS, counted),
-        sha256={name: calibration.hashes(models / name) for name in calibration.NETWORKS},
+        counters=dict.fromkeys(COUNTERS, counted),
+        sha256={name: folder.hashes(models / name) for name in NETWORKS},
     ).write(models / calibration.FILE)  # fmt: skip
     return models

@@ -12,6 +12,7 @@ from typing import Any
 
 import warehouse_classifier
 from warehouse_classifier.compute import imports, stage_spec
+from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import replacing, same, sha256
 from warehouse_classifier.tracking.mlflow_run import EXPERIMENT, Run
@@ -22,36 +23,36 @@ SCRIPT = PACKAGE / "serving" / "mlflow_model.py"
 
 
 def models(run: Run, stage: str, argv: list[str]) -> None:
-    """Keep each network and their average as models, where the stage's command names a calibration.
+    """Keep each network and their average as models, where the stage's command names the folder of all networks.
 
     What hinders that is told in a line: the stage's outputs are worth more.
     """
-    from warehouse_classifier.evaluation.calibration import FILE  # with scipy, which no other stage waits for
-
-    found = [Path(word) for word in argv if Path(word).name == FILE]
-    if not found:
+    folders = [Path(word) for word in argv if all(Path(word, network).is_dir() for network in NETWORKS)]
+    if not folders:
         return
     try:
-        _models(run, found[0].parent, data_of(stage, argv))
+        _models(run, folders[0], data_of(stage, argv))
     except (Fault, OSError) as error:
         say(f"{error}; the models are not kept there, `dvc repro --force {stage}` tries again")
 
 
 def _models(run: Run, folder: Path, data: str) -> None:
-    from warehouse_classifier.evaluation import calibration
+    from warehouse_classifier.evaluation import calibration  # with scipy, which no other stage waits for
+    from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
+    from warehouse_classifier.models.folder import BELONGS, WEIGHTS
     from warehouse_classifier.serving import mlflow_model
 
     known = calibration.load(folder)
-    for network in calibration.NETWORKS:
+    for network in NETWORKS:
         calibration.verify(known, network, folder / network)
     code = sorted(imports.own([SCRIPT], SOURCE) - {SCRIPT})
     needed = imports.requirements([SCRIPT, *code])
     kept = []
-    for name in calibration.COUNTERS:
-        networks = [network for network in calibration.NETWORKS if name in (network, calibration.AVERAGE)]
+    for name in COUNTERS:
+        networks = [network for network in NETWORKS if name in (network, AVERAGE)]
         with tempfile.TemporaryDirectory() as beside:
             artifact, package = Path(beside, mlflow_model.MODELS), Path(beside, PACKAGE.name)
-            files = [calibration.FILE, *(f"{net}/{name}" for net in networks for name in calibration.BELONGS)]
+            files = [calibration.FILE, *(f"{net}/{name}" for net in networks for name in BELONGS)]
             for file in files:
                 _lay(folder / file, artifact / file)
             for module in code:
@@ -63,7 +64,7 @@ def _models(run: Run, folder: Path, data: str) -> None:
                 {
                     "data": data,
                     "calibration": hashes[calibration.FILE],
-                    **{f"weights_{net}": known.sha256[net][calibration.WEIGHTS] for net in networks},
+                    **{f"weights_{net}": known.sha256[net][WEIGHTS] for net in networks},
                 },
                 {
                     "python_model": str(SCRIPT),

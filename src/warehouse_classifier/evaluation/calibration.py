@@ -1,6 +1,6 @@
 """calibration.json of a models folder: what the networks' answers are worth, and from which doubt on somebody should look.
 
-Three counters answer: each network, and the average of both. `logits` are what a network says, `probabilities` what that is
+The counters answer: each network, and the average of them all. `logits` are what a network says, `probabilities` what that is
 worth once its temperature is known, both [images, quantities]. A doubt is 1 minus the probability of the quantity that the
 inventory expects: how sure a counter is that photo and inventory disagree.
 """
@@ -18,19 +18,16 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.evaluation.verification import match_upto, mismatch_above, right_of, wrong_of
+from warehouse_classifier.models.folder import BELONGS, hashes
+from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.runtime.files import sha256
 
 Floats = npt.NDArray[np.float64]
 
 FILE = "calibration.json"
 VERSION: Literal[1] = 1  # of the file; another one means something else
-NETWORKS = {"resnet34": "ResNet34", "vit": "ViT"}  # as folders and files call them, and as people do
-AVERAGE = "average"
-COUNTERS = {**NETWORKS, AVERAGE: "their average"}
-WEIGHTS = "model.safetensors"
-BELONGS = ("config.json", WEIGHTS)  # of a network's folder, what its answers depend on
 STEEPEST = 5.0  # temperatures lie between exp(-5) and exp(5)
 
 
@@ -83,6 +80,11 @@ class Calibration(Promise):
             raise ValueError(f"sha256 must name {' and '.join(BELONGS)} of each network")
         return self
 
+    @property
+    def temperatures(self) -> dict[str, float]:
+        """By counter."""
+        return {name: counted.temperature for name, counted in self.counters.items()}
+
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(self.model_dump(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -112,18 +114,13 @@ def load(models: Path) -> Calibration:
         ) from None
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of the files that a network's answers depend on."""
-    return {name: sha256(folder / name) for name in BELONGS}
-
-
 def verify(calibration: Calibration, network: str, folder: Path) -> None:
     """Raises Fault unless `folder` holds the very network that was calibrated."""
     try:
         found = hashes(folder)
     except OSError as error:
         raise Fault(
-            f"{folder} holds no trained {NETWORKS[network]} ({error.strerror}: {error.filename}); `dvc pull` brings"
+            f"{folder} holds no trained {NETWORKS[network].title} ({error.strerror}: {error.filename}); `dvc pull` brings"
             f" it, `dvc repro train_{network}` makes it"
         ) from None
     for name in BELONGS:

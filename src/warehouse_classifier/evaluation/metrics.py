@@ -5,6 +5,7 @@ Every array here is one-dimensional, has one entry per image, and holds quantiti
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,14 @@ def mcnemar(actual: Quantities, first: Quantities, second: Quantities) -> McNema
     return McNemar(first_only, second_only, p)
 
 
+def pairwise(actual: Quantities, predicted: Mapping[str, Quantities]) -> dict[tuple[str, str], McNemar]:
+    """McNemar's test of every two predictors, by their names in the order of `predicted`."""
+    return {
+        (first, second): mcnemar(actual, predicted[first], predicted[second])
+        for first, second in combinations(predicted, 2)
+    }
+
+
 def commonest(quantities: Quantities) -> int:
     """The quantity that occurs most often; of several, the smallest."""
     values, counts = np.unique(quantities, return_counts=True)
@@ -123,9 +132,9 @@ def confusion(actual: Quantities, predicted: Quantities, quantities: Sequence[in
     return matrix
 
 
-def flat(scores: Mapping[str, Scores], test: McNemar) -> dict[str, float]:
-    """The same under one name each: resnet34_accuracy, vit_recall_3, mcnemar_p. What is None is left out."""
-    values = {"mcnemar_p": test.p}
+def flat(scores: Mapping[str, Scores], tests: Mapping[tuple[str, str], McNemar]) -> dict[str, float]:
+    """The same under one name each: resnet34_accuracy, vit_recall_3, mcnemar_p_resnet34_vit. What is None is left out."""
+    values = {f"mcnemar_p_{first}_{second}": test.p for (first, second), test in tests.items()}
     for who, score in scores.items():
         for key, value in asdict(score).items():
             if isinstance(value, Mapping):
@@ -136,9 +145,11 @@ def flat(scores: Mapping[str, Scores], test: McNemar) -> dict[str, float]:
 
 
 def rounded(value: Any) -> Any:
-    """At six digits, in mappings within mappings; what is no number, and keys, as JSON has them."""
+    """At six digits, in mappings and lists within each other; what is no number, and keys, as JSON has them."""
     if isinstance(value, Mapping):
         return {str(key): rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
     if isinstance(value, float):
         return round(value, 6) if np.isfinite(value) else None
     return value

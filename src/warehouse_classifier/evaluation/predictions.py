@@ -1,4 +1,4 @@
-"""What the trained networks say of images, before anybody asks what that is worth."""
+"""What the trained networks say of images, and what that is worth once it is calibrated."""
 
 import time
 from collections.abc import Mapping
@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from warehouse_classifier.dataset.batches import Rows, batches, evenly
 from warehouse_classifier.dataset.pixel_cache import images_of
 from warehouse_classifier.dataset.shards import Shards
-from warehouse_classifier.evaluation.calibration import NETWORKS
+from warehouse_classifier.evaluation.calibration import probabilities
+from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.progress import Watch
-from warehouse_classifier.serving.predictor import LOADERS
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,6 +30,37 @@ class How:
     workers: int  # threads that decode
     threads: int  # of torch
     precision: str  # fp32, tf32 or bf16
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of some images: facts [images] (id, quantity, group), logits by network and probabilities by counter, each
+    [images, quantities]."""
+
+    facts: pd.DataFrame
+    logits: Mapping[str, Floats]
+    probabilities: Mapping[str, Floats]
+
+    @property
+    def quantity(self) -> npt.NDArray[np.int64]:
+        return self.facts["quantity"].to_numpy(dtype=np.int64)
+
+    @property
+    def groups(self) -> npt.NDArray[np.str_]:
+        return self.facts["group"].to_numpy(dtype=str)
+
+    def doubts(self, counter: str) -> Floats:
+        """1 minus the probability of each quantity, [images, quantities]."""
+        return 1 - self.probabilities[counter]
+
+
+def of_split(
+    split: str, facts: pd.DataFrame, logits: Mapping[str, Floats], temperatures: Mapping[str, float]
+) -> Predictions:
+    """The predictions for one split's images. `facts`: id, quantity, group and split of every row of `logits`."""
+    rows = (facts["split"] == split).to_numpy()
+    own = {network: values[rows] for network, values in logits.items()}
+    return Predictions(facts.loc[rows, ["id", "quantity", "group"]], own, probabilities(own, temperatures))
 
 
 def logits(
@@ -47,7 +79,9 @@ def logits(
         watch.bar("evaluate", rows.size, "image") as bar,
     ):
         order = layout(how.precision)
-        networks = {net: LOADERS[net](folder).to(device).to(memory_format=order) for net, folder in folders.items()}
+        networks = {
+            net: registry.load(net, folder).to(device).to(memory_format=order) for net, folder in folders.items()
+        }
         for images in batches(pixels, evenly(rows, how.batch), how.workers, device):
             for net, network in networks.items():
                 start = time.perf_counter()
@@ -62,8 +96,10 @@ def logits(
 def checked(net: str, logits: Floats, quantities: int) -> Floats:
     if logits.shape[1] != quantities:
         raise Fault(
-            f"{NETWORKS[net]} tells {logits.shape[1]} quantities apart and params.yaml names {quantities}; train it again"
+            f"{registry.NETWORKS[net].title} tells {logits.shape[1]} quantities apart and params.yaml names {quantities}; train it again"
         )
     if not np.isfinite(logits).all():
-        raise Fault(f"{NETWORKS[net]} answers with what is no finite number; its weights are damaged, train it again")
+        raise Fault(
+            f"{registry.NETWORKS[net].title} answers with what is no finite number; its weights are damaged, train it again"
+        )
     return logits

@@ -1,8 +1,6 @@
 """The tables behind the report's charts: what `dvc plots diff` sets beside another experiment's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,59 +8,42 @@ import pandas as pd
 
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.evaluation import reliability, verification
-from warehouse_classifier.evaluation.calibration import AVERAGE, COUNTERS, Calibration, Counted, averaged, nll, scaled
+from warehouse_classifier.evaluation.calibration import Calibration, Counted, averaged, nll, scaled
+from warehouse_classifier.evaluation.counters import AVERAGE
 from warehouse_classifier.evaluation.metrics import interval
-from warehouse_classifier.report.formatting import CASES, HOLDS
+from warehouse_classifier.evaluation.predictions import Predictions
+from warehouse_classifier.evaluation.verification import CASES, HOLDS
 
 Floats = npt.NDArray[np.float64]
 FEWEST = 20
 
 
-@dataclass(frozen=True)
-class Said:
-    """What the counters say of some images: facts [images] (id, quantity, group), logits by network, and probabilities by
-    counter, each [images, quantities]."""
-
-    facts: pd.DataFrame
-    logits: Mapping[str, Floats]
-    probabilities: Mapping[str, Floats]
-
-    @property
-    def quantity(self) -> npt.NDArray[np.int64]:
-        return self.facts["quantity"].to_numpy(dtype=np.int64)
-
-    @property
-    def groups(self) -> npt.NDArray[np.str_]:
-        return self.facts["group"].to_numpy(dtype=str)
-
-    def doubts(self, who: str) -> Floats:
-        return 1 - self.probabilities[who]
-
-
-def uncalibrated(said: Said) -> dict[str, Floats]:
+def uncalibrated(predictions: Predictions) -> dict[str, Floats]:
     """Probabilities as each counter has them without its own temperature; the average is of calibrated networks."""
-    plain = {network: scaled(of, 1.0) for network, of in said.logits.items()}
-    return {**plain, AVERAGE: scaled(averaged(said.probabilities), 1.0)}
+    plain = {network: scaled(of, 1.0) for network, of in predictions.logits.items()}
+    return {**plain, AVERAGE: scaled(averaged(predictions.probabilities), 1.0)}
 
 
-def reliabilities(said: Said, labels: Labels, seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, float]]]:
+def reliabilities(
+    predictions: Predictions, labels: Labels, seed: int
+) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, float]]]:
     """By counter, the table of the reliability diagram before and after its temperature, and the errors of both.
 
     `seed`: of the draws that tell what error chance alone makes.
     """
-    label, plain = labels.of(said.quantity), uncalibrated(said)
+    label, plain = labels.of(predictions.quantity), uncalibrated(predictions)
     tables, errors = {}, {}
-    for who in COUNTERS:
-        stages = {"before": plain[who], "after": said.probabilities[who]}
+    for who in predictions.probabilities:
+        stages = {"before": plain[who], "after": predictions.probabilities[who]}
         parts = {stage: reliability.table(of, label) for stage, of in stages.items()}
         tables[who] = pd.concat([part.assign(stage=stage) for stage, part in parts.items()])
         errors[who] = {f"ece_{stage}": reliability.error(part) for stage, part in parts.items()}
         errors[who] |= {f"nll_{stage}": nll(of, label) for stage, of in stages.items()}
-        errors[who]["ece_chance"] = reliability.chance(said.probabilities[who], seed)
+        errors[who]["ece_chance"] = reliability.chance(predictions.probabilities[who], seed)
     return tables, errors
 
 
-def cases(who: str, known: Counted, test: Said, outside: Said, labels: Labels) -> pd.DataFrame:
+def cases(who: str, known: Counted, test: Predictions, outside: Predictions, labels: Labels) -> pd.DataFrame:
     """The share of each verdict by case: right expectations, wrong ones, and bins that hold a quantity outside what is known
     and come disguised as one inside, as often as each is expected in the test split."""
     quantities, ones = labels.quantities, np.ones(len(test.facts))
@@ -94,7 +75,9 @@ def kinds_of(outside: npt.NDArray[np.int64], quantities: Sequence[int]) -> dict[
     return found
 
 
-def by_contents(group: pd.Series, test: Said, answers: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFrame:
+def by_contents(
+    group: pd.Series, test: Predictions, answers: pd.DataFrame, *, seed: int, resamples: int
+) -> pd.DataFrame:
     """Accuracy of each counter with its interval, for the images of each group, in the order of its categories.
 
     No interval where fewer than FEWEST groups of near-duplicates lie in one: a bootstrap of so few says far too little.
@@ -105,7 +88,7 @@ def by_contents(group: pd.Series, test: Said, answers: pd.DataFrame, *, seed: in
         if not mine.any():
             continue
         row: dict[str, object] = {"group": str(name), "images": int(mine.sum())}
-        for who in COUNTERS:
+        for who in test.probabilities:
             correct = answers[who].to_numpy()[mine] == test.quantity[mine]
             low, high = interval(correct, test.groups[mine], seed=seed, resamples=resamples)
             if len(set(test.groups[mine])) < FEWEST:
@@ -115,17 +98,13 @@ def by_contents(group: pd.Series, test: Said, answers: pd.DataFrame, *, seed: in
     return pd.DataFrame(rows)
 
 
-def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-
-
 def promises(
     known: Calibration, errors: Mapping[str, Mapping[str, float]], judged: Mapping[str, pd.DataFrame]
 ) -> dict[str, dict[str, float]]:
     """By counter: its temperature, its errors, and the shares wanted of the thresholds beside those the test split came to."""
     found = {}
-    for who in COUNTERS:
-        met = {row["case"]: row for row in rows(judged[who])}
+    for who, table in judged.items():
+        met = {row["case"]: row for row in table.to_dict("records")}
         right, one_off = met[CASES["right"]], met.get(CASES["one_off"], {})
         found[who] = {
             "temperature": known.counters[who].temperature,

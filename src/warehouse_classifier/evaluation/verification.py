@@ -19,6 +19,9 @@ Ints = npt.NDArray[np.int64]
 Masks = npt.NDArray[np.bool_]
 
 KINDS = ("one_off", "any_size")
+# In words, what a photo is asked with, by KINDS and for what is right; and what bins hold whose quantity no network knows.
+CASES = {"right": "as expected", "one_off": "wrong by one", "any_size": "wrong by any number"}
+HOLDS = "holds"
 VERDICTS = ("match", "look", "mismatch")
 AT_ONCE = 1 << 18  # weights that are held while the bootstrap works
 
@@ -56,6 +59,11 @@ class Task:
     prevalence: float  # share of the bins whose content is not what is expected
     recalls: Sequence[float]  # at which precision is told
     budgets: Sequence[float]  # shares of all bins that somebody can look at
+
+    @property
+    def headline(self) -> float:
+        """The budget that one figure is told for where there is room for one: the middle one."""
+        return sorted(self.budgets)[len(self.budgets) // 2]
 
 
 def right_of(quantities: Sequence[int], actual: Ints) -> Masks:

@@ -135,18 +135,20 @@ def learning(
     """
     series = [pd.Series(values, index=pd.Index(epochs), name=key) for key, (epochs, values) in curves.items()]
     table = pd.concat(series, axis=1).sort_index().rename_axis("epoch").reset_index()
-    whos = list(dict.fromkeys(key.partition("_")[0] for key in curves))
+    lines = {key: _line(key) for key in curves}
+    whos = list(dict.fromkeys(who for who, _ in lines.values()))
+    names = {key: ", ".join(filter(None, (titles[who], split))) for key, (who, split) in lines.items()}
     looks = styles(whos)
     figure, (axes,) = canvas(3.2)
     for key, (epochs, values) in curves.items():
-        who, _, split = key.partition("_")
+        who, split = lines[key]
         style, train = looks[who], split == "train"
         axes.plot(
             epochs,
             values,
             linestyle=":" if train else style.dash if not split else "-",
             linewidth=1.2 if train else 1.8,
-            label=f"{titles[who]}, {split}" if split else titles[who],
+            label=names[key],
             color=style.colour,
             marker=style.marker,
             markersize=5,
@@ -157,10 +159,14 @@ def learning(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid()
     legend(figure)
-    ends = "; ".join(f"{key.replace('_', ', ')} {values[-1]:.3f}" for key, (_, values) in curves.items())
-    for who in whos:
-        ends = ends.replace(who, titles[who])
+    ends = "; ".join(f"{names[key]} {values[-1]:.3f}" for key, (_, values) in curves.items())
     return settled(name, f"{ylabel} by epoch. At the end: {ends}.", figure, table)
+
+
+def _line(key: str) -> tuple[str, str]:
+    """Whose line a key names, and the split that it is of, if any."""
+    who, _, split = key.rpartition("_")
+    return (who, split) if split in {"train", "validation"} else (key, "")
 
 
 @look()

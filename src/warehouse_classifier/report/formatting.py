@@ -1,6 +1,6 @@
 """Figures as the report says them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 
@@ -9,9 +9,6 @@ from warehouse_classifier.evaluation.verification import Estimate
 
 SIGNIFICANT = 0.05
 UNKNOWN = "–"
-# Of what a photo is asked with, by verification.KINDS and for what is right; and of bins whose quantity no network knows.
-CASES = {"right": "as expected", "one_off": "wrong by one", "any_size": "wrong by any number"}
-HOLDS = "holds"
 
 
 def origin(bucket: str) -> str:
@@ -33,15 +30,22 @@ def separation(test: Sequence[str], others: Sequence[str]) -> str:
     return f"{leaked:,} of {len(test):,} test images have a near-duplicate in train or validation, which flatters."
 
 
-def verdict(networks: Sequence[str], test: McNemar) -> str:
-    """In words, whether the two networks differ."""
-    first, second = networks
+def comparisons(titles: Mapping[str, str], tests: Mapping[tuple[str, str], McNemar]) -> list[str]:
+    """In words, for every two networks, whether they differ. `titles`: of the networks, by key."""
+    return [
+        comparison(titles[first], titles[second], test, alone=len(tests) == 1)
+        for (first, second), test in tests.items()
+    ]
+
+
+def comparison(first: str, second: str, test: McNemar, *, alone: bool) -> str:
+    """`alone`: there are no other networks that the two could be confused with."""
     counts = (
         f"{first} alone is right on {test.first_only:,}, {second} alone on {test.second_only:,}; "
         f"McNemar’s exact test, {chance(test.p)}"
     )
     if test.p >= SIGNIFICANT:
-        return f"The test does not tell the two networks apart ({counts})."
+        return f"The test does not tell {'the two networks' if alone else f'{first} and {second}'} apart ({counts})."
     better, worse = (first, second) if test.first_only > test.second_only else (second, first)
     return f"{better} is better than {worse} by more than chance explains ({counts})."
 

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.evaluation.metrics import Quantities
+from warehouse_classifier.evaluation.predictions import Predictions
+from warehouse_classifier.evaluation.results import Evaluation
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,6 +34,24 @@ class Bin:
     def mistaken(self) -> bool:
         """Whether nobody is right."""
         return self.quantity not in self.predicted.values()
+
+
+def gallery(evaluation: Evaluation, test: Predictions, shards: Shards, *, bins: int, seed: int) -> list[Bin]:
+    """The bins to show, with their JPEGs as they lie in the shards."""
+    predicted = np.stack([evaluation.answers[key].to_numpy() for key in evaluation.networks])
+    sure = np.stack([test.probabilities[key].max(axis=1) for key in evaluation.networks])
+    ids, rows = test.facts["id"].tolist(), shards.rows("test")
+    titles = [evaluation.titles[key] for key in evaluation.networks]
+    return [
+        Bin(
+            ids[i],
+            shards.jpeg(int(rows[i])),
+            int(test.quantity[i]),
+            dict(zip(titles, predicted[:, i].tolist(), strict=True)),
+            dict(zip(titles, sure[:, i].tolist(), strict=True)),
+        )
+        for i in choose(test.quantity, predicted, sure, test.groups.tolist(), bins=bins, seed=seed)
+    ]
 
 
 def choose(

@@ -5,7 +5,7 @@ whenever it is made from the same things. Those are `Runs`, and `added` puts the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from warehouse_classifier.evaluation.metrics import McNemar, Scores
-from warehouse_classifier.evaluation.verification import KINDS, Estimate, Task, Verification
+from warehouse_classifier.evaluation.counters import BASELINE, PRIOR
+from warehouse_classifier.evaluation.results import Evaluation
+from warehouse_classifier.evaluation.verification import CASES, HOLDS, KINDS, Estimate
 from warehouse_classifier.report import accuracy_charts
-from warehouse_classifier.report.formatting import CASES, HOLDS, between, number, percent, share, verdict
+from warehouse_classifier.report.formatting import between, comparisons, number, percent, share
 from warehouse_classifier.report.gallery import Bin
+from warehouse_classifier.report.style import listed
 from warehouse_classifier.runtime.errors import Fault
 
+PAGE = "report.html"
 PLACE = "<!-- here go the facts of the runs -->"  # as no text of the page can hold it: that is escaped
 LINK = "<!-- here goes the link to them -->"
 # Where each drawing stands, by its name or by what its name begins with: confusion_vit stands under confusion.
@@ -37,29 +40,17 @@ ROWS: Sequence[tuple[str, str, str]] = (
 
 
 @dataclass(frozen=True)
-class Findings:
-    """Everything the page shows. Mappings by who are by title; what is empty has no section."""
+class Supplement:
+    """What the page shows beside the evaluation. What is empty has no section."""
 
-    scores: Mapping[str, Scores]  # both networks, their average, and the baseline last
-    mcnemar: McNemar  # between the two networks
     images: Mapping[str, int]  # by split: train, validation, test
     bins: str  # in words, where the bins are from
     split: str  # in words, how test and train are kept apart
-    # Rows with title, temperature, ece_before, ece_after, ece_chance, nll_before, nll_after; and shares: false_alarms_wanted,
-    # false_alarms_met, misses_wanted, misses_met (met: on the test split), look (what is left for somebody to look at).
-    calibration: Sequence[Mapping[str, Any]]
-    # By title and kind (verification.KINDS). The last is the expectation alone, the one before it the counter that the
-    # answer is told for.
-    verification: Mapping[str, Mapping[str, Verification]]
-    task: Task
     drawings: Mapping[str, str]  # <svg> elements by name, see SECTIONS
     published: Sequence[Mapping[Any, str]]  # rows with quantities, model, trained_on, result
     gallery: Sequence[Bin]
     provenance: Mapping[str, str]  # words and hashes
     params: Mapping[str, str]
-    # The tables that `charts.verdicts` draws, as rows with case, images, match, look, mismatch. Cases that begin with
-    # "holds" are bins of other quantities than the networks know, so that every expectation is wrong.
-    verdicts: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,25 +62,23 @@ class Runs:
     params: Mapping[str, str]
 
 
-def page(findings: Findings) -> str:
+def page(evaluation: Evaluation, supplement: Supplement) -> str:
     """The whole page as HTML. All text is escaped; only the drawings, which are ours, are taken as they are.
 
     Raises ValueError for a drawing that no section shows.
     """
-    titles = list(findings.scores)
+    networks = {key: evaluation.titles[key] for key in evaluation.networks}
     return _render(
         "page.html.j2",
-        findings=findings,
-        drawings=_sorted(findings.drawings),
-        networks=titles[:2],
-        counters=titles[:-1],
-        baseline=titles[-1],
-        quantities=list(findings.scores[titles[0]].recall),
-        verdict=verdict(titles[:2], findings.mcnemar),
-        gain=gain(findings.verification, findings.task),
-        disguised={
-            who: tuple(map(_together, _apart(rows))) for who, rows in findings.verdicts.items() if all(_apart(rows))
-        },
+        evaluation=evaluation,
+        titles=evaluation.titles,
+        supplement=supplement,
+        drawings=_sorted(supplement.drawings),
+        networks=listed(list(networks.values())),
+        baseline=BASELINE,
+        comparisons=comparisons(networks, evaluation.mcnemar),
+        gain=gain(evaluation),
+        disguised=disguised(evaluation),
         kinds={kind: CASES[kind] for kind in KINDS},
         rows=ROWS,
         place=_trusted(PLACE),
@@ -119,31 +108,36 @@ def added(page: str, facts: Runs) -> str:
 class Gain:
     """What a warehouse gains that looks where a counter doubts most."""
 
-    who: str
+    counter: str  # its title
     budget: float  # share of all bins that is looked at
     found: Mapping[str, Estimate]  # of the mismatches, by kind
     alone: float  # found by the expectation alone
 
 
-def gain(verification: Mapping[str, Mapping[str, Verification]], task: Task) -> Gain | None:
-    """For the middle one of the budgets; None where nothing was verified."""
-    if not verification:
+def gain(evaluation: Evaluation) -> Gain | None:
+    """For the headline's budget; None where nothing was verified."""
+    if not evaluation.verification:
         return None
-    *_, who, prior = verification
-    budget = sorted(task.budgets)[len(task.budgets) // 2]
-    found = {kind: verification[who][kind].found[budget] for kind in KINDS}
-    return Gain(who, budget, found, verification[prior]["any_size"].found[budget].value)
+    counter, budget = evaluation.counters[-1], evaluation.task.headline
+    found = {kind: evaluation.verification[counter][kind].found[budget] for kind in KINDS}
+    alone = evaluation.verification[PRIOR]["any_size"].found[budget].value
+    return Gain(evaluation.titles[counter], budget, found, alone)
 
 
-def _apart(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """Cases of bins that hold what the networks know and what is expected, and of those that hold something else."""
-    return (
-        [row for row in rows if row["case"] == CASES["right"]],
-        [row for row in rows if row["case"].startswith(HOLDS)],
-    )
+def disguised(evaluation: Evaluation) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
+    """Shares of verdicts by counter's title: of bins that hold what is expected, and of those that hold what no network
+    knows. Without the counters that were asked about one of the two only."""
+    found = {}
+    for key, table in evaluation.verdicts.items():
+        right, other = table["case"] == CASES["right"], table["case"].str.startswith(HOLDS)
+        if right.any() and other.any():
+            parts = (table[rows].to_dict("records") for rows in (right, other))
+            first, second = map(_together, parts)
+            found[evaluation.titles[key]] = first, second
+    return found
 
 
-def _together(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _together(rows: Sequence[Mapping[Any, Any]]) -> dict[str, float]:
     """The shares of several cases as one."""
     images = sum(row["images"] for row in rows)
     return {key: sum(row["images"] * row[key] for row in rows) / images for key in ("match", "look", "mismatch")}

@@ -1,14 +1,15 @@
 """What spoke for a count: a heat map of the photo for each network, and a picture of both for people.
 
-Each kind of network is asked in its own way. Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) tells where a ResNet34 found
-what raised the logit of one quantity. Attention rollout (Abnar & Zuidema 2020, arXiv:2005.00928) tells from where the patches
-of a photo flow into a ViT's answer; it is the same whichever quantity is asked for, so it says where the ViT looked, and not
-what it took that for.
+Each network is asked in the way that models/registry names for it, if it names one. Grad-CAM (Selvaraju et al. 2017,
+arXiv:1610.02391) tells where a ResNet34 found what raised the logit of one quantity. Attention rollout (Abnar & Zuidema 2020,
+arXiv:2005.00928) tells from where the patches of a photo flow into a ViT's answer; it is the same whichever quantity is asked
+for, so it says where the ViT looked, and not what it took that for.
 """
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -22,8 +23,9 @@ from scipy.ndimage import map_coordinates
 from torch import nn
 
 from warehouse_classifier.dataset.photo import Pixels
-from warehouse_classifier.evaluation.calibration import NETWORKS, Floats
-from warehouse_classifier.report.style import look, percent
+from warehouse_classifier.evaluation.calibration import Floats
+from warehouse_classifier.models.registry import NETWORKS, Explanation
+from warehouse_classifier.report.style import listed, look, percent
 from warehouse_classifier.serving.predictor import Answer, Counter
 
 STRIDES = {"layer4": 32, "layer3": 16, "layer2": 8, "layer1": 4}  # pixels from one place of a stage's map to the next
@@ -36,29 +38,38 @@ LINE = 0.17  # of text
 GROUND, COVER = 0.7, 0.6  # what is left of the lightness of the grey photo, and most that heat covers of it
 SCALE = "inferno"  # its lightness rises steadily, so it reads in grey as well
 LEVELS = (0.25, 0.5, 0.75)  # of the contours
+LOOKED = "where it looked, for any count"
+UNEXPLAINED = ("this network offers no heat map", "")
 WORDS = {"match": "match", "look": "look, too unsure to tell", "mismatch": "mismatch"}
 
 
 def heat(counter: Counter, pixels: Pixels, label: int) -> dict[str, Floats]:
     """What spoke for `label`, or was looked at, in a photo [side, side, 3]: by network a map [side, side] in 0..1.
 
-    The hottest place of a map has 1; a map of zeros says that no place spoke for `label`. The side may be another than
-    the networks were trained on. Nothing is changed about the counter, whose answers stay the same to the bit.
+    The hottest place of a map has 1; a map of zeros says that no place spoke for `label`. A network that offers no explanation
+    has no map. The side may be another than the networks were trained on. Nothing is changed about the counter, whose answers
+    stay the same to the bit.
     """
     # fp32 whatever the counter's precision: what bf16 rounds off an answer is much in a map of small differences
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(counter.device)
-    return {network: METHODS[network](module, image, label) for network, module in counter.networks.items()}
+    return {
+        network: METHODS[kind].heat(module, image, label)
+        for network, module in counter.networks.items()
+        if (kind := NETWORKS[network].explanation)
+    }
 
 
 def picture(counter: Counter, pixels: Pixels, answer: Answer, expected: int | None = None) -> bytes:
     """A PNG of a photo [side, side, 3] and, beside it, the same with the heat of each network; the same bytes every time.
+
+    A network without an explanation has its answer beside the grey photo, and words that say so.
 
     `answer`: what the counter says of the photo, `expected` the quantity that it was asked with, None for nothing.
     """
     assert answer.predicted is not None, "what cannot be decoded cannot be drawn"
     label = counter.known.quantities.index(answer.predicted)
     maps = heat(counter, pixels, label)
-    width = 2 * MARGIN + PANEL + len(maps) * (GAP + PANEL)
+    width = 2 * MARGIN + PANEL + len(counter.networks) * (GAP + PANEL)
     lines = _lines(counter, answer, expected, round(13 * width))
     head, foot = LINE * (len(lines) + 1.4), 2.2 * LINE
     height = head + LINE + PANEL + foot + MARGIN
@@ -85,14 +96,16 @@ def _panels(
     """Of each panel the title, the words below, the image and the heat whose contours it shows."""
     words = f"as networks see it, {len(pixels)} x {len(pixels)}", "bright is hot; lines: 25, 50, 75 %"
     yield "the photo", words, pixels, None
-    for network, hot in maps.items():
-        alone = Counter(network, counter.known, {network: counter.networks[network]}, counter.device)
+    for network, module in counter.networks.items():
+        alone = Counter(network, counter.known, {network: module}, counter.device)
         (said,) = alone.answers(alone.probabilities(pixels[None]), [None])
-        title = f"{NETWORKS[network]}: {_items(said.predicted)}, {_percent(said.probability)}"
-        spoke = f"what spoke for {_items(predicted)}" if hot.any() else f"no place spoke for {_items(predicted)}"
-        looked = "where it looked, for any count"
-        words = (spoke, "(Grad-CAM)") if network == "resnet34" else (looked, "(attention rollout)")
-        yield title, words, _blended(pixels, hot), hot
+        title = f"{NETWORKS[network].title}: {_items(said.predicted)}, {_percent(said.probability)}"
+        kind, hot = NETWORKS[network].explanation, maps.get(network)
+        if kind is None or hot is None:
+            yield title, UNEXPLAINED, _blended(pixels, np.zeros(pixels.shape[:2])), None
+        else:
+            shows = METHODS[kind].hot if hot.any() else METHODS[kind].cold
+            yield title, (shows.format(_items(predicted)), f"({kind})"), _blended(pixels, hot), hot
 
 
 def _draw(axes: Axes, shown: Pixels | Floats, hot: Floats | None) -> None:
@@ -114,8 +127,8 @@ def _blended(pixels: Pixels, hot: Floats) -> Floats:
 
 
 def _lines(counter: Counter, answer: Answer, expected: int | None, columns: int) -> list[str]:
-    who = " and ".join(NETWORKS[network] for network in counter.networks)
-    together = f"{who} together" if len(counter.networks) > 1 else who
+    titles = listed([NETWORKS[network].title for network in counter.networks])
+    together = f"{titles} together" if len(counter.networks) > 1 else titles
     said = [f"{together}: {_items(answer.predicted)}, {_percent(answer.probability)}"]
     if answer.reason is not None:
         asked = f"{answer.verdict}: {answer.reason}"
@@ -207,4 +220,16 @@ def _spread(found: Floats, side: int, step: int, first: float) -> Floats:
     return smooth / most if most > 1e-12 else np.zeros((side, side))
 
 
-METHODS: dict[str, Callable[[nn.Module, torch.Tensor, int], Floats]] = {"resnet34": _grad_cam, "vit": _rollout}
+@dataclass(frozen=True)
+class Method:
+    """A kind of explanation."""
+
+    heat: Callable[[nn.Module, torch.Tensor, int], Floats]  # of a network, an image [1, 3, side, side] and a label
+    hot: str  # what its map shows; {} stands for the quantity that was predicted
+    cold: str  # the same where no place of the map is hot
+
+
+METHODS: dict[Explanation, Method] = {
+    "Grad-CAM": Method(_grad_cam, "what spoke for {}", "no place spoke for {}"),
+    "attention rollout": Method(_rollout, LOOKED, LOOKED),
+}

@@ -21,7 +21,8 @@ from mlflow.types.schema import AnyType
 from PIL import Image
 
 from warehouse_classifier.dataset.photo import FORMATS
-from warehouse_classifier.evaluation.calibration import AVERAGE, NETWORKS
+from warehouse_classifier.evaluation.counters import AVERAGE
+from warehouse_classifier.models.registry import NETWORKS
 
 MODELS = "models"  # the artifact: calibration.json, and a folder for each network
 PHOTO, EXPECTED = "photo", "expected"

@@ -11,13 +11,13 @@ from torch import nn
 
 from warehouse_classifier.dataset.photo import Pixels, decode, encode, square
 from warehouse_classifier.evaluation import calibration
-from warehouse_classifier.evaluation.calibration import AVERAGE, COUNTERS, NETWORKS, Calibration, Floats
+from warehouse_classifier.evaluation.calibration import Calibration, Floats
+from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.evaluation.verification import judge
-from warehouse_classifier.models import resnet34, vit
+from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import Fault
 
-LOADERS = {"resnet34": resnet34.load, "vit": vit.load}
 MOST_PIXELS = 50_000_000  # of a photo; one that claims more is not decoded
 
 
@@ -53,8 +53,7 @@ class Counter:
         with torch.inference_mode(), autocast(self.device, self.precision):
             for network, module in self.networks.items():
                 logits[network] = module(images).double().cpu().numpy()
-        temperatures = {name: counted.temperature for name, counted in self.known.counters.items()}
-        return calibration.probabilities(logits, temperatures)[self.name]
+        return calibration.probabilities(logits, self.known.temperatures)[self.name]
 
     def answers(self, probabilities: Floats, expected: Sequence[int | None]) -> list[Answer]:
         """What the probabilities of each photo say of what is expected of it, None for nothing."""
@@ -84,13 +83,13 @@ def opened(models: Path, name: str = AVERAGE, threads: int | None = None) -> Ite
         raise Fault(f"there is no model {name}; there are: {', '.join(COUNTERS)}")
     known = calibration.load(models)
     precision = known.precision if torch.cuda.is_available() else "fp32"
-    wanted = list(NETWORKS) if name == AVERAGE else [name]
+    wanted = list(registry.NETWORKS) if name == AVERAGE else [name]
     for network in wanted:
         calibration.verify(known, network, models / network)
     with arithmetic("evaluate", precision, threads or torch.get_num_threads(), deterministic=True) as device:
         order = layout(precision)
         networks = {
-            network: LOADERS[network](models / network).to(device).to(memory_format=order) for network in wanted
+            network: registry.load(network, models / network).to(device).to(memory_format=order) for network in wanted
         }
         blank = torch.zeros(1, 3, known.side, known.side, dtype=torch.uint8, device=device)
         for network, module in networks.items():

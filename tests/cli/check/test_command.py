@@ -262,6 +262,12 @@ def test_bad_input_is_one_line_and_status_2(check: Run, argv: list[str], fault: 
     assert fault in said(err)
 
 
+def test_a_mistyped_model_is_told_which_there_are(check: Run) -> None:
+    status, out, err = check("shelf", model="vti")
+    assert (status, out) == (2, "")
+    assert "'vti' is not one of 'resnet34', 'vit', 'average'" in said(err)
+
+
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
+
 if TYPE_CHECKING:  # seconds to import, and --help needs none of it
     from warehouse_classifier.cli.check.finding import Finding
     from warehouse_classifier.cli.check.photos import Photo
@@ -27,12 +29,16 @@ OUTPUT = (
 )
 EXPLAIN = "A folder of their own for pictures: each photo with a heat map of what spoke for its count."
 Format = Literal["table", "csv", "jsonl"]
+if TYPE_CHECKING:
+    Model = str
+else:  # typer takes its choices from the annotation, and they are those that the registry of networks has
+    Model = Literal[*COUNTERS]
 
 
 def check(
     photos: Annotated[list[str], typer.Argument(help=SOURCES, show_default=False)],
     expected: Annotated[str | None, typer.Option(metavar="N|FILE.csv", help=EXPECTED)] = None,
-    model: Annotated[Literal["resnet34", "vit", "average"], typer.Option(help="Who counts.")] = "average",
+    model: Annotated[Model, typer.Option(help="Who counts.")] = AVERAGE,
     models: Annotated[Path, typer.Option(help="The folder of trained models.")] = Path("models"),
     format: Annotated[
         Format | None, typer.Option(help="As the output's name ends, or a table.", show_default=False)

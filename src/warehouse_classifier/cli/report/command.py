@@ -83,7 +83,8 @@ def _as_locked(stage: str, page: Path) -> str:
 
 def speeds(evaluated: "Record | None") -> dict[str, tuple[float, float, float, float]]:
     """Images a second, accuracy and its interval of each counter, by title; the average asks one network after the other."""
-    from warehouse_classifier.evaluation.calibration import AVERAGE, COUNTERS, NETWORKS
+    from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
+    from warehouse_classifier.models.registry import NETWORKS
 
     figures = evaluated.figures if evaluated else {}
     rates = {net: figures[key] for net in NETWORKS if figures.get(key := f"{net}_images_per_second", 0) > 0}

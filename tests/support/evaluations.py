@@ -1,0 +1,71 @@
+"""Evaluations at full scale whose figures are made up: of two networks and their average, or of more."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from warehouse_classifier.evaluation.metrics import McNemar, score
+from warehouse_classifier.evaluation.results import Evaluation
+from warehouse_classifier.evaluation.verification import Estimate, Task, Verification
+
+QUANTITIES = [1, 2, 3, 4, 5]
+TITLES = {"resnet34": "ResNet34", "vit": "ViT", "average": "their average"}
+THREE = {"resnet34": "ResNet34", "vit": "ViT", "convnext_tiny": "ConvNeXt", "average": "their average"}
+TASK = Task(0.05, (0.5, 0.8, 0.95), (0.01, 0.05, 0.1))
+
+
+def verdicts(shift: float) -> pd.DataFrame:
+    cases = {
+        "as expected": (22000, 0.71, 0.25), "wrong by one": (21876, 0.05, 0.63), "wrong by any number": (22000, 0.02, 0.3),
+        "holds 0": (6412, 0.01, 0.18), "holds 6": (15221, 0.2, 0.47), "holds 7": (9120, 0.26, 0.43), "holds 8 or more": (31876, 0.22, 0.31),
+    }  # fmt: skip
+    rows = [(case, n, match + shift, look, 1 - match - shift - look) for case, (n, match, look) in cases.items()]
+    return pd.DataFrame(rows, columns=["case", "images", "match", "look", "mismatch"])
+
+
+def measured(titles: dict[str, str]) -> Evaluation:
+    """400 images as these counters see them, each network better than the one before it."""
+    rng = np.random.default_rng(2)
+    actual = rng.choice(QUANTITIES, 400)
+    skills = np.linspace(0.5, 0.65, len(titles))
+    said = {
+        who: np.clip(actual + rng.choice([-1, 0, 1], 400, p=[0.2, right, 0.8 - right]), 1, 5)
+        for who, right in zip(titles, skills, strict=True)
+    }
+    said["baseline"] = np.full(400, 3)
+
+    def estimate(value: float) -> Estimate:
+        return Estimate(value, max(0.0, value - 0.021), value + 0.023)
+
+    def verified(skill: float) -> Verification:
+        return Verification(
+            estimate(0.5 + 0.4 * skill),
+            {recall: estimate(0.05 + 0.6 * skill * (1 - recall)) for recall in TASK.recalls},
+            {budget: estimate(budget + min(0.15, budget * 8) * skill) for budget in TASK.budgets},
+        )
+
+    rows = {
+        "temperature": 1.471, "ece_before": 0.1231, "ece_after": 0.0213, "ece_chance": 0.011, "nll_before": 1.1421,
+        "nll_after": 1.013, "false_alarms_wanted": 0.05, "false_alarms_met": 0.0523, "misses_wanted": 0.05,
+        "misses_met": 0.0478, "look": 0.41,
+    }  # fmt: skip
+    doubting = dict(zip([*titles, "prior"], [0.8, 0.85, *[1.0] * (len(titles) - 2), 0.0], strict=True))
+    networks = [who for who in titles if who != "average"]
+    return Evaluation(
+        titles={**titles, "baseline": "always saying 3", "prior": "the expectation alone"},
+        quantities=tuple(QUANTITIES),
+        task=TASK,
+        answers=pd.DataFrame({"quantity": actual, **said}),
+        scores={who: score(actual, of, np.arange(400), QUANTITIES, seed=1, resamples=1000) for who, of in said.items()},
+        mcnemar={pair: McNemar(12, 30, 0.0079) for pair in combinations(networks, 2)},
+        calibration={who: {**rows, "look": round(0.42 - 0.01 * i, 2)} for i, who in enumerate(titles)},
+        verification={
+            who: {"one_off": verified(skill * 0.7), "any_size": verified(skill)} for who, skill in doubting.items()
+        },
+        verdicts={who: verdicts(0.01 * i) for i, who in enumerate(titles)},
+        reliability={},
+        contents={},
+        roc={},
+        found={},
+    )
