@@ -77,7 +77,9 @@ def append(project: Project, *names: str) -> None:
 
 def test_an_edit_elsewhere_between_a_kill_and_the_next_run_loses_nothing(trained: Project, project: Project) -> None:
     work = kill(project)
-    append(project, "report/page.py", "report/page.html.j2", "cli/__main__.py", "compute/local.py", "models/resnet34.py")
+    append(
+        project, "report/page.py", "report/page.html.j2", "cli/__main__.py", "compute/local.py", "models/resnet34.py"
+    )
     project.run(*COMMAND)
     assert not work.exists()  # it was this work that came to its end
     assert weights(project) == weights(trained)
