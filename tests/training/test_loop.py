@@ -22,7 +22,8 @@ from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.training import checkpoint, loop
 from warehouse_classifier.training import step as engine
 from warehouse_classifier.training.checkpoint import Position
-from warehouse_classifier.training.loop import Course, train
+from warehouse_classifier.training.course import Course
+from warehouse_classifier.training.loop import train
 from warehouse_classifier.training.recipe import Recipe
 
 LABELS = Labels([1, 2, 3])
