@@ -22,7 +22,8 @@ from warehouse_classifier.bucket.object_store import StoreBucket
 from warehouse_classifier.bucket.objects import Unreadable
 from warehouse_classifier.cli.__main__ import answer
 from warehouse_classifier.cli.check import part_files
-from warehouse_classifier.cli.check.part_files import OURS, held
+from warehouse_classifier.cli.check.lock import held
+from warehouse_classifier.cli.check.part_files import OURS
 from warehouse_classifier.runtime.errors import Fault
 
 Run = Callable[..., int]
