@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from support.images import RECIPE, SIDE, Diary, pack
 from warehouse_classifier.bins.metadata import PAIRS
 from warehouse_classifier.dataset.labels import Labels
-from warehouse_classifier.dataset.shards import COLUMNS, INDEX, Shards, shard_of, write
+from warehouse_classifier.dataset.shard_writer import shard_of, write
+from warehouse_classifier.dataset.shards import COLUMNS, INDEX, Shards
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.stages.evaluate import HISTORY, PUBLISHED, Evaluate, evaluate
 from warehouse_classifier.training.loop import train
