@@ -22,7 +22,7 @@ from support.bins import mirror
 from support.s3 import CREDENTIALS
 from support.server import Fault as Misdeed
 from support.server import Request, Served, Store, plan, serving
-from warehouse_classifier.bucket import client, endpoint, listing, object_store, retry, retry_after
+from warehouse_classifier.bucket import client, endpoint, listing, object_store, retry
 from warehouse_classifier.bucket import objects as entries_of
 from warehouse_classifier.bucket.bucket import open_bucket
 from warehouse_classifier.bucket.object_store import StoreBucket
@@ -402,19 +402,6 @@ def test_a_wait_that_cannot_be_asked_for_is_ours(dated: type[Dated], monkeypatch
 
     monkeypatch.setattr(Dated, "do_GET", do_GET)
     assert read(opened(1), [Entry(KEYS[0], 2)]) == {KEYS[0]: b"ok"}
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("3", 3), ("0", 0), ("0.5", 0.5), (" 7 ", 7), ("-5", 0), ("1e9", retry_after.LONGEST_WAIT), ("inf", retry_after.LONGEST_WAIT),
-        ("nan", None), ("soon", None), ("", None), (None, None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", retry_after.LONGEST_WAIT), ("Wed, 99 Oct 2015 07:28:00 GMT", None),
-        ("Wed, 21 Oct 2015 09:28:00 +0200", 0), ("Wed, 21 Oct 2015 07:28:00", None),
-    ],
-)  # fmt: skip
-def test_what_a_wait_is(header: str | None, seconds: float | None) -> None:
-    assert retry_after.seconds(header) == seconds
 
 
 # ---- nothing comes at all

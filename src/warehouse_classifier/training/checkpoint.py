@@ -93,6 +93,7 @@ def resume(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> 
 
 
 def restore_best(work: Path, network: nn.Module) -> None:
+    """Put the weights of the best epoch in `work`, of which one must be whole, into `network`."""
     network.load_state_dict(load_file(_folders(work)[-1] / BEST))
 
 

@@ -23,6 +23,8 @@ class Row(NamedTuple):
 
 
 class Csv:
+    """A Form (see formats.py): a header, and a row a finding."""
+
     suffix = ".csv"
 
     def head(self) -> str:
@@ -35,6 +37,8 @@ class Csv:
 
 
 class JsonLines:
+    """A Form (see formats.py): an object a line."""
+
     suffix = ".jsonl"
 
     def head(self) -> str:

@@ -20,7 +20,7 @@ NAME = 12  # cells that a name has at least
 
 
 class Table:
-    """`longest`: of the names, in cells. `width`: of the terminal, which nothing goes beyond; None for a file."""
+    """A Form (see formats.py). `longest`: of the names, in cells. `width`: of the terminal, which nothing goes beyond; None for a file."""
 
     suffix = None
 

@@ -25,6 +25,7 @@ class Jobs:
         self.client = aws.client("sagemaker", settings.region)
 
     def name(self, attempt: int) -> str:
+        """Of an attempt, from 1 on."""
         return f"{self.work}-{attempt}"
 
     def newest(self) -> tuple[int, State | None]:

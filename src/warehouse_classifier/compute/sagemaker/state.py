@@ -24,6 +24,7 @@ class State:
 
     @property
     def ended(self) -> bool:
+        """Whether nothing more comes of it."""
         return self.status in ENDED
 
     @property
@@ -34,10 +35,12 @@ class State:
 
     @property
     def image(self) -> str:
+        """The address of the environment that it runs in."""
         return str(self.told["AlgorithmSpecification"]["TrainingImage"])
 
     @property
     def reason(self) -> str:
+        """Why it failed, in one line; empty where it has not."""
         return " ".join(str(self.told.get("FailureReason") or "").split())
 
     def seconds(self, now: float) -> float:
