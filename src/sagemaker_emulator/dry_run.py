@@ -7,53 +7,32 @@ the former as `make s3` does it, and everything else to both by the variables in
 has an image of the name in SAGEMAKER_IMAGE, the jobs run in it, else as processes of this machine.
 """
 
-import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
-from sagemaker_emulator.cloud import ACCOUNT, REGION, Cloud
-from sagemaker_emulator.server import HOST, Emulator
+from sagemaker_emulator.account import IMAGE, ROLE, furnish
+from sagemaker_emulator.cloud import REGION, Cloud
+from sagemaker_emulator.protocol import HOST
+from sagemaker_emulator.server import Emulator
+from sagemaker_emulator.signals import Signals
 from warehouse_classifier.compute import local_s3
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import replacing
 
 TARGET = "sagemaker-dry-run"  # make's
-NAME, TAG = "warehouse-classifier", "latest"  # of the role and of the repository
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/{NAME}"
-IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{NAME}:{TAG}"
 LOOK = 0.1  # seconds; one of two signals may come to another thread, and would leave this one asleep
 VARIABLES = Path(".dvc/tmp/sagemaker-dry-run.env")
 EMPTY = VARIABLES.with_suffix(".aws")  # DVC wants people's AWS configuration to be a file, and not a device
-TRUST = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
 # people's own profile, keys and addresses, whatever they are called
 NOWHERE = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
 FORGET = "for name in $(env | sed -n 's/^\\(AWS_[A-Z0-9_]*\\)=.*/\\1/p'); do unset \"$name\"; done; unset name"
-
-
-class Signals:
-    """What tells this process to end, noted and no more: nothing that is to be put back is interrupted."""
-
-    def __init__(self) -> None:
-        self.come = threading.Event()
-        self.child: subprocess.Popen[bytes] | None = None
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has SIGHUP
-                signal.signal(number, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.come.set()
-        if self.child is not None and number != signal.SIGINT:  # a terminal's Ctrl-C is the child's too
-            self.child.send_signal(number)
 
 
 def dry_run(port: int, command: str) -> int:
@@ -83,20 +62,6 @@ def _emulator(folder: Path, aws: str, port: int) -> Emulator:
         return Emulator(folder, aws, port=port)
     except Fault as fault:
         raise Fault(f"{fault}: `make {TARGET} PORT={port + 99 if port < 65000 else 9000}`") from None
-
-
-def furnish(cloud: Cloud) -> None:
-    """What an account has to have: a role that SageMaker may take, and an image."""
-    cloud.iam.create_role(RoleName=NAME, AssumeRolePolicyDocument=json.dumps({"Statement": [TRUST]}))
-    cloud.ecr.create_repository(repositoryName=NAME)
-    layer = {
-        "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
-        "size": 0,
-        "digest": f"sha256:{'0' * 64}",
-    }
-    kind = "application/vnd.docker.distribution.manifest.v2+json"
-    manifest = {"schemaVersion": 2, "mediaType": kind, "config": layer, "layers": [layer]}
-    cloud.ecr.put_image(repositoryName=NAME, imageTag=TAG, imageManifest=json.dumps(manifest))
 
 
 def _variables(aws: str, sagemaker: str) -> dict[str, str]:

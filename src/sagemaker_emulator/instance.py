@@ -3,7 +3,6 @@
 Without docker the container is a process of this machine, for which OPT_ML names the folder that /opt/ml would be.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sagemaker_emulator.cloud import KEYS, REGION, Checkpoints, Cloud
+from sagemaker_emulator.input_config import configs
 from sagemaker_emulator.log import Log
+from sagemaker_emulator.processes import kill_all
 
 OPT, FOLDER = "/opt/ml", "OPT_ML"
-INTERFACE = "lo"
 CUT = 1024  # characters of a reason
 
 
@@ -37,15 +37,9 @@ class Instance:
             (self.ml / name).mkdir(parents=True)
         for name in ("home", "tmp", "site"):
             (self.folder / name).mkdir()
-        channels = self.request.get("InputDataConfig", [])
-        told = {
-            "hyperparameters": self.request.get("HyperParameters", {}),
-            "resourceconfig": _resources(self.request, self.number),
-            "inputdataconfig": {channel["ChannelName"]: _channel(channel) for channel in channels},
-        }
-        for name, what in told.items():
+        for name, what in configs(self.request, self.number).items():
             (self.ml / f"input/config/{name}.json").write_text(json.dumps(what))
-        for channel in channels:
+        for channel in self.request.get("InputDataConfig", []):
             uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
             cloud.download(uri, self.ml / "input/data" / channel["ChannelName"])
         if wanted := self.request.get("CheckpointConfig"):
@@ -89,7 +83,7 @@ class Instance:
         if self.process is None:
             return
         if not self.docker:
-            self._kill_all()
+            kill_all(f"{FOLDER}={self.ml}", self.process)
         while self.process.poll() is None:  # there may be no such container yet
             self._docker_kill()
             time.sleep(0.05)
@@ -142,52 +136,3 @@ class Instance:
 
     def _docker_kill(self, *how: str) -> None:
         subprocess.run(["docker", "kill", *how, self.name], check=False, capture_output=True)
-
-    def _kill_all(self) -> None:
-        """By what a process was born with, for some leave the session: torch starts each of its own in a new one."""
-        mark = f"{FOLDER}={self.ml}".encode()
-        while True:
-            found = [pid for pid in _everyone() if mark in _environment(pid)]
-            for pid in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            if self.process is not None and self.process.poll() is None:
-                self.process.kill()  # where there is no /proc
-            elif not found:
-                return
-            time.sleep(0.01)
-
-
-def host(number: int) -> str:
-    """Of an instance, seen from another; all of them are on this machine, where all of 127.0.0.0/8 leads to."""
-    return f"127.0.0.{number}"
-
-
-def _resources(request: dict[str, Any], number: int) -> dict[str, Any]:
-    kind, hosts = (request["ResourceConfig"][name] for name in ("InstanceType", "InstanceCount"))
-    everyone, group = [host(n) for n in range(1, hosts + 1)], "homogeneousCluster"
-    return {
-        "current_host": host(number),
-        "current_instance_type": kind,
-        "current_group_name": group,
-        "hosts": everyone,
-        "instance_groups": [{"instance_group_name": group, "instance_type": kind, "hosts": everyone}],
-        "network_interface_name": INTERFACE,
-    }
-
-
-def _channel(channel: dict[str, Any]) -> dict[str, str]:
-    known = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
-    return {"ContentType": channel["ContentType"], **known} if "ContentType" in channel else known
-
-
-def _everyone() -> list[int]:
-    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
-
-
-def _environment(pid: int) -> list[bytes]:
-    """That a process was born with; none where it is gone, or another's."""
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []

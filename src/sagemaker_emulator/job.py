@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sagemaker_emulator.artifacts import upload
 from sagemaker_emulator.cloud import ERRORS, Cloud
 from sagemaker_emulator.instance import CUT, Instance
 from sagemaker_emulator.limits import INVALID, Refusal, has_image
@@ -62,7 +62,8 @@ class Job:
             ending = self._work()
             if self.instances:
                 self.record.enter("Uploading")
-                self._upload()
+                upload(self.instances, self.folder, self.record.output, self.house.cloud)
+                self.record.model = f"{self.record.output}/model.tar.gz"
             self.record.end(ending)
         except Failure as failure:
             self.record.end("Failed", str(failure))
@@ -152,21 +153,6 @@ class Job:
             time.sleep(LOOK)
         for instance in self.instances:
             instance.kill()
-
-    def _upload(self) -> None:
-        """Several instances' files go into one archive; where they have the same name, the first one's stays."""
-        for name, source in (("model", "model"), ("output", "output/data")):
-            files: dict[str, Path] = {}
-            for instance in reversed(self.instances):
-                top = instance.ml / source
-                files |= {path.relative_to(top).as_posix(): path for path in sorted(top.rglob("*"))}
-            if name == "model" or files:
-                archive = self.folder / f"{name}.tar.gz"
-                with tarfile.open(archive, "w:gz", compresslevel=1) as packed:
-                    for arcname, path in sorted(files.items()):
-                        packed.add(path, arcname, recursive=False)
-                self.house.cloud.upload(archive, f"{self.record.output}/{archive.name}")
-        self.record.model = f"{self.record.output}/model.tar.gz"
 
     def _in_docker(self) -> bool:
         if self.house.how != "auto" or shutil.which("docker") is None:

@@ -1,26 +1,22 @@
 """The emulator: an HTTP server on loopback that boto3's sagemaker client takes for the service."""
 
-import json
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
 from sagemaker_emulator import limits
-from sagemaker_emulator.cloud import ERRORS, Cloud, unled
+from sagemaker_emulator.cloud import Cloud, unled
 from sagemaker_emulator.job import House, Job
 from sagemaker_emulator.limits import INVALID, Refusal
+from sagemaker_emulator.listing import page
+from sagemaker_emulator.protocol import HOST, handler
 from sagemaker_emulator.shapes import Misfit, refusal, violations
 from warehouse_classifier.runtime.errors import Fault
 
-HOST = "127.0.0.1"  # and no other: whoever reaches it can run any command here
-TARGET = "SageMaker"
 PATIENCE = 20  # seconds for a job to end whose processes are killed
-SORTED = {"Name": "TrainingJobName", "CreationTime": "CreationTime", "Status": "TrainingJobStatus"}
-SUMMED = (*SORTED.values(), "TrainingJobArn", "TrainingEndTime", "LastModifiedTime")
 
 
 class Emulator:
@@ -42,7 +38,7 @@ class Emulator:
             "ListTrainingJobs": self._list,
         }  # fmt: skip
         try:
-            self.server = ThreadingHTTPServer((HOST, port), _handler(self))
+            self.server = ThreadingHTTPServer((HOST, port), handler(self.answer, self.interrupt))
         except OSError as error:
             raise Fault(f"port {port} of {HOST} cannot be had ({error.strerror}); name another") from None
         self.url = f"http://{HOST}:{self.server.server_port}"
@@ -110,69 +106,14 @@ class Emulator:
         self._job(request["TrainingJobName"]).record.stop()
 
     def _list(self, request: dict[str, Any]) -> dict[str, Any]:
-        """As the service does: a page is cut first, and only then seen for the status that was asked for."""
         with self.lock:
-            found = [job.record.describe() for job in self.jobs.values()]
-        for moment in ("CreationTime", "LastModifiedTime"):
-            after, before = request.get(f"{moment}After", 0), request.get(f"{moment}Before", float("inf"))
-            found = [job for job in found if after <= job[moment] <= before]
-        found = [job for job in found if request.get("NameContains", "") in job["TrainingJobName"]]
-        if "WarmPoolStatusEquals" in request or "TrainingPlanArnEquals" in request:
-            found = []  # it has neither
-        key = SORTED[request.get("SortBy", "CreationTime")]
-        found.sort(key=lambda job: job[key], reverse=request.get("SortOrder") == "Descending")
-        token = request.get("NextToken", "0")
-        if not token.isdecimal():
-            raise Refusal(INVALID, "Invalid NextToken")
-        begin, end = int(token), int(token) + request.get("MaxResults", 10)
-        shown = [job for job in found[begin:end] if request.get("StatusEquals") in (None, job["TrainingJobStatus"])]
-        told = {"TrainingJobSummaries": [{name: job[name] for name in SUMMED if name in job} for job in shown]}
-        return {**told, "NextToken": str(end)} if end < len(found) else told
+            descriptions = [job.record.describe() for job in self.jobs.values()]
+        return page(descriptions, request)
 
     def _job(self, name: str) -> Job:
         if name not in self.jobs:
             raise Refusal(INVALID, "Requested resource not found.")
         return self.jobs[name]
-
-
-def _handler(emulator: Emulator) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            try:
-                self._answer(200, self._ask())
-            except ERRORS as error:  # the other services do not answer
-                self._answer(500, {"__type": "InternalFailure", "Message": str(error)})
-            except Refusal as refused:
-                kind = "message" if refused.code == INVALID else "Message"  # as the service spells it
-                self._answer(refused.status, {"__type": refused.code, kind: refused.says})
-
-        def _ask(self) -> dict[str, Any] | None:
-            # a browser on this machine must not be led here by a page whose name means 127.0.0.1
-            if self.headers.get("Host", "").rpartition(":")[0] not in (HOST, "localhost"):
-                raise Refusal("AccessDeniedException", f"the emulator is at {HOST} and at no other name", 403)
-            try:
-                request = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-            except ValueError:
-                raise Refusal("SerializationException", "this is not JSON") from None
-            if self.path == "/interrupt":
-                emulator.interrupt(str(request.get("TrainingJobName") if isinstance(request, dict) else request))
-                return {}
-            service, _, operation = self.headers.get("X-Amz-Target", "").partition(".")
-            return emulator.answer(operation if service == TARGET else "", request)
-
-        def _answer(self, status: int, told: dict[str, Any] | None) -> None:
-            body = b"" if told is None else json.dumps(told).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    return Handler
 
 
 def _say(line: str) -> None:

@@ -22,7 +22,7 @@ from support.bins import mirror
 from support.s3 import CREDENTIALS
 from support.server import Fault as Misdeed
 from support.server import Request, Served, Store, plan, serving
-from warehouse_classifier.bucket import client, object_store, retry
+from warehouse_classifier.bucket import client, endpoint, listing, object_store, retry
 from warehouse_classifier.bucket import objects as entries_of
 from warehouse_classifier.bucket.bucket import open_bucket
 from warehouse_classifier.bucket.object_store import StoreBucket
@@ -404,19 +404,6 @@ def test_a_wait_that_cannot_be_asked_for_is_ours(dated: type[Dated], monkeypatch
     assert read(opened(1), [Entry(KEYS[0], 2)]) == {KEYS[0]: b"ok"}
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("3", 3), ("0", 0), ("0.5", 0.5), (" 7 ", 7), ("-5", 0), ("1e9", client.LONGEST_WAIT), ("inf", client.LONGEST_WAIT),
-        ("nan", None), ("soon", None), ("", None), (None, None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", client.LONGEST_WAIT), ("Wed, 99 Oct 2015 07:28:00 GMT", None),
-        ("Wed, 21 Oct 2015 09:28:00 +0200", 0), ("Wed, 21 Oct 2015 07:28:00", None),
-    ],
-)  # fmt: skip
-def test_what_a_wait_is(header: str | None, seconds: float | None) -> None:
-    assert client.seconds(header) == seconds
-
-
 # ---- nothing comes at all
 
 
@@ -524,7 +511,7 @@ def test_a_listing_without_end_is_asked_for_again(serve: Serve, monkeypatch: pyt
     [
         ("disorder", "lists metadata/00008.json after metadata/00009.json; a bucket must list in the order of keys"),
         ("repeat", "lists metadata/00000.json after metadata/00009.json; a bucket must list in the order of keys"),
-        ("denied", f"denies access; set {client.CREDENTIALS[0]} and its secret, or check"),
+        ("denied", f"denies access; set {endpoint.CREDENTIALS[0]} and its secret, or check"),
         ("gone", "cannot be reached; check the network and AWS_ENDPOINT_URL (it answers 404 Not Found)"),
         (
             "error_500",
@@ -626,8 +613,8 @@ def test_whatever_the_keys_are_called_all_are_listed_in_their_order(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "PAGE", 3)
-    monkeypatch.setattr(object_store, "LOOKS", 1)
-    monkeypatch.setattr(object_store, "LOOKS_EMPTY", 1)
+    monkeypatch.setattr(listing, "LOOKS", 1)
+    monkeypatch.setattr(listing, "LOOKS_EMPTY", 1)
     bodies: dict[str, bytes] = {}
     serve(bodies, page=3)
 

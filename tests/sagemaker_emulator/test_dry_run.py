@@ -235,7 +235,8 @@ def test_a_signal_ends_the_command_before_all_else(project: Path, port: int) -> 
 
 SIGNALLED = """
 import signal, sys, threading, time
-from sagemaker_emulator.dry_run import Signals, _run
+from sagemaker_emulator.dry_run import _run
+from sagemaker_emulator.signals import Signals
 def later():
     time.sleep(0.3)
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)

@@ -1,6 +1,5 @@
 """Choosing bins: near-duplicates stay together, every split gets what was asked, and only the seed decides who goes where."""
 
-import random
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,16 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from support.launching import error_line, loaded
 from support.watching import Noted
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.metadata import PAIRS
-from warehouse_classifier.bins.selection import OUTSIDE, SPLITS
+from warehouse_classifier.bins.selection import OUTSIDE
 from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.stages.select_images import SelectImages, select_images, share_out, siblings, sizes_of
+from warehouse_classifier.stages.select_images import SelectImages, select_images, sizes_of
 
 PARAMS = SelectImages(
     seed=7,
@@ -83,58 +80,6 @@ def test_outside_bins_change_nothing_for_those_inside(tmp_path: Path) -> None:
 # ---- groups
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "together"),
-    [
-        ("00001", "00002", True), ("00001", "00003", True), ("00001", "00004", False), ("99999", "100000", True),
-        ("99999", "100001", True), ("100000", "100001", True), ("1", "00001", False), ("1", "2", False),
-        ("00010", "000011", False), ("523", "00524", False), ("1", "00002", False), ("0001", "00002", False),
-        ("a0001", "a0002", False), ("٠٠٠٠١", "00002", False),
-    ],
-)  # fmt: skip
-def test_neighbours_that_share_an_item_are_one_group(one: str, other: str, together: bool) -> None:
-    group = siblings({one: {"A", "B"}, other: {"B", "C"}})
-    assert (group[one] == group[other]) == together
-    apart = siblings({one: {"A"}, other: {"C"}})
-    assert apart == {one: one, other: other}
-    assert siblings({one: set(), other: set()}) == {one: one, other: other}
-
-
-def test_a_group_is_a_chain_named_after_its_first_id() -> None:
-    asins = {"00005": {"A"}, "00006": {"A", "B"}, "00008": {"B"}, "00009": {"C"}, "00012": {"C"}, "5": {"A"}}
-    group = {"00005": "00005", "00006": "00005", "00008": "00005", "00009": "00009", "00012": "00012", "5": "5"}
-    assert siblings(asins) == group
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    asins=st.dictionaries(
-        st.one_of(st.integers(1, 40).map("{:05}".format), st.integers(1, 40).map(str)),
-        st.sets(st.sampled_from("ABCDE"), max_size=3),
-        max_size=30,
-    ),
-    random=st.randoms(),
-)
-def test_groups_are_those_of_the_definition(asins: dict[str, set[str]], random: random.Random) -> None:
-    shuffled = list(asins)
-    random.shuffle(shuffled)
-    group = siblings({id: asins[id] for id in shuffled})
-    # the slow way: colour everything that can be reached
-    wanted: dict[str, str] = {}
-    for id in sorted(asins):
-        reached, todo = set(), [id]
-        while todo:
-            here = todo.pop()
-            if here not in reached:
-                reached.add(here)
-                todo += [
-                    there for there in asins
-                    if len(here) == len(there) == 5 and abs(int(here) - int(there)) in (1, 2) and asins[here] & asins[there]
-                ]  # fmt: skip
-        wanted[id] = min(reached)
-    assert group == wanted
-
-
 def test_groups_are_found_before_bins_are_left_out(tmp_path: Path) -> None:
     """00002 holds too many items to be chosen, but it is what shows that 00001 and 00003 are one bin."""
     rows = [(f"{n:05}", 1 + n % 3, {f"A{n}"}) for n in range(10, 90)]
@@ -146,53 +91,6 @@ def test_groups_are_found_before_bins_are_left_out(tmp_path: Path) -> None:
 
 
 # ---- splits
-
-
-@st.composite
-def shelves(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, str], dict[str, int]]:
-    """(quantity, group, sizes) of bins in groups of one to five."""
-    quantity, group, n = {}, {}, 0
-    for first in range(draw(st.integers(8, 40))):
-        for _ in range(draw(st.sampled_from([1, 1, 2, 2, 3, 5]))):
-            id = f"{n:05}"
-            quantity[id], group[id] = draw(st.integers(1, 4)), f"g{first}"
-            n += 1
-    test = draw(st.integers(1, max(1, n // 3)))
-    validation = draw(st.integers(1, max(1, n // 4)))
-    train = draw(st.integers(1, n - test - validation))
-    return quantity, group, {"test": test, "validation": validation, "train": train}
-
-
-@settings(max_examples=150, deadline=None)
-@given(shelf=shelves(), seed=st.integers(0, 1000), random=st.randoms())
-def test_whole_groups_are_dealt_out_as_asked(
-    shelf: tuple[dict[str, int], dict[str, str], dict[str, int]], seed: int, random: random.Random
-) -> None:
-    quantity, group, sizes = shelf
-    split = share_out(quantity, group, sizes, seed)
-    for name in set(group.values()):
-        assert len({split.get(id) for id in group if group[id] == name}) == 1
-    counts, largest = Counter(split.values()), max(Counter(group.values()).values())
-    for name, size in sizes.items():
-        assert size - largest < counts[name] <= size
-    shuffled = list(quantity)
-    random.shuffle(shuffled)
-    assert share_out({id: quantity[id] for id in shuffled}, group, sizes, seed) == split
-
-
-@pytest.mark.parametrize("asked", [5000, 3500])
-def test_every_quantity_has_its_share_of_every_split(asked: int) -> None:
-    rng = random.Random(3)
-    quantity = {f"{n:05}": rng.choice([1, 2, 2, 3, 3, 3, 4, 4, 5]) for n in range(5000)}
-    group = {id: f"{int(id) // 3}" if int(id) % 3 else id for id in quantity}
-    sizes = {"test": asked // 10, "validation": asked // 20, "train": asked - asked // 10 - asked // 20}
-    split = share_out(quantity, group, sizes, 7)
-    assert Counter(split.values()) == sizes
-    whole = Counter(quantity.values())
-    for name in SPLITS:
-        got = Counter(quantity[id] for id in split if split[id] == name)
-        for q, n in whole.items():
-            assert abs(got[q] - sizes[name] * n / 5000) <= 3, (name, q)
 
 
 def test_only_the_seed_decides(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import boto3
 
+from sagemaker_emulator.account import IMAGE, ROLE, furnish
 from sagemaker_emulator.cloud import Cloud
-from sagemaker_emulator.dry_run import IMAGE, ROLE, furnish
 from sagemaker_emulator.server import Emulator
 from support.projects import Project
 from support.s3 import CREDENTIALS, S3

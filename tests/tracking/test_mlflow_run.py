@@ -18,7 +18,7 @@ from support.launching import act
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.stages.train_resnet34 import TrainResnet34
 from warehouse_classifier.stages.train_vit import TrainVit
-from warehouse_classifier.tracking import mlflow_run
+from warehouse_classifier.tracking import history, mlflow_run
 from warehouse_classifier.tracking.console import Screen
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "patch_size": 8}
@@ -213,17 +213,17 @@ def test_runs_are_found_by_stage_and_inputs(store: Path) -> None:
         run = mlflow_run.Run("a_search", {}, inputs)
         run.measure(None, {"accuracy": 0.5})
         run.end(status)
-    found = mlflow_run.runs("a_search", "one")
+    found = history.runs("a_search", "one")
     assert [(run.info.status, run.data.tags["inputs"]) for run in found] == [("FINISHED", "one")] * 2
     assert found[0].info.start_time >= found[1].info.start_time
-    assert mlflow_run.runs("a_search", "three") == mlflow_run.runs("another", "one") == []
+    assert history.runs("a_search", "three") == history.runs("another", "one") == []
 
 
 def test_nothing_is_made_by_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(Fault, match=r"there is no .*mlflow\.db, where MLflow keeps runs; `dvc repro` makes it"):
-        mlflow_run.runs("train_vit", "")
+        history.runs("train_vit", "")
     assert [path.name for path in tmp_path.rglob("*")] == [".work"]
 
 
@@ -231,5 +231,5 @@ def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(Fault, match="MLflow's store cannot be read; check MLFLOW_TRACKING_URI") as caught:
-        mlflow_run.runs("train_vit", "")
+        history.runs("train_vit", "")
     assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ from torch import nn
 
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.training import checkpoint
-from warehouse_classifier.training.checkpoint import Keeper, Position
+from warehouse_classifier.training.checkpoint import Position
 
 Rows = list[dict[str, Any]]
 
@@ -213,38 +213,3 @@ def test_before_the_first_epoch_there_is_no_best_one(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, network, optimizer, at(0.5))
     checkpoint.restore_best(tmp_path, other := parts(seed=3)[0])
     assert same(network, other)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.kept: list[Position] = []
-        self.asked = False
-
-    def keeper(self, work: Path, seconds: float, monkeypatch: pytest.MonkeyPatch) -> Keeper:
-        monkeypatch.setattr(checkpoint.time, "monotonic", lambda: self.now)
-        return Keeper(work, lambda _, position: self.kept.append(position), seconds, lambda: self.asked)
-
-
-def test_a_keeper_saves_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    keeper = clock.keeper(tmp_path, 10, monkeypatch)
-    due = []
-    for second in range(35):
-        clock.now = float(second)
-        if keeper.due():
-            due.append(second)
-            keeper.keep(at(step=second))
-    assert due == [11, 22, 33]
-    assert clock.kept == [at(step=11), at(step=22), at(step=33)]
-
-
-def test_a_keeper_saves_and_ends_a_run_that_is_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    keeper = clock.keeper(tmp_path, 10, monkeypatch)
-    keeper.keep(at(step=1))
-    clock.asked = True
-    assert keeper.due()
-    with pytest.raises(KeyboardInterrupt):
-        keeper.keep(at(step=2))
-    assert clock.kept == [at(step=1), at(step=2)]

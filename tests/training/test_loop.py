@@ -19,10 +19,11 @@ from warehouse_classifier.dataset.batches import Rows, batches
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.training import checkpoint, loop
+from warehouse_classifier.training import checkpoint, course
 from warehouse_classifier.training import step as engine
 from warehouse_classifier.training.checkpoint import Position
-from warehouse_classifier.training.loop import Course, train
+from warehouse_classifier.training.course import Course
+from warehouse_classifier.training.loop import train
 from warehouse_classifier.training.recipe import Recipe
 
 LABELS = Labels([1, 2, 3])
@@ -244,7 +245,7 @@ def test_nor_is_validation_read_to_learn_from(folder: Path, tmp_path: Path, monk
         shown.append(np.sort(np.concatenate(parts)))
         return batches(shards, parts, *rest)
 
-    monkeypatch.setattr(loop, "batches", spied)
+    monkeypatch.setattr(course, "batches", spied)
     run(folder, tmp_path / "work", epochs=1)
     shards = Shards(folder)
     assert [rows.tolist() for rows in shown] == [shards.rows("train").tolist(), shards.rows("validation").tolist()]

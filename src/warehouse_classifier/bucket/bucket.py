@@ -9,7 +9,7 @@ import re
 from collections.abc import Generator, Iterable
 from typing import Protocol
 
-from warehouse_classifier.bucket.client import PUBLIC, s3
+from warehouse_classifier.bucket.endpoint import PUBLIC, s3
 from warehouse_classifier.bucket.object_store import StoreBucket
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, Entry
 from warehouse_classifier.bucket.synthetic import SyntheticBucket

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from warehouse_classifier.bucket.client import Client, Trouble
+from warehouse_classifier.bucket.client import Client
+from warehouse_classifier.bucket.errors import Trouble
 from warehouse_classifier.bucket.throttle import Throttle
 from warehouse_classifier.runtime.errors import Fault
 
 SILENCE = 300.0  # seconds without one good answer after which the bucket as a whole counts as out of reach
 FIRST_SILENCE = 8.0  # the same before the first good answer: a wrong address should be told soon
+TRIES_WRONG = 10  # of what is not what was listed: three in ten spoiled at random leave 6 in a million
 PAUSES = (0.1, 10.0)  # seconds before a second try, doubled up to the longest
 
 

@@ -6,19 +6,17 @@ What an id holds does not depend on how many pairs there are. Rates are those of
 
 import hashlib
 import heapq
-import json
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate, chain, count
+from itertools import chain, count
 
+from warehouse_classifier.synthetic.ids import padded
+from warehouse_classifier.synthetic.inventory import body, entry
 from warehouse_classifier.synthetic.items import Good, draws, invent
+from warehouse_classifier.synthetic.quantities import later, quantity_of
 from warehouse_classifier.synthetic.rendering import VERSION, draw_bin
 
-# Real pairs per quantity for 1 to 5; a tenth of the bins beyond, with ever fewer items, stands for the real 6 to 111.
-SHARES = (41147, 76863, 90058, 80550, 62448, 15000, 10000, 6500, 4000, 2500, 1500, 900, 500, 300, 200)
-SHARE_SUMS = tuple(total / sum(SHARES) for total in accumulate(SHARES))
 RUN_LENGTHS = (1, 1, *[2] * 7, 3)  # photos of one bin in a row; equally likely
 BLOCK = 24  # ids that are cut into runs together, so that a run is found without its far neighbours
 STEP_UNPADDED = 9  # the unpadded ids are 1, 10, 19, ...: the real 1, 10, 100 and 523 are among them
@@ -29,8 +27,6 @@ NEW_GOOD = (
     0.7  # chance that one more unit is of a new article: gives the real 25 % one-article bins among those with two
 )
 MISCOUNTED = 0.03  # of the bins with 1 to 5 items the photo shows one more or one fewer
-# Of the articles, by one draw: no dimensions nor weight, then no weight, then no names, then no normalizedName at all.
-NO_DIMENSIONS, NO_WEIGHT, NO_NAME, NO_NORMALIZED_NAME = 0.002, 0.025, 0.026, 0.027
 SUM_WRONG = 0.001  # of the bins, item quantities do not add up
 STRAY = 1000  # the article number of a unit that the inventory does not know of
 BOX_OF = 6  # a bin that sees more units than this holds smaller ones, or they would not fit
@@ -59,7 +55,7 @@ class SyntheticBins:
     def ids(self) -> Iterator[str]:
         """All ids in lexicographic order, as a bucket lists them."""
         unpadded = sorted(str(1 + STEP_UNPADDED * k) for k in range(self._unpadded))
-        return heapq.merge(_counted(self._padded), unpadded)
+        return heapq.merge(padded(self._padded), unpadded)
 
     def __contains__(self, id: str) -> bool:
         if not (id.isascii() and id.isdigit() and len(id) < 20):
@@ -77,9 +73,8 @@ class SyntheticBins:
         if units and draws(self.seed, "sum", id)[0] < SUM_WRONG:
             article = min(quantities)
             quantities[article] += -1 if quantities[article] > 1 else 1
-        items = sorted(_item(run.good(self.seed, article), quantity) for article, quantity in quantities.items())
-        listed = "{\n" + ",\n".join(items) + "\n    }" if items else "{}"
-        return f'{{\n    "BIN_FCSKU_DATA": {listed},\n    "EXPECTED_QUANTITY": {len(units)}\n}}'.encode()
+        items = sorted(entry(run.good(self.seed, article), quantity) for article, quantity in quantities.items())
+        return body(items, len(units))
 
     def photo(self, id: str) -> bytes:
         """The JPEG body. Raises KeyError for an id that is not there."""
@@ -117,10 +112,10 @@ class SyntheticBins:
         d = draws(self.seed, "run", key)
         if length == 1 and d[0] < (EMPTY if key.startswith("u") else EMPTY_ALONE):
             return Run(key, (), ((),))
-        quantity = 1 + bisect_right(SHARE_SUMS, d[1])
+        quantity = quantity_of(d[1])
         present = [tuple(range(quantity))]
         for photo in range(1, length):
-            present.append(_later(present[-1], max(map(max, present)) + 1, d[4 * photo : 4 * photo + 3]))
+            present.append(later(present[-1], max(map(max, present)) + 1, d[4 * photo : 4 * photo + 3]))
         units = max(map(max, present)) + 1
         return Run(key, self._articles(key, units), tuple(present))
 
@@ -145,59 +140,3 @@ class SyntheticBins:
         if more < 0.5:
             return [*articles, STRAY], frozenset((*units, len(articles)))
         return articles, frozenset(units) - {units[int(which * len(units))]}
-
-
-def _later(before: tuple[int, ...], new: int, d: tuple[float, ...]) -> tuple[int, ...]:
-    """The units in the next photo: the new one stowed, one picked, or all as before.
-
-    A Metropolis step: a rarer quantity is refused in proportion, so that every photo of a run follows the same shares.
-    """
-    quantity = len(before)
-    wanted = quantity + (1 if d[0] < 0.5 else -1)
-    likely = SHARES[wanted - 1] / SHARES[quantity - 1] if 1 <= wanted <= len(SHARES) else 0.0
-    if d[1] >= likely:
-        return before
-    if wanted > quantity:
-        return (*before, new)
-    picked = before[int(d[2] * quantity)]
-    return tuple(unit for unit in before if unit != picked)
-
-
-def _counted(last: int) -> Iterator[str]:
-    """00001 to `last` as strings, in the order of strings: 10000, 100000, ... 100009, 10001."""
-    for number in range(1, min(last, 9999) + 1):
-        yield f"{number:05d}"
-    for number in range(10000, min(last, 99999) + 1):
-        yield from _continued(number, last)
-
-
-def _continued(number: int, last: int) -> Iterator[str]:
-    """The number and all up to `last` that begin with it."""
-    yield str(number)
-    for longer in range(number * 10, min(number * 10 + 9, last) + 1):
-        yield from _continued(longer, last)
-
-
-def _item(good: Good, quantity: int) -> str:
-    """One entry of BIN_FCSKU_DATA. Written by hand: json.dumps with an indent takes five times as long."""
-    measured, weighed = good.quirk >= NO_DIMENSIONS, good.quirk >= NO_WEIGHT
-    name = "null" if NO_WEIGHT <= good.quirk < NO_NAME else json.dumps(good.name)
-    lines = [
-        f'"asin": "{good.asin}"',
-        f'"height": {_measure("IN", good.height if measured else None)}',
-        f'"length": {_measure("IN", good.length if measured else None)}',
-        f'"name": {name}',
-        f'"normalizedName": {name}',
-        f'"quantity": {quantity}',
-        f'"weight": {_measure("pounds", good.weight if weighed else None)}',
-        f'"width": {_measure("IN", good.width if measured else None)}',
-    ]
-    if NO_NAME <= good.quirk < NO_NORMALIZED_NAME:
-        del lines[4]
-    return f'        "{good.asin}": {{\n            ' + ",\n            ".join(lines) + "\n        }"
-
-
-def _measure(unit: str, value: float | None) -> str:
-    if value is None:
-        return "null"
-    return f'{{\n                "unit": "{unit}",\n                "value": {value!r}\n            }}'

@@ -3,46 +3,17 @@
 Every drawing here is in a frame of the unit's own, u across and v up, both 0 to 1 over its front.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from PIL import ImageDraw
 
-from warehouse_classifier.synthetic.items import Colour, Good
+from warehouse_classifier.synthetic.frame import Box, Frame, Point
+from warehouse_classifier.synthetic.items import Good
+from warehouse_classifier.synthetic.palette import INK, PAPER, shade
 
-Point = tuple[float, float]
-Box = tuple[float, float, float, float]
-PAPER: Colour = (236, 234, 226)
 THICK = 0.14  # how far toward the vanishing point a box reaches back
-INK: Colour = (30, 28, 30)
 OCTAGON = ((1, 0), (0.7, 0.7), (0, 1), (-0.7, 0.7), (-1, 0), (-0.7, -0.7), (0, -1), (0.7, -0.7))
 TUBE_SHADES = (0.5, 0.78, 1.0, 1.18, 1.08, 0.86, 0.6)  # a cylinder lit from the front, left to right
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Where a front stands: pixels of its lower left corner, its size in pixels, and its lean."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    lean: float  # radians, clockwise
-
-    def at(self, u: float, v: float) -> Point:
-        cos, sin = round(math.cos(self.lean), 6), round(math.sin(self.lean), 6)
-        right, up = (u - 0.5) * self.width, v * self.height
-        return self.x + self.width / 2 + right * cos + up * sin, self.y + right * sin - up * cos
-
-    def quad(self, left: float, low: float, right: float, high: float) -> list[Point]:
-        return [self.at(left, low), self.at(right, low), self.at(right, high), self.at(left, high)]
-
-
-def shade(colour: Colour, light: float, alpha: int = 255) -> tuple[int, int, int, int]:
-    """The colour under more or less light."""
-    red, green, blue = (min(255, int(part * light)) for part in colour)
-    return red, green, blue, alpha
 
 
 def paint(draw: ImageDraw.ImageDraw, good: Good, frame: Frame, vanishing: Point, light: float) -> None:

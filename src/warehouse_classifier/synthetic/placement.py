@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from warehouse_classifier.synthetic.item_drawing import Point
+from warehouse_classifier.synthetic.frame import Point
 from warehouse_classifier.synthetic.items import Good
 
 CELL = 160.0  # square inches of a cell's opening

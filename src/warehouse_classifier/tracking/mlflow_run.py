@@ -6,23 +6,18 @@ DVC owns files, MLflow owns curves. Nothing here changes a result.
 import json
 import logging
 import os
-import platform
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import root
+from warehouse_classifier.tracking.store import SQLITE, address, in_one_line, make, named_everywhere
+from warehouse_classifier.tracking.tags import COMMIT, commit, here
 
 EXPERIMENT = "warehouse-classifier"
-VARIABLE = "MLFLOW_TRACKING_URI"
-SQLITE = "sqlite:///"
 ARTIFACTS = "mlartifacts"  # the folder of models, beside the database
-COMMIT = ("git_commit", "git_changed", "dvc_exp_name")  # the tags of a run that its models have too
 SOURCE = "models:/"  # and the id of the model that a version is
 CONTENT = "content"  # the tag of a model's version by which the same one is known
 
@@ -50,7 +45,7 @@ class Run:
 
     def measure(self, step: int | None, values: dict[str, float], at: float | None = None) -> None:
         """`at`: when, in seconds since 1970. Raises Fault if the store cannot be written to."""
-        with _said():
+        with in_one_line():
             self._open()
             for name, value in values.items():
                 if self.tags is None or (name, step or 0) not in self._known:
@@ -60,7 +55,7 @@ class Run:
 
     def tell(self, **tags: str) -> None:
         """What is known later than the first figure. Raises Fault if the store cannot be written to."""
-        with _said():
+        with in_one_line():
             self._open()
             for name, value in tags.items():
                 self._client.set_tag(self._run_id, name, value)
@@ -69,7 +64,7 @@ class Run:
         """`status`: FINISHED, FAILED or KILLED. Raises Fault if the store cannot be written to."""
         if self._client is not None:
             self.measure(None, results or {"seconds": time.time() - self.begun})
-            with _said():
+            with in_one_line():
                 self._client.set_terminated(self._run_id, status)
 
     def register(self, name: str, content: str, tags: dict[str, str], model: dict[str, Any]) -> tuple[str, str]:
@@ -78,7 +73,7 @@ class Run:
         `content`: a hash over all that it is made of; a version that has the same is taken, and nothing is written.
         `model`: what mlflow.pyfunc.save_model is told. Raises Fault if the store cannot be written to.
         """
-        with _said():
+        with in_one_line():
             self._open()
             from mlflow.entities import LoggedModelOutput
 
@@ -110,7 +105,7 @@ class Run:
         self._client.finalize_logged_model(kept.model_id, "READY")
         with suppress(MlflowException):  # it is there; whatever else is wrong is wrong with its version too
             self._client.create_registered_model(name)
-        with _everywhere(self._client.tracking_uri):
+        with named_everywhere(self._client.tracking_uri):
             version = self._client.create_model_version(
                 name, f"{SOURCE}{kept.model_id}", self._run_id, tags, model_id=kept.model_id
             )
@@ -122,11 +117,11 @@ class Run:
     def _open(self) -> None:
         if self._client is not None:
             return
-        uri = self.uri or _address()
+        uri = self.uri or address()
         database = Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else root() / "mlflow.db"
         if uri.startswith(SQLITE):
-            _make(database)
-        self._client = _client(uri)
+            make(database, client_of)
+        self._client = client_of(uri)
         experiment = self._client.get_experiment_by_name(EXPERIMENT)
         place = None if uri.startswith("http") else str(database.resolve().parent / ARTIFACTS)  # a server knows its own
         id = experiment.experiment_id if experiment else self._client.create_experiment(EXPERIMENT, place)
@@ -134,9 +129,7 @@ class Run:
             return
         tags = {
             "stage": self.stage,
-            "git_commit": _git("rev-parse", "HEAD"),
-            "git_changed": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
-            "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
+            **commit(),
             "inputs": self.inputs,
             **(self.tags or here()),
         }
@@ -160,38 +153,8 @@ class Run:
         return bool(found)
 
 
-def runs(stage: str, inputs: str) -> list[Any]:
-    """A stage's finished runs on these inputs, the newest first, as MLflow has them. Raises Fault if there is no store."""
-    uri = _address()
-    database = uri.removeprefix(SQLITE)
-    if uri != database and not Path(database).is_file():
-        raise Fault(
-            f"there is no {database}, where MLflow keeps runs; `dvc repro` makes it, or {VARIABLE} names another"
-        )
-    wanted = f"tags.stage = '{stage}' and tags.inputs = '{inputs}' and attributes.status = 'FINISHED'"
-    with _said("read"):
-        client = _client(uri)
-        experiments = [
-            known.experiment_id for known in client.search_experiments(filter_string=f"name = '{EXPERIMENT}'")
-        ]
-        return list(client.search_runs(experiments, wanted, order_by=["start_time DESC"])) if experiments else []
-
-
-@contextmanager
-def _said(act: str = "written to") -> Iterator[None]:
-    """What MLflow has to say of a store that does not answer, in one line."""
-    try:
-        yield
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise Fault(f"MLflow's store cannot be {act}; check {VARIABLE} ({reason})") from error
-
-
-def _address() -> str:
-    return os.environ.get(VARIABLE) or f"{SQLITE}{root()}/mlflow.db"
-
-
-def _client(uri: str) -> Any:
+def client_of(uri: str) -> Any:
+    """MLflow's client of a store, which neither phones home nor chatters."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -200,48 +163,3 @@ def _client(uri: str) -> Any:
     for noisy in ("mlflow", "alembic"):  # the store says at length how it is made
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return MlflowClient(tracking_uri=uri)
-
-
-def here() -> dict[str, str]:
-    """Where this process runs, as tags."""
-    return {
-        "runner": "local",
-        "host": platform.node(),
-        "machine": platform.machine(),
-        "processors": str(os.cpu_count()),
-    }
-
-
-@contextmanager
-def _everywhere(uri: str) -> Iterator[None]:
-    """MLflow's database looks for the model of a version in the store that the environment names, whatever the client's is."""
-    before = {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
-    os.environ[VARIABLE] = uri
-    try:
-        yield
-    finally:
-        del os.environ[VARIABLE]
-        os.environ.update(before)
-
-
-def _make(database: Path) -> None:
-    """MLflow makes its tables one by one, and cannot go on from half of them: so in a file that gets its name at the end."""
-    if database.exists():
-        return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{database.name}.", dir=database.parent) as beside:
-        whole = Path(beside, database.name)
-        _client(f"{SQLITE}{whole.resolve()}").search_experiments(max_results=1)
-        try:
-            os.link(whole, database)
-        except FileExistsError:
-            pass  # another run was faster
-        except OSError:  # a file system without links
-            whole.rename(database)
-
-
-def _git(*words: str) -> str:
-    try:
-        return subprocess.run(["git", *words], cwd=root(), capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""

@@ -8,8 +8,6 @@ the newest.
 import json
 import os
 import shutil
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,6 @@ from torch import nn
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import replacing, same
 
-VARIABLE = "CHECKPOINT_SECONDS"
 BEST, WEIGHTS, OPTIMIZER, POSITION = "best.safetensors", "weights.safetensors", "optimizer.safetensors", "position.json"
 
 
@@ -35,42 +32,6 @@ class Position:
     speeds: list[dict[str, float]] = field(default_factory=list)
     step: int = 0
     loss: float = 0.0
-
-
-class Keeper:
-    """Saves now and then, and when the run is asked to end."""
-
-    def __init__(
-        self, work: Path, save: Callable[[Path, Position], None], seconds: float, asked: Callable[[], bool]
-    ) -> None:
-        """`save`: puts a position and all that belongs to it into `work`. `asked`: whether the run is to end."""
-        self._work, self._save, self._seconds, self._asked = work, save, seconds, asked
-        self._saved = time.monotonic()
-
-    def due(self) -> bool:
-        return self._asked() or time.monotonic() - self._saved > self._seconds
-
-    def keep(self, position: Position) -> None:
-        """Raises KeyboardInterrupt if the run is to end, when all is saved."""
-        self._save(self._work, position)
-        self._saved = time.monotonic()
-        if self._asked():
-            raise KeyboardInterrupt
-
-
-def interval() -> float:
-    """Seconds from one checkpoint within an epoch to the next, which is what a kill -9 costs at most.
-
-    It changes no result, so it is no parameter. Raises Fault if the environment says something that is no number.
-    """
-    said = os.environ.get(VARIABLE) or "120"
-    try:
-        seconds = float(said)
-    except ValueError:
-        seconds = -1.0
-    if not seconds >= 0:
-        raise Fault(f"{VARIABLE} is {said}, it must be a number of seconds; unset it for 120")
-    return seconds
 
 
 def save(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
@@ -132,6 +93,7 @@ def resume(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> 
 
 
 def restore_best(work: Path, network: nn.Module) -> None:
+    """Put the weights of the best epoch in `work`, of which one must be whole, into `network`."""
     network.load_state_dict(load_file(_folders(work)[-1] / BEST))
 
 

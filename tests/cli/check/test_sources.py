@@ -18,10 +18,11 @@ from support.s3 import S3
 from warehouse_classifier.bucket.objects import Unreadable
 from warehouse_classifier.cli.check.expectations import Listed, Same, Unknown, expectations
 from warehouse_classifier.cli.check.finding import Finding
-from warehouse_classifier.cli.check.formats import Csv, JsonLines, Table, read_back
 from warehouse_classifier.cli.check.inspection import body_of
 from warehouse_classifier.cli.check.photos import Seen
+from warehouse_classifier.cli.check.records import Csv, JsonLines, read_back
 from warehouse_classifier.cli.check.sources import listed, photos_of
+from warehouse_classifier.cli.check.table import Table
 from warehouse_classifier.runtime.errors import Fault
 
 NOTHING = Same(None)

@@ -13,10 +13,11 @@ from mlflow import MlflowClient
 from support.cloud import Account
 from support.projects import TOP
 from support.s3 import S3
-from warehouse_classifier.compute.sagemaker.follow import Relay, Status, duration
-from warehouse_classifier.compute.sagemaker.job import State
 from warehouse_classifier.compute.sagemaker.logs import GROUP, Line, Log
+from warehouse_classifier.compute.sagemaker.relay import Relay
 from warehouse_classifier.compute.sagemaker.settings import Settings
+from warehouse_classifier.compute.sagemaker.state import State
+from warehouse_classifier.compute.sagemaker.status_line import StatusLine, duration
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.tracking.mlflow_run import Run
 
@@ -170,9 +171,9 @@ def test_the_price_is_of_what_has_run(more: dict[str, Any], said: str) -> None:
     )
     settings = Settings.load(TOP / "params.yaml")
     known = settings.model_copy(update={"price_per_hour": {"ml.g5.xlarge": 1.0}})
-    assert Status("job", known).cost(state, 5500) == said
+    assert StatusLine("job", known).cost(state, 5500) == said
     unknown = settings.model_copy(update={"price_per_hour": {}})
-    assert Status("job", unknown).cost(state, 5500) == "at a price that sagemaker.price_per_hour does not tell"
+    assert StatusLine("job", unknown).cost(state, 5500) == "at a price that sagemaker.price_per_hour does not tell"
 
 
 def test_time_is_told_as_people_tell_it() -> None:

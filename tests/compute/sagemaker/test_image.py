@@ -24,6 +24,7 @@ import pytest
 from support.projects import TOP
 from support.s3 import S3
 from warehouse_classifier.compute.sagemaker import image
+from warehouse_classifier.compute.sagemaker.ecr import REPOSITORY
 from warehouse_classifier.runtime.errors import Fault
 
 FILES = ("params.yaml", "Dockerfile", ".dockerignore", "requirements.lock")
@@ -116,7 +117,7 @@ def ecr(s3_server: S3, aws: pytest.MonkeyPatch) -> Iterator[Any]:
     client = boto3.Session().client("ecr", region_name=REGION, endpoint_url=s3_server.url)
     yield client
     if client.describe_repositories()["repositories"]:
-        client.delete_repository(repositoryName=image.REPOSITORY, force=True)
+        client.delete_repository(repositoryName=REPOSITORY, force=True)
 
 
 @pytest.fixture
@@ -234,7 +235,7 @@ def test_buildx_makes_what_sagemaker_takes(docker: Docker, ecr: Any, monkeypatch
         "buildx", "build", "--provenance=false", "--output=type=docker",
         "--platform", "linux/amd64", "--tag", address, "--build-arg", "BASE=debian-python", ".",
     ]  # fmt: skip
-    ecr.delete_repository(repositoryName=image.REPOSITORY, force=True)
+    ecr.delete_repository(repositoryName=REPOSITORY, force=True)
     monkeypatch.setenv("DOCKER_BUILDKIT", "0")
     assert image.main() == 0
     assert docker.told("build")["words"][1:3] == ["--platform", "linux/amd64"]

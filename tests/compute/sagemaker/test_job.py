@@ -10,8 +10,9 @@ from support.launching import error_line
 from warehouse_classifier.compute import stage_spec
 from warehouse_classifier.compute.sagemaker import container, dvc_remote, run
 from warehouse_classifier.compute.sagemaker.follow import Follower
-from warehouse_classifier.compute.sagemaker.job import Jobs, State
+from warehouse_classifier.compute.sagemaker.job import Jobs
 from warehouse_classifier.compute.sagemaker.settings import Settings
+from warehouse_classifier.compute.sagemaker.state import State
 from warehouse_classifier.runtime.errors import Fault
 
 

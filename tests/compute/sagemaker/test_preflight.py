@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from sagemaker_emulator.dry_run import IMAGE, ROLE
+from sagemaker_emulator.account import IMAGE, ROLE
 from support.cloud import BUCKET, REMOTE, STAGE, Account
 from support.launching import error_line
 

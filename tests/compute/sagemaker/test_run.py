@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
-from sagemaker_emulator.dry_run import IMAGE
+from sagemaker_emulator.account import IMAGE
 from support.cloud import BUCKET, SECRET, Account, await_
 from support.projects import STAGES, Project
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter as Counts
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 if TYPE_CHECKING:  # seconds to import, and --help needs none of it
     from warehouse_classifier.cli.check.finding import Finding
     from warehouse_classifier.cli.check.photos import Photo
+    from warehouse_classifier.runtime.progress import Bar
 
 SOURCES = "Files, folders, quoted patterns ('shelf/**/*.jpg'), or one bucket: s3://…, synthetic://…, a folder like one."
 EXPECTED = (
@@ -67,8 +68,9 @@ def check(
     """
     from warehouse_classifier.cli.check.expectations import expectations
     from warehouse_classifier.cli.check.formats import form_of, summary
+    from warehouse_classifier.cli.check.lock import held
     from warehouse_classifier.cli.check.outputs import printed, written
-    from warehouse_classifier.cli.check.part_files import Parts, held
+    from warehouse_classifier.cli.check.part_files import Parts
     from warehouse_classifier.cli.check.sources import listed, not_over, photos_of
     from warehouse_classifier.tracking.console import Screen
 
@@ -107,14 +109,11 @@ def check(
             taken = parts.take(chosen, source.mark, part, look, pictures.there if pictures else None)
         else:
             taken = written(Path(output), form, look(chosen)) if output else printed(form, look(chosen))
-        verdicts: Counts[str] = Counts()
         total = source.total if most is None or source.total is None else min(most, source.total)
         screen = Screen()
         try:
-            with screen.bar("check", total, "photo") as bar, closing(taken):
-                for some in taken:
-                    verdicts.update(some)
-                    bar.advance(some.total())
+            with screen.bar("check", total, "photo") as bar:
+                verdicts = tally(taken, bar)
         except KeyboardInterrupt as interrupt:
             if folder:
                 said = f"what is in {folder} is whole, the same command goes on from there"
@@ -128,3 +127,13 @@ def check(
     else:
         screen.say(said)
     return 1 if verdicts["mismatch"] or verdicts["look"] else 0
+
+
+def tally(verdicts: "Generator[Counts[str], None, None]", bar: "Bar") -> "Counts[str]":
+    """How many photos have each verdict, an empty one for none, shown as they come. Ends `verdicts`, whatever happens."""
+    total: Counts[str] = Counts()
+    with closing(verdicts):
+        for some in verdicts:
+            total.update(some)
+            bar.advance(some.total())
+    return total

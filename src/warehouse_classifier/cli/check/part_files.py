@@ -4,7 +4,6 @@ A run that comes after a kill, or after a change, makes only what is missing. Th
 had, and may be another time, ends in `-again`: the next run makes it anew.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,16 +14,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from warehouse_classifier.cli.check.escaping import encodable
 from warehouse_classifier.cli.check.finding import Finding
-from warehouse_classifier.cli.check.formats import Form, encodable, read_back
+from warehouse_classifier.cli.check.formats import Form
 from warehouse_classifier.cli.check.outputs import Verdicts, verdicts
 from warehouse_classifier.cli.check.photos import Photo
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.cli.check.records import read_back
 
 VERSION = 1  # of what stands in a part
 OURS = re.compile(r"part-(\d{5,})-[0-9a-f]{16}(-again)?\.(csv|jsonl)")
 HALF = ".part.half"
-LOCK = ".lock"
 Look = Callable[[Iterable[Photo]], Iterator[list[Finding]]]
 
 
@@ -128,23 +127,3 @@ class Part:
     def add(self, findings: list[Finding]) -> None:
         self.again |= any(finding.again for finding in findings)
         self.file.write(self.form.rows(findings))
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Make the folder, and keep it to ourselves. Raises Fault if another run has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # a run that ends takes its lock file with it, and what was opened before that locks nobody out
-            if not os.path.samestat(os.fstat(lock.fileno()), Path(lock.name).stat()):
-                raise BlockingIOError
-        except (BlockingIOError, FileNotFoundError):
-            raise Fault(f"{folder}: another run is writing its parts there; wait for it or end it") from None
-        except OSError as error:  # as of a network's disk
-            raise Fault(f"{folder} cannot be locked ({error.strerror}); name a folder on another disk") from None
-        try:
-            yield
-        finally:
-            Path(lock.name).unlink(missing_ok=True)

@@ -1,80 +1,18 @@
-"""A Training job of SageMaker: its name, what it is asked to do, and how it stands."""
+"""Training jobs of SageMaker: their names, and what the service is asked of them."""
 
-import json
-import math
-import os
-from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from warehouse_classifier.compute import metrics_log
 from warehouse_classifier.compute.sagemaker import aws
 from warehouse_classifier.compute.sagemaker.dvc_remote import Remote
-from warehouse_classifier.compute.sagemaker.settings import HOUR, Settings
+from warehouse_classifier.compute.sagemaker.request import address, request_for
+from warehouse_classifier.compute.sagemaker.settings import Settings
+from warehouse_classifier.compute.sagemaker.state import State
 from warehouse_classifier.compute.stage_spec import Plan
 from warehouse_classifier.runtime.errors import Fault
 
-ENDED = ("Completed", "Failed", "Stopped")
-RUNS = "runs"  # below the remote's address: code, checkpoints and outcome of each job
 GAP = 3  # attempts in a row that are not there are the end of them
-CODE, CHANNEL = "code.tar.gz", "code"
-CHECKPOINTS = "checkpoints"
-# what changes no result and is told here: another S3 than Amazon's, and how often a training saves
-PASSED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "CHECKPOINT_SECONDS")
-CURVES = ("train_loss", "validation_loss", "validation_accuracy", "validation_rmse", "images_per_second", "memory_mib")
-# the image's own code is not needed: an environment can outlive many versions of the code
-UNPACK = f'cd "$(mktemp -d)" && tar -xzf "${{OPT_ML:-/opt/ml}}/input/data/{CHANNEL}/{CODE}"'
-START = ["sh", "-c", f"{UNPACK} && exec env PYTHONPATH=src python -m warehouse_classifier.compute.sagemaker.container"]
-
-
-@dataclass(frozen=True)
-class State:
-    """How a job stands."""
-
-    told: dict[str, Any]  # as DescribeTrainingJob has it
-
-    @property
-    def status(self) -> str:
-        """InProgress, Stopping, Completed, Failed or Stopped."""
-        return str(self.told["TrainingJobStatus"])
-
-    @property
-    def phase(self) -> str:
-        """Such as Starting, Downloading, Training, Interrupted, Uploading."""
-        return str(self.told.get("SecondaryStatus", ""))
-
-    @property
-    def ended(self) -> bool:
-        return self.status in ENDED
-
-    @property
-    def machines(self) -> tuple[str, int]:
-        """Their type and count, which the settings may have changed since."""
-        told = self.told["ResourceConfig"]
-        return str(told["InstanceType"]), int(told["InstanceCount"])
-
-    @property
-    def image(self) -> str:
-        return str(self.told["AlgorithmSpecification"]["TrainingImage"])
-
-    @property
-    def reason(self) -> str:
-        return " ".join(str(self.told.get("FailureReason") or "").split())
-
-    def seconds(self, now: float) -> float:
-        """Since it was asked for, until `now` (seconds since 1970) or its end."""
-        until = self.told["TrainingEndTime"].timestamp() if "TrainingEndTime" in self.told else now
-        return max(float(until - self.told["CreationTime"].timestamp()), 0.0)
-
-    def billed(self, now: float) -> float:
-        """Seconds to pay for so far: the service's own count once it is there, which knows the price of a spot machine."""
-        if "BillableTimeInSeconds" in self.told and self.ended:
-            return float(self.told["BillableTimeInSeconds"])
-        if "TrainingStartTime" not in self.told:
-            return 0.0
-        until = self.told["TrainingEndTime"].timestamp() if "TrainingEndTime" in self.told else now
-        return max(float(until - self.told["TrainingStartTime"].timestamp()), 0.0)
 
 
 class Jobs:
@@ -87,6 +25,7 @@ class Jobs:
         self.client = aws.client("sagemaker", settings.region)
 
     def name(self, attempt: int) -> str:
+        """Of an attempt, from 1 on."""
         return f"{self.work}-{attempt}"
 
     def newest(self) -> tuple[int, State | None]:
@@ -130,6 +69,7 @@ class Jobs:
                 raise
 
     def stop(self, name: str) -> None:
+        """One that has ended meanwhile is fine. Raises Fault where SageMaker cannot be asked."""
         with aws.asking("SageMaker"):
             try:
                 self.client.stop_training_job(TrainingJobName=name)
@@ -139,46 +79,8 @@ class Jobs:
 
     def request(self, name: str) -> dict[str, Any]:
         """What CreateTrainingJob is asked."""
-        settings, instance = self.settings, self.settings.instance(self.plan.stage)
-        hours = settings.max_hours
-        asked: dict[str, Any] = {
-            "TrainingJobName": name,
-            "RoleArn": settings.role,
-            "HyperParameters": {"stage": self.plan.stage, "argv": json.dumps(self.plan.argv)},
-            "AlgorithmSpecification": {
-                "TrainingImage": settings.image,
-                "TrainingInputMode": "File",
-                "ContainerEntrypoint": START,
-                "MetricDefinitions": [{"Name": curve, "Regex": metrics_log.pattern(curve)} for curve in CURVES],
-            },
-            "InputDataConfig": [
-                {
-                    "ChannelName": CHANNEL,
-                    "DataSource": {
-                        "S3DataSource": {
-                            "S3DataType": "S3Prefix",
-                            "S3Uri": self.address(name, CODE),
-                            "S3DataDistributionType": "FullyReplicated",
-                        }
-                    },
-                }
-            ],
-            "OutputDataConfig": {"S3OutputPath": f"s3://{self.remote.bucket}/{self.remote.key(RUNS)}"},
-            "ResourceConfig": {
-                "InstanceType": instance.type,
-                "InstanceCount": instance.count,
-                "VolumeSizeInGB": settings.volume_gb,
-            },
-            "StoppingCondition": {"MaxRuntimeInSeconds": math.ceil(hours * HOUR)},
-            "CheckpointConfig": {"S3Uri": self.address(self.work, CHECKPOINTS)},
-            "EnableManagedSpotTraining": settings.spot,
-            "Environment": {name: os.environ[name] for name in PASSED if os.environ.get(name)},
-        }
-        if settings.spot:
-            asked["StoppingCondition"]["MaxWaitTimeInSeconds"] = math.ceil((hours + settings.max_wait_hours) * HOUR)
-        if settings.keep_warm_minutes:
-            asked["ResourceConfig"]["KeepAlivePeriodInSeconds"] = settings.keep_warm_minutes * 60
-        return asked
+        return request_for(name, self.work, self.plan, self.remote, self.settings)
 
     def address(self, *names: str) -> str:
-        return f"s3://{self.remote.bucket}/{self.remote.key(RUNS, *names)}"
+        """Of what a job is given or leaves, below the remote's own address."""
+        return address(self.remote, *names)

@@ -14,7 +14,8 @@ from ruamel.yaml.error import YAMLError
 
 from warehouse_classifier.compute import stage_spec
 from warehouse_classifier.compute.sagemaker import aws, dvc_remote
-from warehouse_classifier.compute.sagemaker.job import CHECKPOINTS, RUNS, Jobs
+from warehouse_classifier.compute.sagemaker.job import Jobs
+from warehouse_classifier.compute.sagemaker.request import CHECKPOINTS, RUNS
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import replacing
 

@@ -12,9 +12,12 @@ from types import FrameType
 from warehouse_classifier.compute import model_registry, parameters, snapshot, stage_spec
 from warehouse_classifier.compute.local import tracked_params
 from warehouse_classifier.compute.sagemaker import aws, code_archive, dvc_remote, outputs, preflight
-from warehouse_classifier.compute.sagemaker.follow import Follower, Status
-from warehouse_classifier.compute.sagemaker.job import CODE, RUNS, Jobs, State
+from warehouse_classifier.compute.sagemaker.follow import Follower
+from warehouse_classifier.compute.sagemaker.job import Jobs
+from warehouse_classifier.compute.sagemaker.request import CODE, RUNS
 from warehouse_classifier.compute.sagemaker.settings import HOUR, Settings
+from warehouse_classifier.compute.sagemaker.state import State
+from warehouse_classifier.compute.sagemaker.status_line import StatusLine
 from warehouse_classifier.compute.snapshot import Snapshot
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import root
@@ -152,7 +155,7 @@ def _asked(follower: Follower) -> str:
     state = follower.state
     if not (sys.stdin.isatty() and sys.stderr.isatty()) or (state and state.ended):
         return "leave"
-    cost = f", {Status(follower.name, follower.jobs.settings).cost(state, time.time())}" if state else ""
+    cost = f", {StatusLine(follower.name, follower.jobs.settings).cost(state, time.time())}" if state else ""
     say(f"{follower.name} is at work on SageMaker{cost}")
     while True:
         print("[s]top it, [l]eave it running, or [f]ollow on? ", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,60 @@
+"""MLflow's store: where it is, how its database is made, and what it has to say in one line."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.files import root
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+SQLITE = "sqlite:///"
+
+
+def address() -> str:
+    """The store's URI: the environment's, else a database in the project."""
+    return os.environ.get(VARIABLE) or f"{SQLITE}{root()}/mlflow.db"
+
+
+@contextmanager
+def in_one_line(act: str = "written to") -> Iterator[None]:
+    """Raises Fault with what MLflow has to say of a store that does not answer. `act`: what was to be done to it."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Fault(f"MLflow's store cannot be {act}; check {VARIABLE} ({reason})") from error
+
+
+@contextmanager
+def named_everywhere(uri: str) -> Iterator[None]:
+    """MLflow's database looks for the model of a version in the store that the environment names, whatever the client's is."""
+    before = {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
+    os.environ[VARIABLE] = uri
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+        os.environ.update(before)
+
+
+def make(database: Path, client: Callable[[str], Any]) -> None:
+    """MLflow makes its tables one by one, and cannot go on from half of them: so in a file that gets its name at the end.
+
+    `client`: of MLflow, for a URI; one that is there already is left as it is.
+    """
+    if database.exists():
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{database.name}.", dir=database.parent) as beside:
+        whole = Path(beside, database.name)
+        client(f"{SQLITE}{whole.resolve()}").search_experiments(max_results=1)
+        try:
+            os.link(whole, database)
+        except FileExistsError:
+            pass  # another run was faster
+        except OSError:  # a file system without links
+            whole.rename(database)
