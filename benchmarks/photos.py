@@ -29,7 +29,7 @@ def photo(side: int, number: int) -> bytes:
 
 def lay_out(folder: Path, count: int, side: int) -> None:
     """shards/ with `count` photos to train on and a few to validate on, files/<quantity>/<id>.jpg with the former."""
-    from warehouse_classifier.dataset import shard_writer
+    from warehouse_classifier.dataset import shards
 
     for name in ("shards", *(f"files/{quantity}" for quantity in QUANTITIES)):
         (folder / name).mkdir(parents=True)
@@ -44,4 +44,4 @@ def lay_out(folder: Path, count: int, side: int) -> None:
                 split = "train" if kept else "validation"
                 yield {"id": id, "quantity": quantity, "split": split, "group": "0"}, jpeg
 
-    shard_writer.write(folder / "shards", written())
+    shards.write(folder / "shards", written())

@@ -47,15 +47,13 @@ def lay_out(folder: Path, count: int) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from warehouse_classifier.dataset import shard_writer
+    from warehouse_classifier.dataset import shards
 
-    rows = sorted(jpegs(count), key=lambda row: (shard_writer.shard_of(row[0]), row[0]))
+    rows = sorted(jpegs(count), key=lambda row: (shards.shard_of(row[0]), row[0]))
     for name in ("shards", "webdataset", "cache", *(f"files/{quantity}" for quantity in range(1, 6))):
         (folder / name).mkdir(parents=True)
     facts = {"split": "train", "group": "0"}
-    shard_writer.write(
-        folder / "shards", (({"id": id, "quantity": quantity, **facts}, jpeg) for id, quantity, jpeg in rows)
-    )
+    shards.write(folder / "shards", (({"id": id, "quantity": quantity, **facts}, jpeg) for id, quantity, jpeg in rows))
     for id, quantity, jpeg in rows:
         (folder / f"files/{quantity}/{id}.jpg").write_bytes(jpeg)
     for shard in range(SHARDS):

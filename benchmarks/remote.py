@@ -23,7 +23,7 @@ import boto3
 import numpy as np
 
 from warehouse_classifier.compute.local_s3 import BUCKET, KEY
-from warehouse_classifier.dataset import shard_writer
+from warehouse_classifier.dataset import shards
 
 CONFIG = Path(__file__).parent.parent / ".dvc/config"
 BYTES, SPREAD = 16_000, 0.35  # the median, and the deviation of its logarithm
@@ -38,7 +38,7 @@ def images(count: int) -> Iterator[tuple[str, bytes]]:
 
 def as_shards(folder: Path, count: int) -> None:
     facts = {"quantity": 1, "split": "train", "group": 0}
-    shard_writer.write(folder, (({"id": id, **facts}, body) for id, body in images(count)))
+    shards.write(folder, (({"id": id, **facts}, body) for id, body in images(count)))
 
 
 def as_files(folder: Path, count: int) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from settings import settings
-from warehouse_classifier.dataset import shard_writer
+from warehouse_classifier.dataset import shards
 from warehouse_classifier.dataset.photo import encode
 
 SIDE, COUNTS, EPOCHS = 32, {"train": 320, "validation": 96, "test": 8}, {"resnet34": 4, "vit": 10}
@@ -172,4 +172,4 @@ def pack(folder: Path) -> None:
             pixels[top : top + 8, left : left + 8] = drawn.integers(150, 255, 3)
         facts = {"id": f"{10000 + n}", "quantity": 1 + n % 3, "split": str(split), "group": f"{n}"}
         photos.append((facts, encode(pixels, 95)))
-    shard_writer.write(folder, photos)
+    shards.write(folder, photos)

@@ -13,8 +13,7 @@ from support.bins import jpeg
 from support.images import SIDE, pack, spoil
 from warehouse_classifier.dataset.batches import Images, batches, evenly
 from warehouse_classifier.dataset.photo import decode
-from warehouse_classifier.dataset.shard_writer import write
-from warehouse_classifier.dataset.shards import Shards
+from warehouse_classifier.dataset.shards import Shards, write
 from warehouse_classifier.runtime.errors import Fault
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from support.bins import jpeg
 from support.predictors import QUANTITIES, SIDE, tiny
-from warehouse_classifier.dataset import shard_writer, shards
+from warehouse_classifier.dataset import shards
 from warehouse_classifier.evaluation import calibration
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.models.registry import NETWORKS
@@ -28,7 +28,7 @@ def test_the_networks_get_the_very_pixels_that_they_were_evaluated_on(models: Pa
     params = ResizeImages(bucket="", side=SIDE, quality=95, max_pixels=10**6, max_rejected=0, concurrency=1, workers=1)
     (tmp_path / "images").mkdir()
     facts = {"id": "00001", "quantity": 1, "split": "test", "group": "00001"}
-    shard_writer.write(tmp_path / "images", [(facts, shrink(body, params))])
+    shards.write(tmp_path / "images", [(facts, shrink(body, params))])
     packed = np.empty((SIDE, SIDE, 3), np.uint8)
     shards.Shards(tmp_path / "images").read_into(0, packed)
     with predictor.opened(models) as counted:

@@ -20,7 +20,7 @@ from PIL import Image
 from support.projects import TOP
 from warehouse_classifier.bins.metadata import PAIRS
 from warehouse_classifier.bins.selection import OUTSIDE
-from warehouse_classifier.dataset import shard_writer, shards
+from warehouse_classifier.dataset import shards
 from warehouse_classifier.evaluation import calibration, predictions
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.models import folder, resnet34, vit
@@ -78,7 +78,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     rows = [{"id": row["id"], "items": of} for row, of in zip(facts, items, strict=True)]
     pq.write_table(pa.Table.from_pylist(rows, PAIRS), root / "metadata.parquet")
-    shard_writer.write(root / "images", ((row, photo(3 * i)) for i, row in enumerate(facts)))
+    shards.write(root / "images", ((row, photo(3 * i)) for i, row in enumerate(facts)))
     torch.manual_seed(0)
     resnet34.save(resnet34.build(5, "none", None), tuple(QUANTITIES), root / "models/resnet34")
     size = {
@@ -303,7 +303,7 @@ def test_without_bins_outside_the_report_says_nothing_of_them(trained: Path, tmp
     packed = shards.Shards(trained / "images")
     facts = packed.index.loc[packed.index["split"] != OUTSIDE, ["id", "quantity", "split", "group"]]
     (tmp_path / "images").mkdir()
-    shard_writer.write(tmp_path / "images", ((dict(row), packed.jpeg(i)) for i, row in facts.iterrows()))
+    shards.write(tmp_path / "images", ((dict(row), packed.jpeg(i)) for i, row in facts.iterrows()))
     run(trained, tmp_path / "out", images=tmp_path / "images")
     assert "holds 6" not in (tmp_path / "out" / "report.html").read_text()
 

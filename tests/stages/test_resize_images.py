@@ -320,7 +320,7 @@ def test_a_file_is_read_anew_only_if_it_was_touched(monkeypatch: pytest.MonkeyPa
     def stopped() -> list[int]:
         asked.clear()
         with monkeypatch.context() as interrupted:
-            interrupted.setattr("warehouse_classifier.dataset.shard_writer.join", lambda *_: pytest.fail("stop"))
+            interrupted.setattr("warehouse_classifier.dataset.shards.join", lambda *_: pytest.fail("stop"))
             with pytest.raises(pytest.fail.Exception):
                 resized(url)
         return sorted(asked)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from warehouse_classifier.dataset import shard_writer, shards
+from warehouse_classifier.dataset import shards
 from warehouse_classifier.dataset.photo import encode
 from warehouse_classifier.runtime.progress import Silence
 
@@ -42,7 +42,7 @@ def pack(folder: Path, counts: dict[str, int] | None = None, quantities: tuple[i
         id = f"{10000 + number}"
         facts = {"id": id, "quantity": quantity, "split": str(split), "group": id}
         photos.append((facts, encode(pixels, 95)))
-    shard_writer.write(folder, photos)
+    shards.write(folder, photos)
     return folder
 
 

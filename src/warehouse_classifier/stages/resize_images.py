@@ -19,7 +19,7 @@ from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bucket import bucket as buckets
 from warehouse_classifier.bucket.bucket import Bucket
 from warehouse_classifier.bucket.objects import PHOTOS, Body, Entry, Unreadable, key_of
-from warehouse_classifier.dataset import shard_writer, shards
+from warehouse_classifier.dataset import shards
 from warehouse_classifier.dataset.photo import decode, encode, square
 from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.runtime.errors import Fault
@@ -44,7 +44,7 @@ class ResizeImages(Params):
 
 def resize_images(params: ResizeImages, selection: Path, images: Path, *, work: Path, watch: Watch) -> None:
     chosen = selections.read(selection)
-    chosen = chosen.assign(shard=chosen["id"].map(shard_writer.shard_of)).sort_values(["shard", "id"])
+    chosen = chosen.assign(shard=chosen["id"].map(shards.shard_of)).sort_values(["shard", "id"])
     rejected: list[dict[str, Any]] = []
     with closing(buckets.open_bucket(params.bucket, params.concurrency)) as bucket:
         parts = {work / str(name): rows for name, rows in chosen.groupby("shard")}
@@ -53,7 +53,7 @@ def resize_images(params: ResizeImages, selection: Path, images: Path, *, work: 
                 rejected += make_part(params, bucket, rows, folder, params.max_rejected - len(rejected), bar)
         with replacing(images) as half:
             half.mkdir()
-            count = shard_writer.join(parts, half)
+            count = shards.join(parts, half)
             listed = pd.DataFrame(rejected, columns=["id", "reason"]).sort_values("id")
             listed.to_csv(half / shards.REJECTED, index=False, lineterminator="\n")
     watch.measure(images=count, rejected=len(rejected))
@@ -97,7 +97,7 @@ def make_part(
 
     with replacing(folder) as half, closing(resized(params, bucket, todo, bar)) as fresh:
         half.mkdir()
-        shard_writer.write(half, jpegs(fresh))
+        shards.write(half, jpegs(fresh))
         (half / PROGRESS).write_text(json.dumps({"stamp": stamp, "rejected": rejected}))
     return rejected
 
