@@ -8,8 +8,8 @@ import pandas as pd
 from warehouse_classifier.runtime.files import sha256
 
 HISTORY = "history.csv"  # one row an epoch, for the report and `dvc plots`
-WEIGHTS = "model.safetensors"
-BELONGS = ("config.json", WEIGHTS)  # what the network's answers depend on
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+BELONGS = (CONFIG, WEIGHTS)  # what the network's answers depend on
 
 
 def write(rows: list[dict[str, Any]], folder: Path) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load as parse
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from warehouse_classifier.models.folder import CONFIG, WEIGHTS
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import root
 
@@ -63,17 +64,17 @@ def build(answers: int, weights: str, sha256: str | None) -> ResNet34:
 def save(network: ResNet34, quantities: tuple[int, ...], folder: Path) -> None:
     """`folder` holds the state dict under torchvision's names and what its answers mean."""
     state = {name: tensor.contiguous() for name, tensor in network.network.state_dict().items()}
-    save_file(state, folder / "model.safetensors")
+    save_file(state, folder / WEIGHTS)
     facts = {"network": "resnet34", "quantities": quantities, "mean": MEAN, "std": STD}
-    (folder / "config.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+    (folder / CONFIG).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
 
 
 def load(folder: Path) -> ResNet34:
     """The trained network, ready to answer. Raises Fault if the folder holds none."""
     try:
-        answers = len(json.loads((folder / "config.json").read_text())["quantities"])
+        answers = len(json.loads((folder / CONFIG).read_text())["quantities"])
         network = ResNet34(answers)
-        network.network.load_state_dict(load_file(folder / "model.safetensors"))
+        network.network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise Fault(f"{folder} holds no trained ResNet34 ({reason}); `dvc repro train_resnet34` makes it") from None
