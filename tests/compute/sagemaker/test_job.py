@@ -71,11 +71,11 @@ def test_whoever_leaves_while_being_asked_is_told_that_the_job_goes_on(
         raise Fault("no such right")
 
     monkeypatch.setattr(Follower, "follow", interrupted)
-    monkeypatch.setattr(run, "_asked", interrupted)
+    monkeypatch.setattr(run, "ask", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run.followed(jobs, "a-1")
     assert "a-1 goes on at SageMaker, and so does its price" in capfd.readouterr().err
-    monkeypatch.setattr(run, "_asked", lambda _: "stop")
+    monkeypatch.setattr(run, "ask", lambda _: "stop")
     monkeypatch.setattr(jobs, "stop", refused)
     with pytest.raises(Fault, match="no such right"):
         run.followed(jobs, "a-1")

@@ -5,7 +5,6 @@ whoever asks when it is done takes what it has left.
 """
 
 import signal
-import sys
 import time
 from types import FrameType
 
@@ -14,10 +13,10 @@ from warehouse_classifier.compute.local import tracked_params
 from warehouse_classifier.compute.sagemaker import aws, code_archive, dvc_remote, outputs, preflight
 from warehouse_classifier.compute.sagemaker.follow import Follower
 from warehouse_classifier.compute.sagemaker.job import Jobs
+from warehouse_classifier.compute.sagemaker.prompt import ask, say, tell
 from warehouse_classifier.compute.sagemaker.request import CODE, RUNS
 from warehouse_classifier.compute.sagemaker.settings import HOUR, Settings
 from warehouse_classifier.compute.sagemaker.state import State
-from warehouse_classifier.compute.sagemaker.status_line import StatusLine
 from warehouse_classifier.compute.snapshot import Snapshot
 from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.runtime.files import root
@@ -84,7 +83,7 @@ def start(jobs: Jobs, name: str) -> None:
     try:
         jobs.create(name)
     except KeyboardInterrupt:  # whoever asked for it in this very moment may have it
-        _tell(name)
+        tell(name)
         raise
 
 
@@ -126,7 +125,7 @@ def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
             except Gone:
                 raise
             except KeyboardInterrupt:
-                choice = _asked(follower)
+                choice = ask(follower)
                 if choice == "leave":
                     raise
                 if choice == "stop":
@@ -134,7 +133,7 @@ def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
                     stopped = True
     except BaseException:  # also what goes wrong while one is asked, or credentials that have expired
         if follower is None or follower.state is None or not follower.state.ended:
-            _tell(name)
+            tell(name)
         raise
     price = settings.price(*state.machines)
     try:
@@ -148,32 +147,6 @@ def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
     if stopped:
         raise KeyboardInterrupt
     return state, tracked
-
-
-def _asked(follower: Follower) -> str:
-    """What is to become of a job that nobody wants to wait for: stop, leave or follow."""
-    state = follower.state
-    if not (sys.stdin.isatty() and sys.stderr.isatty()) or (state and state.ended):
-        return "leave"
-    cost = f", {StatusLine(follower.name, follower.jobs.settings).cost(state, time.time())}" if state else ""
-    say(f"{follower.name} is at work on SageMaker{cost}")
-    while True:
-        print("[s]top it, [l]eave it running, or [f]ollow on? ", end="", file=sys.stderr, flush=True)
-        answer = sys.stdin.readline()
-        for choice in ("stop", "leave", "follow"):
-            if answer.strip().lower() in (choice, choice[0]):
-                return choice
-        if not answer:  # the terminal is gone
-            return "leave"
-
-
-def _tell(name: str) -> None:
-    say(f"{name} goes on at SageMaker, and so does its price; the same command attaches to it again")
-    say(f"to stop it: python -m warehouse_classifier.compute.sagemaker.stop {name}")
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _gone(signum: int, frame: FrameType | None) -> None:
