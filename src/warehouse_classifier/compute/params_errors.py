@@ -17,10 +17,10 @@ def explain(key: str, detail: ErrorDetails, known: list[str]) -> str:
         near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
         return f"{key} is unknown" + (f", did you mean {near[0]}?" if near else f"; known are: {', '.join(known)}")
     words = {
-        "greater_than": f"it must be above {context.get('gt')}",
-        "greater_than_equal": f"it must be at least {context.get('ge')}",
-        "less_than": f"it must be below {context.get('lt')}",
-        "less_than_equal": f"it must be at most {context.get('le')}",
+        "greater_than": f"it must be above {_bound(context.get('gt'))}",
+        "greater_than_equal": f"it must be at least {_bound(context.get('ge'))}",
+        "less_than": f"it must be below {_bound(context.get('lt'))}",
+        "less_than_equal": f"it must be at most {_bound(context.get('le'))}",
         "literal_error": f"it must be {context.get('expected')}",
         "int_type": "it must be a whole number",
         "int_from_float": "it must be a whole number",
@@ -41,3 +41,8 @@ def explain(key: str, detail: ErrorDetails, known: list[str]) -> str:
 def _shown(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _bound(value: object) -> object:
+    """0 for 0.0: whoever wrote a whole number is told one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
