@@ -8,10 +8,11 @@ import pandas as pd
 
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.evaluation import reliability, verification
-from warehouse_classifier.evaluation.calibration import Calibration, Counted, averaged, nll, scaled
+from warehouse_classifier.evaluation.calibration import Calibration, Counted
 from warehouse_classifier.evaluation.counters import AVERAGE
 from warehouse_classifier.evaluation.metrics import interval
 from warehouse_classifier.evaluation.predictions import Predictions
+from warehouse_classifier.evaluation.temperature import averaged, nll, scaled
 from warehouse_classifier.evaluation.verification import CASES, HOLDS
 
 Floats = npt.NDArray[np.float64]
