@@ -12,7 +12,8 @@ from support.outcomes import outcomes
 from warehouse_classifier.evaluation import calibration, temperature
 from warehouse_classifier.evaluation.calibration import Promise, calibrate
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
-from warehouse_classifier.evaluation.verification import judge, match_expected, right_of, wrong_of
+from warehouse_classifier.evaluation.expectations import match_expected, right_of, wrong_of
+from warehouse_classifier.evaluation.thresholds import judge
 from warehouse_classifier.models.folder import BELONGS
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault

@@ -17,9 +17,10 @@ from PIL import Image
 
 from support.evaluations import QUANTITIES, THREE, TITLES, measured, verdicts
 from support.projects import TOP
+from warehouse_classifier.evaluation.expectations import KINDS
 from warehouse_classifier.evaluation.metrics import McNemar
 from warehouse_classifier.evaluation.results import Evaluation
-from warehouse_classifier.evaluation.verification import KINDS, Estimate
+from warehouse_classifier.evaluation.verification import Estimate
 from warehouse_classifier.report import accuracy_charts, calibration_charts
 from warehouse_classifier.report.formatting import between, chance, comparisons, origin, percent, separation, share
 from warehouse_classifier.report.gallery import Bin, choose

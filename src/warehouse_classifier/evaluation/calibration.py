@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
+from warehouse_classifier.evaluation.expectations import right_of, wrong_of
 from warehouse_classifier.evaluation.temperature import STEEPEST, Floats, averaged, fit, probabilities, scaled
-from warehouse_classifier.evaluation.verification import match_upto, mismatch_above, right_of, wrong_of
+from warehouse_classifier.evaluation.thresholds import match_upto, mismatch_above
 from warehouse_classifier.models.folder import BELONGS, hashes
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from warehouse_classifier.evaluation.reliability import BINS
-from warehouse_classifier.evaluation.verification import VERDICTS
+from warehouse_classifier.evaluation.thresholds import VERDICTS
 from warehouse_classifier.report.style import (
     GREY,
     INK,

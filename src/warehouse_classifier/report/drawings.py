@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from warehouse_classifier.evaluation.counters import PRIOR
+from warehouse_classifier.evaluation.expectations import CASES, KINDS
 from warehouse_classifier.evaluation.results import Evaluation
-from warehouse_classifier.evaluation.verification import CASES, KINDS
 from warehouse_classifier.report import accuracy_charts, calibration_charts
 from warehouse_classifier.report.style import Chart
 

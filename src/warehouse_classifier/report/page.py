@@ -14,8 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from warehouse_classifier.evaluation.counters import BASELINE, PRIOR
+from warehouse_classifier.evaluation.expectations import CASES, HOLDS, KINDS
 from warehouse_classifier.evaluation.results import Evaluation
-from warehouse_classifier.evaluation.verification import CASES, HOLDS, KINDS, Estimate
+from warehouse_classifier.evaluation.verification import Estimate
 from warehouse_classifier.report import accuracy_charts
 from warehouse_classifier.report.formatting import between, comparisons, number, percent, share
 from warehouse_classifier.report.gallery import Bin

@@ -14,7 +14,7 @@ from warehouse_classifier.evaluation import calibration, temperature
 from warehouse_classifier.evaluation.calibration import Calibration
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.evaluation.temperature import Floats
-from warehouse_classifier.evaluation.verification import judge
+from warehouse_classifier.evaluation.thresholds import judge
 from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import Fault
