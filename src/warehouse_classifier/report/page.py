@@ -17,7 +17,7 @@ from warehouse_classifier.evaluation.counters import BASELINE, PRIOR
 from warehouse_classifier.evaluation.expectations import CASES, HOLDS, KINDS
 from warehouse_classifier.evaluation.results import Evaluation
 from warehouse_classifier.evaluation.verification import Estimate
-from warehouse_classifier.report import accuracy_charts
+from warehouse_classifier.report import speed_chart
 from warehouse_classifier.report.formatting import between, comparisons, number, percent, share
 from warehouse_classifier.report.gallery import Bin
 from warehouse_classifier.report.style import listed
@@ -98,7 +98,7 @@ def added(page: str, facts: Runs) -> str:
     if facts.speeds:
         rows = [(title, *values) for title, values in facts.speeds.items()]
         table = pd.DataFrame(rows, columns=["who", "images_per_second", "accuracy", "low", "high"])
-        drawing = accuracy_charts.speed("speed", table, {title: title for title in facts.speeds}).svg()
+        drawing = speed_chart.speed("speed", table, {title: title for title in facts.speeds}).svg()
     columns = [key for key in (facts.rows[0] if facts.rows else ()) if any(row.get(key) for row in facts.rows)]
     section = _render("page.runs.html.j2", facts=facts, columns=columns, drawing=_trusted(drawing))
     link = '<li><a href="#runs">How it was run</a></li>'

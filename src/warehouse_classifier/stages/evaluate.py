@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # what takes seconds to import is imported where it is used: 
     from warehouse_classifier.evaluation.predictions import Predictions
     from warehouse_classifier.evaluation.results import Evaluation
     from warehouse_classifier.evaluation.temperature import Floats
+    from warehouse_classifier.report.chart import Chart
     from warehouse_classifier.report.page import Supplement
-    from warehouse_classifier.report.style import Chart
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
