@@ -25,7 +25,8 @@ from warehouse_classifier.report import accuracy_charts, calibration_charts, lea
 from warehouse_classifier.report.chart import Chart
 from warehouse_classifier.report.formatting import between, chance, comparisons, origin, percent, separation, share
 from warehouse_classifier.report.gallery import Bin, choose
-from warehouse_classifier.report.page import LINK, PLACE, Runs, Supplement, added, page
+from warehouse_classifier.report.page import Supplement, page
+from warehouse_classifier.report.runs import LINK, PLACE, Runs, added
 from warehouse_classifier.runtime.errors import Fault
 
 PUBLISHED = TOP / "data" / "published.csv"
