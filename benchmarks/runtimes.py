@@ -91,7 +91,7 @@ class Loop:
         import torch
         from PIL import Image
 
-        from warehouse_classifier.evaluation import calibration
+        from warehouse_classifier.evaluation import calibration, temperature
         from warehouse_classifier.models import resnet34, vit
 
         class Photos(torch.utils.data.Dataset[Any]):
@@ -106,7 +106,7 @@ class Loop:
 
         models = Path(task.folder, "models")
         self.networks = {"resnet34": resnet34.load(models / "resnet34"), "vit": vit.load(models / "vit")}
-        counters, self.probabilities = calibration.load(models).counters, calibration.probabilities
+        counters, self.probabilities = calibration.load(models).counters, temperature.probabilities
         self.temperatures = {name: counted.temperature for name, counted in counters.items()}
         workers = {"num_workers": PROCESSORS, "persistent_workers": True}
         self.loader = torch.utils.data.DataLoader(Photos(), task.batch, **workers)

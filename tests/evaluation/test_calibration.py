@@ -1,4 +1,4 @@
-"""Temperatures, reliability, and models/calibration.json with all that can be wrong with it."""
+"""models/calibration.json with all that can be wrong with it."""
 
 import json
 import shutil
@@ -7,26 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import softmax
 
-from warehouse_classifier.evaluation import calibration, reliability
+from support.outcomes import outcomes
+from warehouse_classifier.evaluation import calibration, temperature
 from warehouse_classifier.evaluation.calibration import Promise, calibrate
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
-from warehouse_classifier.evaluation.verification import judge, match_expected, right_of, wrong_of
+from warehouse_classifier.evaluation.expectations import match_expected, right_of, wrong_of
+from warehouse_classifier.evaluation.thresholds import judge
 from warehouse_classifier.models.folder import BELONGS
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault
 
 QUANTITIES = [1, 2, 3, 4, 5]
 PROMISE = Promise(quantities=QUANTITIES, side=32, quality=90, precision="fp32", false_alarms=0.1, misses=0.1)
-
-
-def outcomes(seed: int, images: int = 4000, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of someone who is right as often as softmax(logits / temperature) says, and what came true."""
-    rng = np.random.default_rng(seed)
-    logits = rng.normal(0, 2, (images, 5))
-    shares = softmax(logits / temperature, axis=1)
-    return logits, (shares.cumsum(axis=1) < rng.random((images, 1))).sum(axis=1)
 
 
 def folders(root: Path) -> dict[str, Path]:
@@ -46,67 +39,6 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-# ---- temperatures
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_the_temperature_is_found_again(temperature: float) -> None:
-    logits, label = outcomes(2, 20_000, temperature)
-    assert calibration.fit(logits, label) == pytest.approx(temperature, rel=0.05)
-
-
-def test_no_other_temperature_is_better() -> None:
-    logits, label = outcomes(3, 500, 1.7)
-    best = calibration.fit(logits, label)
-    losses = [calibration.nll(calibration.scaled(logits, best * factor), label) for factor in (0.98, 1, 1.02)]
-    assert losses[1] == min(losses)
-
-
-def test_a_network_that_is_always_right_or_never_has_a_temperature_too() -> None:
-    logits = np.eye(5)[np.arange(100) % 5] * 3
-    assert 0 < calibration.fit(logits, np.arange(100) % 5) < 0.1
-    assert calibration.fit(logits, (np.arange(100) + 1) % 5) > 50
-
-
-def test_the_average_is_of_calibrated_probabilities() -> None:
-    first, second = outcomes(4)[0], outcomes(5)[0]
-    temperatures = {"resnet34": 2.0, "vit": 0.7, AVERAGE: 1.0}
-    said = calibration.probabilities({"resnet34": first, "vit": second}, temperatures)
-    mean = (softmax(first / 2.0, axis=1) + softmax(second / 0.7, axis=1)) / 2
-    assert said[AVERAGE] == pytest.approx(mean)
-    sharper = calibration.probabilities({"resnet34": first, "vit": second}, temperatures | {AVERAGE: 0.5})[AVERAGE]
-    assert sharper == pytest.approx(mean**2 / (mean**2).sum(axis=1, keepdims=True))
-    assert [*calibration.probabilities({"vit": second}, temperatures)] == ["vit"]
-
-
-# ---- reliability
-
-
-def test_who_is_right_as_often_as_said_has_no_error() -> None:
-    logits, label = outcomes(6, 50_000)
-    shares = softmax(logits, axis=1)
-    assert reliability.error(reliability.table(shares, label)) < 0.01
-    assert reliability.error(reliability.table(softmax(3 * logits, axis=1), label)) > 0.1
-    # on few images chance alone makes an error, about that of one who is right as often as said
-    chance = reliability.chance(shares[:200], 1)
-    parts = [slice(i, i + 200) for i in range(0, 20_000, 200)]
-    found = [reliability.error(reliability.table(shares[part], label[part])) for part in parts]
-    assert chance == pytest.approx(np.mean(found), rel=0.15)
-    assert reliability.chance(shares, 1) < chance / 5
-
-
-def test_reliability_by_hand() -> None:
-    shares = np.array([[0.95, 0.05], [0.95, 0.05], [0.6, 0.4], [0.0, 1.0]])
-    table = reliability.table(shares, np.array([0, 1, 0, 1]))
-    assert table.to_dict("list") == {
-        "confidence": pytest.approx([0.6, (2 * 0.95 + 1) / 3]),
-        "accuracy": pytest.approx([1.0, 2 / 3]),
-        "images": [1, 3],
-    }
-    wanted = (0.4 + 3 * abs((2 * 0.95 + 1) / 3 - 2 / 3)) / 4
-    assert reliability.error(table) == pytest.approx(wanted)
-
-
 # ---- thresholds
 
 
@@ -114,7 +46,7 @@ def test_thresholds_keep_their_promise_on_what_they_were_chosen_on(tmp_path: Pat
     logits, label = outcomes(7)
     known = calibrate({"resnet34": logits, "vit": logits[:, ::-1]}, label + 1, PROMISE, folders(tmp_path))
     assert known.counters.keys() == COUNTERS.keys()
-    said = calibration.probabilities(
+    said = temperature.probabilities(
         {"resnet34": logits, "vit": logits[:, ::-1]}, {who: of.temperature for who, of in known.counters.items()}
     )
     for who, of in known.counters.items():
@@ -133,7 +65,7 @@ def test_the_average_has_the_temperature_that_is_best_for_it(tmp_path: Path) -> 
     temperatures = {who: of.temperature for who, of in known.counters.items()}
     best = temperatures[AVERAGE]
     losses = [
-        calibration.nll(calibration.probabilities(said, temperatures | {AVERAGE: factor * best})[AVERAGE], label)
+        temperature.nll(temperature.probabilities(said, temperatures | {AVERAGE: factor * best})[AVERAGE], label)
         for factor in (0.95, 1, 1.05)
     ]
     assert losses[1] == min(losses)

@@ -8,10 +8,11 @@ import pytest
 
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.evaluation import tables as evidence
-from warehouse_classifier.evaluation.calibration import Calibration, Counted, nll, probabilities
+from warehouse_classifier.evaluation.calibration import Calibration, Counted
 from warehouse_classifier.evaluation.counters import COUNTERS
 from warehouse_classifier.evaluation.predictions import Predictions
 from warehouse_classifier.evaluation.tables import FEWEST
+from warehouse_classifier.evaluation.temperature import nll, probabilities
 from warehouse_classifier.models.folder import BELONGS
 from warehouse_classifier.models.registry import NETWORKS
 

@@ -13,7 +13,7 @@ from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.models import registry
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.report.style import STYLES
-from warehouse_classifier.serving.explanation import METHODS
+from warehouse_classifier.serving.heat_maps import METHODS
 
 SOURCE = TOP / "src" / "warehouse_classifier"
 

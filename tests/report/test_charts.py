@@ -14,9 +14,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
-from warehouse_classifier.report import accuracy_charts, calibration_charts
-from warehouse_classifier.report import style as chart
-from warehouse_classifier.report.style import Chart
+from warehouse_classifier.report import (
+    accuracy_charts,
+    calibration_charts,
+    learning_charts,
+    speed_chart,
+    verification_charts,
+)
+from warehouse_classifier.report import style as looks
+from warehouse_classifier.report.chart import Chart
 
 MATRIX = np.array([[8, 2, 0], [1, 5, 4], [0, 0, 0]])
 TITLES = {"resnet34": "ResNet34", "vit": "ViT", "average": "their average"}
@@ -50,19 +56,19 @@ def every_chart() -> list[Chart]:
         accuracy_charts.confusion("confusion_vit", "ViT", MATRIX, (1, 2, 3)),
         accuracy_charts.recall("recall", RECALLS, TITLES),
         accuracy_charts.accuracies("accuracy", INTERVALS, BASELINE),
-        accuracy_charts.learning("loss", "loss", losses, TITLES),
-        accuracy_charts.learning("validation_accuracy", "accuracy", {"vit": (at, at), "resnet34": ([1], [0.5])}, TITLES),
+        learning_charts.learning("loss", "loss", losses, TITLES),
+        learning_charts.learning("validation_accuracy", "accuracy", {"vit": (at, at), "resnet34": ([1], [0.5])}, TITLES),
         accuracy_charts.shares("fullness", "how full the bin is", quarters, TITLES),
-        accuracy_charts.speed(
+        speed_chart.speed(
             "speed", pd.DataFrame(speeds, columns=["who", "images_per_second", "accuracy", "low", "high"]), TITLES
         ),
         calibration_charts.reliability(
             "reliability_vit", "ViT", pd.DataFrame(ladder, columns=["stage", "confidence", "accuracy", "images"]),
             {"before": 0.21, "after": 0.034},
         ),
-        calibration_charts.found("found_one_off", "wrong by one", line("looked_at", 0.3), PRIOR, prevalence=0.05),
-        calibration_charts.roc("roc_one_off", "wrong by one", line("false_alarms", 1), PRIOR),
-        calibration_charts.verdicts(
+        verification_charts.found("found_one_off", "wrong by one", line("looked_at", 0.3), PRIOR, prevalence=0.05),
+        verification_charts.roc("roc_one_off", "wrong by one", line("false_alarms", 1), PRIOR),
+        verification_charts.verdicts(
             "verdicts_vit", "ViT", pd.DataFrame(cases, columns=["case", "images", "match", "look", "mismatch"])
         ),
     ]  # fmt: skip
@@ -99,7 +105,7 @@ def test_text_takes_the_colour_of_the_page(drawn: dict[str, Chart]) -> None:
     for one in drawn.values():
         svg = one.svg()
         assert "fill: currentColor" in svg
-        assert chart.INK not in svg
+        assert looks.INK not in svg
         assert "DejaVu" not in svg
 
 
@@ -118,7 +124,7 @@ def test_all_are_as_wide_as_each_other_so_that_their_type_is_one_size(drawn: dic
 def test_every_name_is_there_whole_and_nothing_leaves_the_drawing(drawn: dict[str, Chart]) -> None:
     for one in drawn.values():
         width, height = one.figure.canvas.get_width_height(physical=True)
-        with chart.look(one.name):
+        with looks.look(one.name):
             box = one.figure.get_tightbbox()
         assert box.x0 >= -0.01, one.name
         assert box.y0 >= -0.01, one.name
@@ -205,7 +211,7 @@ def test_a_reliability_diagram_tells_the_errors(drawn: dict[str, Chart]) -> None
 
 def test_what_can_be_found_at_best_is_drawn_where_the_prevalence_is_known(drawn: dict[str, Chart]) -> None:
     assert "at best" in texts(drawn["found_one_off"])
-    assert "at best" not in texts(calibration_charts.found("found", "wrong by one", line("looked_at", 0.3), PRIOR))
+    assert "at best" not in texts(verification_charts.found("found", "wrong by one", line("looked_at", 0.3), PRIOR))
     assert "when 5 % of bins are looked at" in drawn["found_one_off"].words
 
 
@@ -221,11 +227,11 @@ def test_speed_is_labelled_beside_its_point(drawn: dict[str, Chart]) -> None:
 
 
 def test_those_who_are_compared_differ_in_more_than_colour() -> None:
-    found = chart.styles(["resnet34", "vit", "average", "baseline", "someone", "another"])
+    found = looks.styles(["resnet34", "vit", "average", "baseline", "someone", "another"])
     drawn_as = [(style.marker, style.dash, style.hatch) for style in list(found.values())[:5]]
     assert len(set(drawn_as)) == 5
-    assert found["vit"] == chart.STYLES["vit"]
-    assert astuple(found["someone"]) == astuple(chart.STYLES["prior"])
+    assert found["vit"] == looks.STYLES["vit"]
+    assert astuple(found["someone"]) == astuple(looks.STYLES["prior"])
 
 
 def test_verdicts_differ_in_lightness_and_carry_black_numbers() -> None:
@@ -234,7 +240,7 @@ def test_verdicts_differ_in_lightness_and_carry_black_numbers() -> None:
         parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
         return float(np.dot(parts, [0.2126, 0.7152, 0.0722]))
 
-    found = sorted(lightness(colour) for colour, _ in calibration_charts.FILLS.values())
+    found = sorted(lightness(colour) for colour, _ in verification_charts.FILLS.values())
     assert all((more + 0.05) / (less + 0.05) > 1.2 for less, more in pairwise(found))
     assert (found[0] + 0.05) / 0.05 > 4.5
 

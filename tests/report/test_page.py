@@ -17,14 +17,16 @@ from PIL import Image
 
 from support.evaluations import QUANTITIES, THREE, TITLES, measured, verdicts
 from support.projects import TOP
+from warehouse_classifier.evaluation.expectations import KINDS
 from warehouse_classifier.evaluation.metrics import McNemar
 from warehouse_classifier.evaluation.results import Evaluation
-from warehouse_classifier.evaluation.verification import KINDS, Estimate
-from warehouse_classifier.report import accuracy_charts, calibration_charts
+from warehouse_classifier.evaluation.verification import Estimate
+from warehouse_classifier.report import accuracy_charts, calibration_charts, learning_charts, verification_charts
+from warehouse_classifier.report.chart import Chart
 from warehouse_classifier.report.formatting import between, chance, comparisons, origin, percent, separation, share
 from warehouse_classifier.report.gallery import Bin, choose
-from warehouse_classifier.report.page import LINK, PLACE, Runs, Supplement, added, page
-from warehouse_classifier.report.style import Chart
+from warehouse_classifier.report.page import Supplement, page
+from warehouse_classifier.report.runs import LINK, PLACE, Runs, added
 from warehouse_classifier.runtime.errors import Fault
 
 PUBLISHED = TOP / "data" / "published.csv"
@@ -91,14 +93,14 @@ def drawings(evaluation: Evaluation) -> list[Chart]:
         accuracy_charts.accuracies("accuracy", intervals, BASELINE),
         *(accuracy_charts.confusion(f"confusion_{who}", title, evaluation.confusion(who), QUANTITIES) for who, title in TITLES.items()),
         accuracy_charts.recall("recall", {who: scores[who].recall for who in TITLES}, TITLES),
-        accuracy_charts.learning("loss", "loss", losses, TITLES),
-        accuracy_charts.learning("validation_accuracy", "validation accuracy", rates, TITLES),
+        learning_charts.learning("loss", "loss", losses, TITLES),
+        learning_charts.learning("validation_accuracy", "validation accuracy", rates, TITLES),
         accuracy_charts.shares("fullness", "volume of the items", groups(["up to 0.94 l", "0.94 to 2.1 l", "2.1 to 4.3 l", "above 4.3 l", "not known"]), TITLES),
         accuracy_charts.shares("clutter", "different items in the bin", groups(["1", "2", "3", "4", "5"]), TITLES),
         *(calibration_charts.reliability(f"reliability_{who}", title, reliability(), {"before": 0.123, "after": 0.021}) for who, title in TITLES.items()),
-        *(calibration_charts.verdicts(f"verdicts_{who}", title, verdicts(0.01 * i)) for i, (who, title) in enumerate(TITLES.items())),
-        *(calibration_charts.found(f"found_{kind}", WORDS[kind], curve("looked_at", 0.3, 151, kind), PRIOR, prevalence=0.05) for kind in KINDS),
-        *(calibration_charts.roc(f"roc_{kind}", WORDS[kind], curve("false_alarms", 1, 201, kind), PRIOR) for kind in KINDS),
+        *(verification_charts.verdicts(f"verdicts_{who}", title, verdicts(0.01 * i)) for i, (who, title) in enumerate(TITLES.items())),
+        *(verification_charts.found(f"found_{kind}", WORDS[kind], curve("looked_at", 0.3, 151, kind), PRIOR, prevalence=0.05) for kind in KINDS),
+        *(verification_charts.roc(f"roc_{kind}", WORDS[kind], curve("false_alarms", 1, 201, kind), PRIOR) for kind in KINDS),
     ]  # fmt: skip
 
 

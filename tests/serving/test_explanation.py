@@ -14,12 +14,13 @@ from scipy.ndimage import convolve1d
 from torch import nn
 
 from warehouse_classifier.dataset.photo import Pixels
-from warehouse_classifier.evaluation.calibration import Calibration, Counted, Floats
+from warehouse_classifier.evaluation.calibration import Calibration, Counted
 from warehouse_classifier.evaluation.counters import AVERAGE
+from warehouse_classifier.evaluation.temperature import Floats
 from warehouse_classifier.models import resnet34, vit
 from warehouse_classifier.models.folder import BELONGS
 from warehouse_classifier.models.registry import NETWORKS
-from warehouse_classifier.serving import explanation
+from warehouse_classifier.serving import explanation, heat_maps
 from warehouse_classifier.serving.predictor import Counter
 
 RED, GREEN, BLUE = range(3)
@@ -129,20 +130,20 @@ def share(hot: Floats, place: str) -> float:
 def test_grad_cam_finds_what_spoke_for_a_quantity_and_nothing_else(colours: Counter, side: int, place: str) -> None:
     other = {"top left": "bottom_right", "bottom right": "top_left"}[place]
     pixels = photo(side, **{place.replace(" ", "_"): (255, 0, 0), other: (0, 255, 0)})
-    red = explanation.heat(colours, pixels, RED)["resnet34"]
+    red = heat_maps.heat(colours, pixels, RED)["resnet34"]
     assert red.shape == (side, side)
     assert red.dtype == np.float64
     assert (red.min(), red.max()) == (0, 1)
     assert share(red, place) > 0.85
-    assert share(explanation.heat(colours, pixels, GREEN)["resnet34"], place) < 0.05
-    assert not explanation.heat(colours, pixels, BLUE)["resnet34"].any()
+    assert share(heat_maps.heat(colours, pixels, GREEN)["resnet34"], place) < 0.05
+    assert not heat_maps.heat(colours, pixels, BLUE)["resnet34"].any()
 
 
 @pytest.mark.parametrize(("network", "side"), [("resnet34", 64), ("resnet34", 224), ("vit", 64)])
 def test_heat_is_not_shifted(both: Counter, network: str, side: int) -> None:
     """A ResNet's places lie where its paddings put them: taken for the middles of cells they would be 3.5 and 15.5 off."""
     pixels = photo(side, top_left=(255, 255, 255))
-    hot = explanation.heat(both, pixels, RED)[network]
+    hot = heat_maps.heat(both, pixels, RED)[network]
     centres = [np.average(np.arange(side), weights=of.sum(1)) for of in (hot, hot.T)]
     wanted = np.flatnonzero(pixels[..., RED].any(1)).mean()
     assert np.abs(np.array(centres) - wanted).max() < side / 40
@@ -152,11 +153,11 @@ def test_heat_is_not_shifted(both: Counter, network: str, side: int) -> None:
 @pytest.mark.parametrize("place", PLACES)
 def test_rollout_finds_where_the_network_looked(light: Counter, side: int, place: str) -> None:
     pixels = photo(side, **{place.replace(" ", "_"): (255, 255, 255)})
-    hot = explanation.heat(light, pixels, 0)["vit"]
+    hot = heat_maps.heat(light, pixels, 0)["vit"]
     assert hot.shape == (side, side)
     assert hot.max() == 1
     assert share(hot, place) > 0.85
-    np.testing.assert_array_equal(hot, explanation.heat(light, pixels, 2)["vit"])
+    np.testing.assert_array_equal(hot, heat_maps.heat(light, pixels, 2)["vit"])
 
 
 def test_rollout_is_the_product_of_all_layers() -> None:
@@ -174,7 +175,7 @@ def test_rollout_is_the_product_of_all_layers() -> None:
         for parameter in network.parameters():
             parameter.normal_(std=0.7)  # of new weights every attention is as good as even
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    hot = explanation.heat(counter("vit", vit=network), pixels, 0)["vit"]
+    hot = heat_maps.heat(counter("vit", vit=network), pixels, 0)["vit"]
     network.network.set_attn_implementation("eager")
     images = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.inference_mode():
@@ -194,7 +195,7 @@ def test_what_is_hot_is_what_the_answer_needs(both: Counter, network: str, colou
     alone = counter(network, **{network: both.networks[network]})
     pixels = photo(64, bottom_left=colour)
     before = alone.probabilities(pixels[None])[0, 0]
-    hot = explanation.heat(alone, pixels, 0)[network]
+    hot = heat_maps.heat(alone, pixels, 0)[network]
     order = np.argsort(hot, axis=None)
     without = {}
     for name, gone in (("hottest", order[-1024:]), ("coldest", order[:1024])):
@@ -225,20 +226,20 @@ def test_nothing_of_the_counter_changes(both: Counter) -> None:
     photos = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8)
     before, was = both.probabilities(photos), state(both)
     assert was[3] == "sdpa"
-    explanation.heat(both, photos[0], 1)
+    heat_maps.heat(both, photos[0], 1)
     assert state(both) == was
     with pytest.raises(IndexError):
-        explanation.heat(both, photos[0], 3)  # which no network has
+        heat_maps.heat(both, photos[0], 3)  # which no network has
     assert state(both) == was
     np.testing.assert_array_equal(both.probabilities(photos), before)
 
 
 def test_frozen_weights_and_a_caller_without_gradients_are_no_hindrance(both: Counter) -> None:
     pixels = photo(64, top_right=(255, 90, 90))
-    wanted = explanation.heat(both, pixels, RED)
+    wanted = heat_maps.heat(both, pixels, RED)
     frozen = counter(AVERAGE, resnet34=seeing_colours().requires_grad_(requires_grad=False), vit=seeing_light())
     with torch.inference_mode():
-        found = explanation.heat(frozen, pixels, RED)
+        found = heat_maps.heat(frozen, pixels, RED)
     for network, hot in wanted.items():
         np.testing.assert_array_equal(found[network], hot)
 
@@ -295,7 +296,7 @@ def test_a_network_without_an_explanation_has_no_heat_and_the_picture_says_so(
     pixels = photo(64, top_left=(255, 90, 90))
     explained, before = drawn(both, pixels, 2)
     monkeypatch.setitem(NETWORKS, "vit", replace(NETWORKS["vit"], explanation=None))
-    assert list(explanation.heat(both, pixels, RED)) == ["resnet34"]
+    assert list(heat_maps.heat(both, pixels, RED)) == ["resnet34"]
     body, shown = drawn(both, pixels, 2)
     assert shown.shape == before.shape  # with a panel for its answer
     assert body != explained
@@ -314,7 +315,7 @@ def test_a_network_without_an_explanation_has_no_heat_and_the_picture_says_so(
 @pytest.mark.usefixtures("strict")
 def test_a_photo_of_nothing_has_no_heat_and_a_picture_nevertheless(both: Counter) -> None:
     nothing = photo(64)
-    assert not explanation.heat(both, nothing, 0)["resnet34"].any()
-    assert not explanation.heat(both, nothing, 0)["vit"].any()
+    assert not heat_maps.heat(both, nothing, 0)["resnet34"].any()
+    assert not heat_maps.heat(both, nothing, 0)["vit"].any()
     _, shown = drawn(both, nothing, None)
     assert shown.any()

@@ -27,8 +27,9 @@ from warehouse_classifier.compute.sagemaker import outputs
 from warehouse_classifier.compute.sagemaker import run as sagemaker
 from warehouse_classifier.evaluation.counters import COUNTERS
 from warehouse_classifier.models.registry import NETWORKS
-from warehouse_classifier.serving import mlflow_model
+from warehouse_classifier.serving import mlflow_model, request
 from warehouse_classifier.serving.predictor import opened
+from warehouse_classifier.serving.request import BadRequest
 from warehouse_classifier.tracking.mlflow_run import Run
 
 COLUMNS = ["predicted", "probability", "doubt", "verdict", "reason", "p1", "p2", "p3", "p4", "p5"]
@@ -321,23 +322,18 @@ def test_a_request_that_is_wrong_as_a_whole(model: Any, asked: dict[str, list[An
 
 
 def test_no_more_is_expected_than_an_inventory_can_say(model: Any) -> None:
-    assert mlflow_model.MOST_EXPECTED == metadata.LARGEST
-    (row,) = model.predict(pd.DataFrame({"photo": [jpeg(1)], "expected": [mlflow_model.MOST_EXPECTED]})).to_dict(
-        "records"
-    )
+    assert request.MOST_EXPECTED == metadata.LARGEST
+    (row,) = model.predict(pd.DataFrame({"photo": [jpeg(1)], "expected": [request.MOST_EXPECTED]})).to_dict("records")
     assert row["reason"] == "1000000 expected, the model knows 1 to 5"
 
 
 def test_pixels_are_counted_together_before_any_is_decoded() -> None:
     huge = jpeg(1, (7000, 7000), format="PNG")[:60]  # the header of 49 million, and hardly more
     none = [b"", b"x", jpeg(1)[:10]]
-    assert [mlflow_model.pixels(body) for body in (huge, jpeg(1, (30, 20)), *none)] == [49_000_000, 600, 0, 0, 0]
-    assert mlflow_model.bodies(pd.DataFrame({"photo": [huge] * 20 + none})) == [huge] * 20 + none
-    with pytest.raises(
-        MlflowException, match="have 1,029,000,000 pixels, they may have 1,000,000,000 together"
-    ) as caught:
-        mlflow_model.bodies(pd.DataFrame({"photo": [huge] * 21}))
-    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+    assert [request.pixels(body) for body in (huge, jpeg(1, (30, 20)), *none)] == [49_000_000, 600, 0, 0, 0]
+    assert request.bodies(pd.DataFrame({"photo": [huge] * 20 + none})) == [huge] * 20 + none
+    with pytest.raises(BadRequest, match="have 1,029,000,000 pixels, they may have 1,000,000,000 together"):
+        request.bodies(pd.DataFrame({"photo": [huge] * 21}))
 
 
 def test_nothing_expected_may_stand_beside_quantities(model: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from support.bins import jpeg
 from support.predictors import QUANTITIES, SIDE, tiny
 from warehouse_classifier.dataset import shards
-from warehouse_classifier.evaluation import calibration
+from warehouse_classifier.evaluation import calibration, temperature
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault
@@ -76,7 +76,7 @@ def test_the_average_is_made_of_both(models: Path) -> None:
             photos[name] = counted.probabilities(pixels)
             assert [*counted.networks] == ([name] if name != AVERAGE else ["resnet34", "vit"])
     mean = {name: photos[name] for name in NETWORKS}
-    wanted = calibration.scaled(calibration.averaged(mean), calibration.load(models).counters[AVERAGE].temperature)
+    wanted = temperature.scaled(temperature.averaged(mean), calibration.load(models).counters[AVERAGE].temperature)
     assert photos[AVERAGE] == pytest.approx(wanted, abs=1e-6)
 
 

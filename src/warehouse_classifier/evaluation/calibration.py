@@ -1,8 +1,7 @@
 """calibration.json of a models folder: what the networks' answers are worth, and from which doubt on somebody should look.
 
-The counters answer: each network, and the average of them all. `logits` are what a network says, `probabilities` what that is
-worth once its temperature is known, both [images, quantities]. A doubt is 1 minus the probability of the quantity that the
-inventory expects: how sure a counter is that photo and inventory disagree.
+A doubt is 1 minus the probability of the quantity that the inventory expects: how sure a counter is that photo and inventory
+disagree.
 """
 
 import json
@@ -14,21 +13,18 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from scipy.optimize import minimize_scalar
-from scipy.special import softmax
 
 from warehouse_classifier.dataset.labels import Labels
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
-from warehouse_classifier.evaluation.verification import match_upto, mismatch_above, right_of, wrong_of
+from warehouse_classifier.evaluation.expectations import right_of, wrong_of
+from warehouse_classifier.evaluation.temperature import STEEPEST, Floats, averaged, fit, probabilities, scaled
+from warehouse_classifier.evaluation.thresholds import match_upto, mismatch_above
 from warehouse_classifier.models.folder import BELONGS, hashes
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import Fault
 
-Floats = npt.NDArray[np.float64]
-
 FILE = "calibration.json"
 VERSION: Literal[1] = 1  # of the file; another one means something else
-STEEPEST = 5.0  # temperatures lie between exp(-5) and exp(5)
 
 
 class Counted(BaseModel):
@@ -153,43 +149,3 @@ def calibrate(
     known = promise.model_dump()
     found = {network: hashes(folder) for network, folder in folders.items()}
     return Calibration(version=VERSION, counters=counters, sha256=found, **known)
-
-
-def fit(logits: Floats, label: npt.NDArray[np.int64]) -> float:
-    """The temperature that makes the probabilities of what came true largest (Guo et al. 2017, arXiv:1706.04599).
-
-    `label`: the 0-based class of each image. One number for all: the most probable quantity stays what it is.
-    """
-
-    def loss(logarithm: float) -> float:
-        return nll(scaled(logits, float(np.exp(logarithm))), label)
-
-    found = minimize_scalar(loss, bounds=(-STEEPEST, STEEPEST), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
-
-
-def scaled(logits: Floats, temperature: float) -> Floats:
-    """Probabilities of logits at a temperature."""
-    shares: Floats = softmax(logits / temperature, axis=1)
-    return shares
-
-
-def averaged(probabilities: Mapping[str, Floats]) -> Floats:
-    """Logits of the average counter: the logarithm of the mean of the networks' probabilities."""
-    mean = np.mean([probabilities[network] for network in NETWORKS], axis=0)
-    logarithms: Floats = np.log(np.maximum(mean, np.finfo(np.float64).tiny))
-    return logarithms
-
-
-def probabilities(logits: Mapping[str, Floats], temperatures: Mapping[str, float]) -> dict[str, Floats]:
-    """What each network says at its temperature and, where both are there, what their average says."""
-    said = {network: scaled(of, temperatures[network]) for network, of in logits.items()}
-    if said.keys() >= NETWORKS.keys():
-        said[AVERAGE] = scaled(averaged(said), temperatures[AVERAGE])
-    return said
-
-
-def nll(probabilities: Floats, label: npt.NDArray[np.int64]) -> float:
-    """Mean negative log-likelihood of what came true, in nats."""
-    sure = np.maximum(probabilities[np.arange(len(label)), label], np.finfo(np.float64).tiny)
-    return float(-np.mean(np.log(sure)))

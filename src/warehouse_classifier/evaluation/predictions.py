@@ -13,7 +13,7 @@ import torch
 from warehouse_classifier.dataset.batches import Rows, batches, evenly
 from warehouse_classifier.dataset.pixel_cache import images_of
 from warehouse_classifier.dataset.shards import Shards
-from warehouse_classifier.evaluation.calibration import probabilities
+from warehouse_classifier.evaluation.temperature import probabilities
 from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import Fault

@@ -9,12 +9,13 @@ import pandas as pd
 
 from warehouse_classifier.bins import contents
 from warehouse_classifier.dataset.labels import Labels
-from warehouse_classifier.evaluation import tables, verification
+from warehouse_classifier.evaluation import roc, tables, verification
 from warehouse_classifier.evaluation.calibration import Calibration
 from warehouse_classifier.evaluation.counters import AVERAGE, BASELINE, COUNTERS, PRIOR, PRIOR_TITLE
+from warehouse_classifier.evaluation.expectations import KINDS
 from warehouse_classifier.evaluation.metrics import McNemar, Quantities, Scores, commonest, confusion, pairwise, score
 from warehouse_classifier.evaluation.predictions import Predictions
-from warehouse_classifier.evaluation.verification import KINDS, Task, Verification
+from warehouse_classifier.evaluation.verification import Task, Verification
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Evaluation:
     verdicts: Mapping[str, pd.DataFrame]  # by case, see tables.cases
     reliability: Mapping[str, pd.DataFrame]  # before and after the temperature, see tables.reliabilities
     contents: Mapping[str, pd.DataFrame]  # accuracy by what a bin holds: fullness and clutter, see tables.by_contents
-    roc: Mapping[str, pd.DataFrame]  # by kind, see verification.curves
+    roc: Mapping[str, pd.DataFrame]  # by kind, see roc.curves
     found: Mapping[str, pd.DataFrame]  # likewise
 
     @property
@@ -77,8 +78,7 @@ def evaluation(
     reliability, errors = tables.reliabilities(test, labels, method.seed)
     verdicts = {key: tables.cases(key, calibration.counters[key], test, outside, labels) for key in counters}
     curves = {
-        kind: verification.curves(doubts, labels.quantities, test.quantity, kind, method.task.prevalence)
-        for kind in KINDS
+        kind: roc.curves(doubts, labels.quantities, test.quantity, kind, method.task.prevalence) for kind in KINDS
     }
     return Evaluation(
         titles={

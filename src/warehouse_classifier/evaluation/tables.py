@@ -7,12 +7,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from warehouse_classifier.dataset.labels import Labels
-from warehouse_classifier.evaluation import reliability, verification
-from warehouse_classifier.evaluation.calibration import Calibration, Counted, averaged, nll, scaled
+from warehouse_classifier.evaluation import expectations, reliability, thresholds
+from warehouse_classifier.evaluation.calibration import Calibration, Counted
 from warehouse_classifier.evaluation.counters import AVERAGE
+from warehouse_classifier.evaluation.expectations import CASES, HOLDS
 from warehouse_classifier.evaluation.metrics import interval
 from warehouse_classifier.evaluation.predictions import Predictions
-from warehouse_classifier.evaluation.verification import CASES, HOLDS
+from warehouse_classifier.evaluation.temperature import averaged, nll, scaled
 
 Floats = npt.NDArray[np.float64]
 FEWEST = 20
@@ -47,11 +48,11 @@ def cases(who: str, known: Counted, test: Predictions, outside: Predictions, lab
     """The share of each verdict by case: right expectations, wrong ones, and bins that hold a quantity outside what is known
     and come disguised as one inside, as often as each is expected in the test split."""
     quantities, ones = labels.quantities, np.ones(len(test.facts))
-    right = verification.right_of(quantities, test.quantity)
+    right = expectations.right_of(quantities, test.quantity)
     weights = {"right": right.astype(np.float64)}
-    for kind in verification.KINDS:
-        weights[kind] = verification.match_expected(
-            right, verification.wrong_of(quantities, test.quantity, kind), ones
+    for kind in expectations.KINDS:
+        weights[kind] = expectations.match_expected(
+            right, expectations.wrong_of(quantities, test.quantity, kind), ones
         )[1]
     rows = [
         {"case": CASES[case], "images": int(of.any(axis=1).sum()), **_shares(known, test.doubts(who), of)}
@@ -119,4 +120,4 @@ def promises(
 
 
 def _shares(known: Counted, doubts: Floats, weights: Floats) -> dict[str, float]:
-    return verification.verdicts(doubts, weights, known.match, known.mismatch)
+    return thresholds.verdicts(doubts, weights, known.match, known.mismatch)

@@ -1,4 +1,4 @@
-"""How well bins are counted: the drawings of accuracy, of confusion, of learning and of speed.
+"""How well bins are counted: the drawings of accuracy and of confusion.
 
 `who` is a key and `titles` what people read in its place, see chart.py.
 """
@@ -10,22 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from warehouse_classifier.report.style import (
-    INK,
-    Chart,
-    canvas,
-    legend,
-    listed,
-    look,
-    percent,
-    percents,
-    settled,
-    sparse,
-    styles,
-    whisker,
-)
+from warehouse_classifier.report.chart import Chart, canvas, settled
+from warehouse_classifier.report.style import INK, legend, listed, look, percent, percents, styles, whisker
 
 
 @look()
@@ -126,50 +113,6 @@ def recall(name: str, recalls: Mapping[str, Mapping[int, float | None]], titles:
 
 
 @look()
-def learning(
-    name: str, ylabel: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], titles: Mapping[str, str]
-) -> Chart:
-    """Lines over epochs: (epochs, values) by a line's key, which is `<who>`, `<who>_train` or `<who>_validation`.
-
-    What is of the training split is thin, dotted and hollow.
-    """
-    series = [pd.Series(values, index=pd.Index(epochs), name=key) for key, (epochs, values) in curves.items()]
-    table = pd.concat(series, axis=1).sort_index().rename_axis("epoch").reset_index()
-    lines = {key: _line(key) for key in curves}
-    whos = list(dict.fromkeys(who for who, _ in lines.values()))
-    names = {key: ", ".join(filter(None, (titles[who], split))) for key, (who, split) in lines.items()}
-    looks = styles(whos)
-    figure, (axes,) = canvas(3.2)
-    for key, (epochs, values) in curves.items():
-        who, split = lines[key]
-        style, train = looks[who], split == "train"
-        axes.plot(
-            epochs,
-            values,
-            linestyle=":" if train else style.dash if not split else "-",
-            linewidth=1.2 if train else 1.8,
-            label=names[key],
-            color=style.colour,
-            marker=style.marker,
-            markersize=5,
-            markevery=sparse(len(epochs), whos.index(who)),
-            fillstyle="none" if train else "full",
-        )
-    axes.set(xlabel="epoch", ylabel=ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid()
-    legend(figure)
-    ends = "; ".join(f"{names[key]} {values[-1]:.3f}" for key, (_, values) in curves.items())
-    return settled(name, f"{ylabel} by epoch. At the end: {ends}.", figure, table)
-
-
-def _line(key: str) -> tuple[str, str]:
-    """Whose line a key names, and the split that it is of, if any."""
-    who, _, split = key.rpartition("_")
-    return (who, split) if split in {"train", "validation"} else (key, "")
-
-
-@look()
 def shares(name: str, xlabel: str, table: pd.DataFrame, titles: Mapping[str, str]) -> Chart:
     """Accuracy by group with 95 % intervals. Columns: group, images, and for each who of `titles` that is there who,
     who_low, who_high."""
@@ -197,32 +140,3 @@ def shares(name: str, xlabel: str, table: pd.DataFrame, titles: Mapping[str, str
         for group, *of in table[["group", *whos]].itertuples(index=False)
     )
     return settled(name, f"Accuracy by {xlabel}. {said}.", figure, table)
-
-
-@look()
-def speed(name: str, table: pd.DataFrame, titles: Mapping[str, str]) -> Chart:
-    """Accuracy with its interval against images a second. Columns: who, images_per_second, accuracy, low, high."""
-    figure, (axes,) = canvas(3.6)
-    pace, looks = table["images_per_second"], styles(table["who"].tolist())
-    rows = list(table.sort_values("images_per_second").itertuples(index=False))
-    # Each label ends at its point, the slowest one lowest, so that none meets another or the line that leads to it.
-    for i, (who, rate, share, low, high) in enumerate(rows):
-        tier = 1.12 + 0.22 * i
-        axes.plot([rate, rate], [high, tier + 0.08], color=INK, linewidth=0.6, alpha=0.5)
-        whisker(axes, (rate, share), (low, high), looks[who], along="y")
-        said = f"{titles[who]}\n{rate:,.0f} a second, {percent(share, 1)}"
-        axes.annotate(said, (rate, tier), (-3, 0), textcoords="offset points", ha="right", va="center", fontsize=9)
-    right = pace.max() * 1.4
-    left = pace.min() / (right / pace.min()) ** 0.8  # room for the labels
-    axes.set_xscale("log")
-    axes.set(xlim=(left, right), ylim=(0, 1.02 + 0.22 * len(rows)), xlabel="images a second")
-    axes.set_ylabel("accuracy, 95 % interval", loc="bottom")
-    axes.set_yticks(np.arange(0, 1.01, 0.2))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    percents(axes.yaxis)
-    axes.spines["left"].set_bounds(0, 1)
-    axes.grid(axis="y")
-    facts = (f"{titles[who]} {rate:,.0f} a second and {percent(share, 1)}" for who, rate, share, *_ in rows)
-    return settled(name, f"Speed against accuracy: {'; '.join(facts)}.", figure, table)

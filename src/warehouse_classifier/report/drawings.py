@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from warehouse_classifier.evaluation.counters import PRIOR
+from warehouse_classifier.evaluation.expectations import CASES, KINDS
 from warehouse_classifier.evaluation.results import Evaluation
-from warehouse_classifier.evaluation.verification import CASES, KINDS
-from warehouse_classifier.report import accuracy_charts, calibration_charts
-from warehouse_classifier.report.style import Chart
+from warehouse_classifier.report import accuracy_charts, calibration_charts, learning_charts, verification_charts
+from warehouse_classifier.report.chart import Chart
 
 PLOTS = "plots"  # the folder of SVGs and of the tables that they were drawn from
 CONTENTS = {"fullness": "volume of the items", "clutter": "different items in the bin"}  # of Evaluation.contents
@@ -51,8 +51,8 @@ def learning(evaluation: Evaluation, histories: Mapping[str, pd.DataFrame]) -> l
         losses[f"{key}_validation"] = (epochs, history["validation_loss"].tolist())
         accuracies[key] = (epochs, history["validation_accuracy"].tolist())
     return [
-        accuracy_charts.learning("loss", "loss", losses, evaluation.titles),
-        accuracy_charts.learning("validation_accuracy", "validation accuracy", accuracies, evaluation.titles),
+        learning_charts.learning("loss", "loss", losses, evaluation.titles),
+        learning_charts.learning("validation_accuracy", "validation accuracy", accuracies, evaluation.titles),
     ]
 
 
@@ -71,10 +71,10 @@ def doubting(evaluation: Evaluation) -> list[Chart]:
         errors = {stage: evaluation.calibration[key][f"ece_{stage}"] for stage in ("before", "after")}
         name, table = f"reliability_{key}", evaluation.reliability[key]
         charts.append(calibration_charts.reliability(name, titles[key], table, errors))
-        charts.append(calibration_charts.verdicts(f"verdicts_{key}", titles[key], evaluation.verdicts[key]))
+        charts.append(verification_charts.verdicts(f"verdicts_{key}", titles[key], evaluation.verdicts[key]))
     doubters = {key: titles[key] for key in (*evaluation.counters, PRIOR)}
     for kind in KINDS:
         roc, found = evaluation.roc[kind], evaluation.found[kind]
-        charts.append(calibration_charts.roc(f"roc_{kind}", CASES[kind], roc, doubters))
-        charts.append(calibration_charts.found(f"found_{kind}", CASES[kind], found, doubters, prevalence=prevalence))
+        charts.append(verification_charts.roc(f"roc_{kind}", CASES[kind], roc, doubters))
+        charts.append(verification_charts.found(f"found_{kind}", CASES[kind], found, doubters, prevalence=prevalence))
     return charts

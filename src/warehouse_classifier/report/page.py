@@ -1,30 +1,26 @@
 """The report: one HTML page that carries its own pictures and asks the network for nothing.
 
 It holds what was measured and what it was measured on, and no time, place or speed, so that it is the same bytes
-whenever it is made from the same things. Those are `Runs`, and `added` puts them into a page that is there.
+whenever it is made from the same things. runs.py adds those to a page that is there.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from warehouse_classifier.evaluation.counters import BASELINE, PRIOR
+from warehouse_classifier.evaluation.expectations import CASES, HOLDS, KINDS
 from warehouse_classifier.evaluation.results import Evaluation
-from warehouse_classifier.evaluation.verification import CASES, HOLDS, KINDS, Estimate
-from warehouse_classifier.report import accuracy_charts
-from warehouse_classifier.report.formatting import between, comparisons, number, percent, share
+from warehouse_classifier.evaluation.verification import Estimate
+from warehouse_classifier.report.formatting import comparisons
 from warehouse_classifier.report.gallery import Bin
+from warehouse_classifier.report.runs import LINK, PLACE
 from warehouse_classifier.report.style import listed
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.report.templates import render, trusted
 
 PAGE = "report.html"
-PLACE = "<!-- here go the facts of the runs -->"  # as no text of the page can hold it: that is escaped
-LINK = "<!-- here goes the link to them -->"
 # Where each drawing stands, by its name or by what its name begins with: confusion_vit stands under confusion.
 SECTIONS = (
     "accuracy", "confusion", "recall", "found", "roc", "verdicts", "reliability", "fullness", "clutter", "loss",
@@ -53,22 +49,13 @@ class Supplement:
     params: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Runs:
-    """What is known of the runs that made a page: when, where, at what cost and how fast."""
-
-    rows: Sequence[Mapping[str, str]]  # of stages, all with the same keys: stage, commit, begun, took, place, cost, ...
-    speeds: Mapping[str, tuple[float, float, float, float]]  # by title: images a second, accuracy, low, high
-    params: Mapping[str, str]
-
-
 def page(evaluation: Evaluation, supplement: Supplement) -> str:
     """The whole page as HTML. All text is escaped; only the drawings, which are ours, are taken as they are.
 
     Raises ValueError for a drawing that no section shows.
     """
     networks = {key: evaluation.titles[key] for key in evaluation.networks}
-    return _render(
+    return render(
         "page.html.j2",
         evaluation=evaluation,
         titles=evaluation.titles,
@@ -81,27 +68,9 @@ def page(evaluation: Evaluation, supplement: Supplement) -> str:
         disguised=disguised(evaluation),
         kinds={kind: CASES[kind] for kind in KINDS},
         rows=ROWS,
-        place=_trusted(PLACE),
-        link=_trusted(LINK),
+        place=trusted(PLACE),
+        link=trusted(LINK),
     )
-
-
-def added(page: str, facts: Runs) -> str:
-    """The page with the facts of its runs in it. Raises Fault where it has no place for them."""
-    if page.count(PLACE) != 1 or page.count(LINK) != 1:
-        raise Fault(
-            "this report has no place for the facts of its runs: another version made it, or they stand in it already;"
-            " `dvc checkout` brings back the one that `dvc repro` made"
-        )
-    drawing = ""
-    if facts.speeds:
-        rows = [(title, *values) for title, values in facts.speeds.items()]
-        table = pd.DataFrame(rows, columns=["who", "images_per_second", "accuracy", "low", "high"])
-        drawing = accuracy_charts.speed("speed", table, {title: title for title in facts.speeds}).svg()
-    columns = [key for key in (facts.rows[0] if facts.rows else ()) if any(row.get(key) for row in facts.rows)]
-    section = _render("page.runs.html.j2", facts=facts, columns=columns, drawing=_trusted(drawing))
-    link = '<li><a href="#runs">How it was run</a></li>'
-    return page.replace(LINK, link).replace(PLACE, section)
 
 
 @dataclass(frozen=True)
@@ -150,22 +119,5 @@ def _sorted(drawings: Mapping[str, str]) -> dict[str, list[Markup]]:
         sections = [section for section in SECTIONS if name == section or name.startswith(f"{section}_")]
         if not sections:
             raise ValueError(f"no section of the report shows the drawing {name}")
-        found[sections[0]].append(_trusted(svg))
+        found[sections[0]].append(trusted(svg))
     return found
-
-
-def _trusted(text: str) -> Markup:
-    return Markup(text)  # noqa: S704 -- drawn or written by ourselves
-
-
-def _render(template: str, **values: Any) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"percent": percent, "between": between, "number": number, "share": share}
-    return environment.get_template(template).render(**values)

@@ -20,18 +20,12 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType
 from PIL import Image
 
-from warehouse_classifier.dataset.photo import FORMATS
 from warehouse_classifier.evaluation.counters import AVERAGE
 from warehouse_classifier.models.registry import NETWORKS
+from warehouse_classifier.serving.request import EXPECTED, PHOTO, BadRequest, bodies, expectations
 
 MODELS = "models"  # the artifact: calibration.json, and a folder for each network
-PHOTO, EXPECTED = "photo", "expected"
-MOST_ROWS = 1000  # of a request
-MOST_BYTES = 64_000_000  # of its photos together
-MOST_PIXELS = 1_000_000_000  # of its photos together, as of 1,000 with a megapixel each; few bytes can claim many
-MOST_EXPECTED = 1_000_000  # as metadata.LARGEST, whose module would bring pyarrow along with the model
 MOST_BODY = 100_000_000  # bytes, as JSON
-ENCODED = (b"/9j/", b"iVBORw0KGgo")  # how a JPEG and a PNG begin in base64
 SERVER = "mlflow.pyfunc.scoring_server.app"  # of `mlflow models serve`; it loads the model as it is imported
 AT_ONCE = 64  # photos in the networks
 
@@ -52,7 +46,10 @@ class Served(PythonModel):
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """A row for each photo: predicted, probability, doubt, verdict, reason, and p1, p2, ... of the quantities."""
-        photos, expected = bodies(model_input), expectations(model_input)
+        try:
+            photos, expected = bodies(model_input), expectations(model_input)
+        except BadRequest as error:
+            refuse(str(error))
         rows: list[dict[str, Any]] = []
         for start in range(0, len(photos), AT_ONCE):
             rows += self._rows(photos[start : start + AT_ONCE], expected[start : start + AT_ONCE])
@@ -82,52 +79,6 @@ class Served(PythonModel):
 def column(quantity: int) -> str:
     """Of the probability of a quantity."""
     return f"p{quantity}"
-
-
-def bodies(asked: pd.DataFrame) -> list[bytes]:
-    """The photos, JPEG or PNG. Raises MlflowException where they are none, too many, or too large."""
-    if PHOTO not in asked:
-        refuse(f"there is no column {PHOTO}")
-    photos = asked[PHOTO].tolist()
-    if not 0 < len(photos) <= MOST_ROWS:
-        refuse(f"there are {len(photos)} rows, there must be 1 to {MOST_ROWS}")
-    for row, body in enumerate(photos):
-        if not isinstance(body, bytes):
-            refuse(f"row {row}: {PHOTO} must be the bytes of a JPEG or PNG; in JSON, in base64")
-        if body.startswith(ENCODED):  # MLflow decodes it in data frames alone
-            refuse(f"row {row}: {PHOTO} is still in base64; send dataframe_records or dataframe_split")
-    if (size := sum(map(len, photos))) > MOST_BYTES:
-        refuse(f"the photos have {size:,} bytes, they may have {MOST_BYTES:,} together")
-    if (claimed := sum(map(pixels, photos))) > MOST_PIXELS:
-        refuse(f"the photos have {claimed:,} pixels, they may have {MOST_PIXELS:,} together")
-    return photos
-
-
-def pixels(body: bytes) -> int:
-    """How many a photo has by its header, which little of it is; 0 for what is no photo, and is never decoded."""
-    try:
-        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-            return image.width * image.height
-    except MemoryError:  # says nothing of the photo
-        raise
-    except Exception:  # noqa: BLE001 -- a row to look at says what is wrong with it
-        return 0
-
-
-def expectations(asked: pd.DataFrame) -> list[int | None]:
-    """None where nothing is expected. Raises MlflowException for what is no quantity."""
-    told = asked[EXPECTED].tolist() if EXPECTED in asked else [None] * len(asked)
-    return [_quantity(row, value) for row, value in enumerate(told)]
-
-
-def _quantity(row: int, value: Any) -> int | None:
-    real = isinstance(value, (float, np.floating))
-    if value is None or value is pd.NA or (real and np.isnan(value)):
-        return None
-    whole = float(value).is_integer() if real else isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or not 0 <= value <= MOST_EXPECTED:
-        refuse(f"row {row}: {EXPECTED} is {value!r}, it must be a whole number from 0 to {MOST_EXPECTED:,}")
-    return int(value)
 
 
 def refuse(why: str) -> NoReturn:

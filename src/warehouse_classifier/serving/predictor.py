@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from warehouse_classifier.dataset.photo import Pixels, decode, encode, square
-from warehouse_classifier.evaluation import calibration
-from warehouse_classifier.evaluation.calibration import Calibration, Floats
+from warehouse_classifier.evaluation import calibration, temperature
+from warehouse_classifier.evaluation.calibration import Calibration
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
-from warehouse_classifier.evaluation.verification import judge
+from warehouse_classifier.evaluation.temperature import Floats
+from warehouse_classifier.evaluation.thresholds import judge
 from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import Fault
@@ -53,7 +54,7 @@ class Counter:
         with torch.inference_mode(), autocast(self.device, self.precision):
             for network, module in self.networks.items():
                 logits[network] = module(images).double().cpu().numpy()
-        return calibration.probabilities(logits, self.known.temperatures)[self.name]
+        return temperature.probabilities(logits, self.known.temperatures)[self.name]
 
     def answers(self, probabilities: Floats, expected: Sequence[int | None]) -> list[Answer]:
         """What the probabilities of each photo say of what is expected of it, None for nothing."""

@@ -18,11 +18,12 @@ if TYPE_CHECKING:  # what takes seconds to import is imported where it is used: 
     import pandas as pd
 
     from warehouse_classifier.dataset.shards import Shards
-    from warehouse_classifier.evaluation.calibration import Calibration, Floats
+    from warehouse_classifier.evaluation.calibration import Calibration
     from warehouse_classifier.evaluation.predictions import Predictions
     from warehouse_classifier.evaluation.results import Evaluation
+    from warehouse_classifier.evaluation.temperature import Floats
+    from warehouse_classifier.report.chart import Chart
     from warehouse_classifier.report.page import Supplement
-    from warehouse_classifier.report.style import Chart
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 

@@ -32,7 +32,7 @@ def report(
     stage, page = made()
     text = _as_locked(stage, page)
     from warehouse_classifier.cli.report import records
-    from warehouse_classifier.report import page as html  # with pandas, once all is there
+    from warehouse_classifier.report.runs import Runs, added  # with pandas, once all is there
 
     stages = [name for name in stage_spec.load(stage_spec.MAP).get("stages", {}) if name in stage_spec.locked()]
     plans = {name: stage_spec.ran(name) for name in stages}
@@ -45,7 +45,7 @@ def report(
     rows = [records.row(name, record) for name, record in found.items()]
     params = dict(sorted(pair for told in plans.values() for pair in dotted(told.params).items()))
     target = output or page.with_name(NAME)
-    joined = html.added(text, html.Runs(rows, speeds(found[stage]), params))
+    joined = added(text, Runs(rows, speeds(found[stage]), params))
     with replacing(target) as half:
         half.write_text(joined, encoding="utf-8")
     for line in rows:
