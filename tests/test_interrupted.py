@@ -22,7 +22,7 @@ COMMAND = ("dvc", "repro", "--single-item", "--force", "--no-run-cache", STAGE)
 def trained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose training takes some seconds, and has been run undisturbed."""
     project = reproduced.copy(tmp_path_factory.mktemp("interrupted") / "project")
-    project.set(train_vit={"epochs": 8})
+    project.set(train_vit={"epochs": 8, "threads": 1, "workers": 1})
     project.environment["CHECKPOINT_SECONDS"] = "0"
     project.run(*COMMAND)
     return project

@@ -176,7 +176,7 @@ def test_who_fetches_what_a_rented_machine_has_left_keeps_its_models(
     monkeypatch.setattr(outputs, "tidy", lambda *_: None)
     argv = ["small", "models"]
     jobs: Any = SimpleNamespace(plan=stage_spec.Plan("evaluate", argv, {}, {}, [], {}))
-    sagemaker.bring(jobs, {}, Run("evaluate", {}, "", tags))
+    sagemaker.bring(jobs, {}, Run("evaluate", {}, "", tags), None)
     (run,) = client(other).search_runs(["1"])
     assert (run.info.status, run.data.metrics["seconds"]) == ("FINISHED", 5.0)
     assert len(run.outputs.model_outputs) == 3

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from support.projects import Project
 from warehouse_classifier.cli.__main__ import answer
 from warehouse_classifier.cli.report.command import dotted, speeds
-from warehouse_classifier.compute import stage_spec
+from warehouse_classifier.compute import parameters, stage_spec
 from warehouse_classifier.compute.local import inputs_of, tracked_params
 from warehouse_classifier.report.runs import LINK, PLACE
 from warehouse_classifier.tracking import mlflow_run
@@ -92,7 +92,9 @@ def lock(vit: str, page: str, used: str | None = None) -> None:
 
 def run(stage: str, status: str = "FINISHED", tags: dict[str, str] | None = None, **figures: float) -> None:
     """As the stage's runner has it tracked, with the parameters that params.yaml says now."""
-    tracked = mlflow_run.Run(stage, tracked_params(stage, "small"), inputs_of(stage, ARGV[stage]), tags)
+    tracked = mlflow_run.Run(
+        stage, tracked_params(stage, "small", parameters.read()), inputs_of(stage, ARGV[stage]), tags
+    )
     tracked.measure(None, figures or {"accuracy": 0.5})
     tracked.end(status)
 
