@@ -63,7 +63,8 @@ def test_every_whole_number_has_an_upper_bound() -> None:
 def test_a_number_out_of_reach_is_one_line(project: Path, stage: str, value: float) -> None:
     tree = parameters.read()
     cls = stage_code.params_of(stage)
-    for name in [name for of, name, _ in fields() if of == stage]:
+    whole = isinstance(value, int) and abs(value) < 10**38  # which a float may well be
+    for name in [name for of, name, part in fields() if of == stage and not (whole and part["type"] == "number")]:
         top = name.partition(".")[0]
         broken = json.loads(json.dumps(tree))
         section = broken if top in SHARED else broken["data"]["small"] if top in DATA else broken[stage]["small"]

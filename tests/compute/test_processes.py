@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
 from support.images import RECIPE, pack
+from support.launching import PARAMS
 from support.projects import TOP
 
 VIT = {
@@ -40,10 +41,8 @@ class Project:
 
     def ask_for(self, stage: str, **changed: Any) -> None:
         own = {name: value for name, value in RECIPE.items() if name not in ("lr", "seed", "quantities")}
-        tree = {
-            "lr": None, "seed": 7, "data": {"small": {"quantities": [1, 2, 3], "side": 32}},
-            stage: {"small": {**own, **OWN[stage], "epochs": 2, "micro_batch": 4, **changed}},
-        }  # fmt: skip
+        tree = YAML(typ="safe").load(PARAMS)
+        tree[stage] = {"small": {**own, **OWN[stage], "epochs": 2, "micro_batch": 4, **changed}}
         YAML().dump(tree, self.folder / "params.yaml")
 
     def start(self, stage: str, model: str, *launcher: str, **environment: str) -> "subprocess.Popen[str]":

@@ -12,7 +12,7 @@ import pytest
 from dvc_data.hashfile import hash as dvc_hash
 
 from support.launching import error_line, stand_in
-from warehouse_classifier.compute import parameters, snapshot
+from warehouse_classifier.compute import finished, parameters, snapshot
 from warehouse_classifier.compute.__main__ import launch
 
 ARGV = ["small", "in/table.parquet", "out.csv"]
@@ -46,7 +46,7 @@ def pipeline(project: Path, initialised: Path) -> Path:
     Path(".dvcignore").write_text("__pycache__/\n")
     for name in ("in", "code/deeper"):
         Path(name).mkdir(parents=True)
-    for name in ("in/table.parquet", "code/a.py", "code/deeper/b.py", "one.py"):
+    for name in ("in/table.parquet", "code/a.py", "code/deeper/b.py", "code/page.j2", "one.py"):
         Path(name).write_text(name)
     Path("dvc.yaml").write_text(MAP)
     Path("dvc.lock").write_text("stages: {fetch_metadata: {cmd: x, outs: [{path: in, md5: 1.dir}]}}")
@@ -73,8 +73,9 @@ EDITS = {
     "code/deeper/b.py": lambda: Path("code/deeper/b.py").unlink(),
     "code/new.py": edit("code/new.py"),
     "one.py": lambda: Path("one.py").unlink(),
-    "in": edit("in/table.parquet"),
 }
+# of these a part may have been computed with the edited ones: they are read all along
+UNSOUND = {"in": edit("in/table.parquet"), "code/page.j2": edit("code/page.j2")}
 
 
 @pytest.mark.parametrize("named", EDITS)
@@ -95,7 +96,7 @@ def test_an_edit_while_a_stage_runs_is_named_and_what_it_computed_is_taken_once_
     stand_in(monkeypatch, "select_images", act)
     said = error_line(capfd, "select_images", *ARGV)
     assert said.startswith(f"select_images: edited while it ran: {named}; dvc.lock would record what was not run.")
-    assert not Path("out.csv").exists()
+    Path("out.csv").unlink()  # as DVC does before it runs a stage
 
     for path in [path for path in pipeline.rglob("*.py") if path not in files]:
         path.unlink()
@@ -108,6 +109,98 @@ def test_an_edit_while_a_stage_runs_is_named_and_what_it_computed_is_taken_once_
     lines = [json.loads(line.removeprefix("figures ")) for line in capfd.readouterr().out.splitlines()]
     assert {"step": None, "values": {"train_images": 3.0}} in lines
     assert lines[-1] == {"ended": "FINISHED"}
+
+
+@pytest.mark.parametrize("named", UNSOUND)
+def test_what_may_be_of_the_edited_ones_is_not_kept(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], named: str
+) -> None:
+    calls: list[int] = []
+
+    def act(_: Any) -> None:
+        Path("out.csv").write_text("the result")
+        calls.append(1)
+        if len(calls) == 1:
+            UNSOUND[named]()
+
+    stand_in(monkeypatch, "select_images", act)
+    said = error_line(capfd, "select_images", *ARGV)
+    assert said == (
+        f"select_images: edited while it ran: {named}; dvc.lock would record what was not run. Undo the edit or keep it:"
+        " `dvc repro` runs it"
+    )
+    Path(named if named.startswith("code") else "in/table.parquet").write_text(
+        named if named.startswith("code") else "in/table.parquet"
+    )
+    assert launch("select_images", ARGV) == 0
+    assert calls == [1, 1]
+
+
+def test_an_interruption_of_the_last_look_loses_nothing(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def act(_: Any) -> None:
+        Path("out.csv").write_text("the result")
+        calls.append(1)
+
+    def interrupted(_: Any) -> None:
+        if len(calls) == 1 and Path("out.csv").exists():
+            Path("out.csv").unlink()
+            Path("out.csv").write_text("the result")
+            raise KeyboardInterrupt
+
+    stand_in(monkeypatch, "select_images", act)
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "refuse_changes", interrupted)
+        assert launch("select_images", ARGV) == 130
+    Path("out.csv").unlink()
+    assert launch("select_images", ARGV) == 0
+    assert calls == [1]
+
+
+def test_parameters_that_are_broken_in_the_end_lose_nothing(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = Path("params.yaml").read_text()
+
+    def act(_: Any) -> None:
+        Path("out.csv").write_text("the result")
+        Path("params.yaml").write_text("a: [")
+
+    stand_in(monkeypatch, "select_images", act)
+    assert error_line(capfd, "select_images", *ARGV).startswith(
+        "select_images has ended, and then: params.yaml is not YAML"
+    )
+    Path("params.yaml").write_text(whole)
+    stand_in(monkeypatch, "select_images", lambda _: pytest.fail("it was run again"))
+    assert launch("select_images", ARGV) == 0
+    assert Path("out.csv").read_text() == "the result"
+
+
+def test_outputs_are_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    """And those in place stay whatever happens."""
+    there, missing, folder = tmp_path / "there", tmp_path / "missing", tmp_path / "kept"
+    (there / "deeper").mkdir(parents=True)
+    (there / "deeper/file").write_text("one")
+    with pytest.raises(FileNotFoundError):
+        finished.keep(folder, [there, missing], [])
+    assert not folder.exists()
+    missing.write_text("two")
+    finished.keep(folder, [there, missing], [(None, {"a": 1.0})])
+    for _ in range(2):  # an interrupted `bring` is done again
+        shutil.rmtree(there)
+        missing.unlink()
+        assert finished.bring(folder, [there, missing]) == [(None, {"a": 1.0})]
+        assert (there / "deeper/file").read_text() == "one"
+        assert missing.read_text() == "two"
+    finished.forget(folder)
+    assert finished.bring(folder, [there, missing]) is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["missing", "there"]
+
+
+def test_an_input_that_is_missing_is_one_line(pipeline: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree("in")
+    assert error_line(capfd, "select_images", *ARGV) == "in: it is missing; `dvc repro` makes it, `dvc pull` brings it"
 
 
 def test_what_is_kept_is_for_the_very_same_alone(

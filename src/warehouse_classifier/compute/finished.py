@@ -1,4 +1,8 @@
-"""What a stage computed whose code, parameters or inputs were edited while it ran: kept until the edit is undone."""
+"""What a stage computed whose code or parameters were edited while it ran: kept until the edit is undone.
+
+Kept files are second names of the outputs (or copies, where the file system has no such thing), so an interruption at any moment
+leaves what there was.
+"""
 
 import json
 import shutil
@@ -7,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from warehouse_classifier.runtime.files import replacing
+from warehouse_classifier.runtime.files import replacing, same
 from warehouse_classifier.runtime.progress import Bar, Watch
 
 FIGURES = "figures.json"
@@ -27,7 +31,7 @@ class Recorder:
             yield bar
 
     def measure(self, step: int | None = None, **values: float) -> None:
-        self.figures.append((step, values))
+        self.figures.append((step, {name: float(value) for name, value in values.items()}))
         self.watch.measure(step, **values)
 
     def say(self, line: str) -> None:
@@ -35,21 +39,41 @@ class Recorder:
 
 
 def keep(folder: Path, outs: list[Path], figures: Figures) -> None:
-    """Move a stage's outputs into the folder, all of them or none."""
+    """Keep a stage's outputs in the folder, all of them or none. Raises OSError where one is missing or the disk is full."""
     with replacing(folder) as half:
         half.mkdir()
-        for place, out in enumerate(outs):
-            shutil.move(out, half / str(place))
         (half / FIGURES).write_text(json.dumps(figures))
+        for place, out in enumerate(outs):
+            _second(out, half / str(place))
 
 
 def bring(folder: Path, outs: list[Path]) -> Figures | None:
-    """Put the outputs that `keep` left there back in place, and return their figures; None where there are none."""
+    """Put the outputs that `keep` left there in place, and return their figures; None where there are none."""
     if not folder.is_dir():
         return None
     figures: list[Any] = json.loads((folder / FIGURES).read_text())
     for place, out in enumerate(outs):
         with replacing(out) as half:
-            shutil.move(folder / str(place), half)
-    shutil.rmtree(folder)
+            _second(folder / str(place), half)
     return [(step, values) for step, values in figures]
+
+
+def forget(folder: Path) -> None:
+    """All at once: a kill meanwhile leaves nothing that looks whole."""
+    if folder.is_dir():
+        over = folder.with_name(f".{folder.name}.half")
+        shutil.rmtree(over, ignore_errors=True)
+        folder.rename(over)
+        shutil.rmtree(over)
+
+
+def _second(source: Path, target: Path) -> None:
+    if not source.is_dir():
+        same(source.resolve(), target)
+        return
+    target.mkdir()
+    for path in sorted(source.rglob("*")):
+        if path.is_dir():
+            (target / path.relative_to(source)).mkdir()
+        else:
+            same(path.resolve(), target / path.relative_to(source))

@@ -1,5 +1,8 @@
 """Run a stage in this process, with a watcher that shows bars and writes curves."""
 
+import hashlib
+import json
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,7 +14,6 @@ from typing import Any
 from warehouse_classifier.compute import (
     finished,
     metrics_log,
-    model_registry,
     parameters,
     processes,
     snapshot,
@@ -34,48 +36,80 @@ def run(stage: str, argv: list[str]) -> None:
     """Raises Fault if the stage does, or if what it is made of was edited while it ran."""
     signal.signal(signal.SIGTERM, _interrupt)
     tree = parameters.read()
-    begun = snapshot.take(stage, argv, tree)  # before the stage's code is loaded
+    begun = snapshot.take(stage, argv, tree)
     params = parameters.checked(stage, argv, tree)
     if distributed.size() > 1:
         processes.end_with_launcher()
-    elif (count := getattr(params, "processes", 1)) > 1:
-        processes.together(stage, argv, count, getattr(params, "threads", 1))
+        processes.refuse_other(stage, begun.digest if begun else "")
+    elif (count := getattr(params, "processes", 1)) > 1 and not is_finished(stage, params, begun):
+        threads, digest = getattr(params, "threads", 1), begun.digest if begun else ""
+        processes.together(stage, argv, count, threads, digest)
         return
     if distributed.rank():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # it has nothing to save, and the first one tells
-        with explained(stage, params):
-            act(stage, params, argv, begun, Silence())
+        with explained(stage, params), work_folder(stage, params, argv, begun) as work:
+            call(stage, params, argv, work, Silence())
         return
-    with tracked(stage, argv, tree) as kept:
-        with explained(stage, params):
-            act(stage, params, argv, begun, Screen(kept))
-        if isinstance(kept, Run):  # elsewhere whoever follows the job does it
-            model_registry.models(kept, stage, argv)
+    with tracked(stage, argv, tree) as kept, explained(stage, params):
+        act(stage, params, argv, begun, kept)
 
 
-def act(stage: str, params: Params, argv: list[str], begun: Snapshot | None, watch: Watch) -> None:
-    """The stage's function, in a folder of its work that a kill leaves for the next run.
+def act(stage: str, params: Params, argv: list[str], begun: Snapshot | None, run: Kept) -> None:
+    """The stage's function, in a folder of its work that a kill leaves for the next run, and its models in MLflow.
 
-    Raises Fault if what the stage is made of was edited meanwhile; what it has computed is then kept too.
+    Raises Fault if what the stage is made of was edited meanwhile; what it has computed is then kept, where it is sound.
     """
-    speaks = not distributed.rank()
+    watch = finished.Recorder(Screen(run))
     with work_folder(stage, params, argv, begun) as work:
-        if not speaks or begun is None:
+        if begun is None:
             call(stage, params, argv, work, watch)
+            register(run, stage, argv)
             return
-        outs, kept = [Path(out) for out in begun.outs], resume.folder() / f"finished-{stage}-{begun.digest}"
+        outs, kept = [Path(out) for out in begun.outs], finished_folder(stage, params, begun)
         if (figures := finished.bring(kept, outs)) is not None:
             watch.say(f"{stage}: computed by an earlier run, during which it was edited; taking what that has left")
             for step, values in figures:
                 watch.measure(step, **values)
-            return
-        recorder = finished.Recorder(watch)
-        call(stage, params, argv, work, recorder)
+        else:
+            snapshot.load_code(begun)
+            call(stage, params, argv, work, watch)
+        register(run, stage, argv)
         try:
-            snapshot.refuse_changes(begun)
-        except Fault:
-            finished.keep(kept, outs, recorder.figures)
+            snapshot.refuse_changes(begun)  # the last act: DVC hashes when this process has ended
+        except snapshot.Edited as edited:
+            if edited.sound:
+                finished.keep(kept, outs, watch.figures)
+            elif work is not None:
+                clear(work)  # what is done so far may be of what was edited
             raise
+        except BaseException:  # an interruption, or files that come and go
+            finished.keep(kept, outs, watch.figures)
+            raise
+    finished.forget(kept)
+
+
+def register(run: Kept, stage: str, argv: list[str]) -> None:
+    """Keep what the stage has calibrated as models in MLflow; of a job, whoever follows it does so."""
+    if isinstance(run, Run):
+        from warehouse_classifier.compute import model_registry  # which no job takes along
+
+        model_registry.models(run, stage, argv)
+
+
+def finished_folder(stage: str, params: Params, begun: Snapshot) -> Path:
+    versions = {name: version(name) for name in params.LIBRARIES}
+    key = hashlib.sha256(json.dumps([begun.digest, versions], sort_keys=True).encode()).hexdigest()[:16]
+    return resume.folder() / f"finished-{stage}-{key}"
+
+
+def is_finished(stage: str, params: Params, begun: Snapshot | None) -> bool:
+    """Whether an earlier run left all that the stage leaves: then one process is enough to take it."""
+    return begun is not None and finished_folder(stage, params, begun).is_dir()
+
+
+def clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def call(stage: str, params: Params, argv: list[str], work: Path | None, watch: Watch) -> None:

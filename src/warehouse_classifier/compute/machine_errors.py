@@ -48,6 +48,8 @@ def in_words(error: Exception, stage: str, params: Any) -> Fault | None:
         return _too_much(stage, params)
     if is_full_disk(error):
         return Fault(f"{stage}: the disk is full; free some space, `dvc repro` goes on from what is done")
+    if "can't start new thread" in said:
+        return Fault(f"{stage} cannot start as many threads as its workers and threads say; lower them")
     if isinstance(error, RuntimeError):  # of which torch's own errors are kinds
         return _of_torch(error, said[:SHOWN], stage, params)
     if isinstance(error, OSError):
@@ -57,9 +59,14 @@ def in_words(error: Exception, stage: str, params: Any) -> Fault | None:
 
 def is_memory(error: Exception) -> bool:
     said = str(error)
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and (any(words in said for words in MEMORY) or ("memory" in said and "alloc" in said))
+    none_left = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return (
+        isinstance(error, MemoryError)
+        or none_left
+        or (
+            isinstance(error, RuntimeError)
+            and (any(words in said for words in MEMORY) or ("memory" in said and "alloc" in said))
+        )
     )
 
 

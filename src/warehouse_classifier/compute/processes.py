@@ -14,13 +14,16 @@ from warehouse_classifier.runtime.errors import Fault
 from warehouse_classifier.training.distributed import MEETING, rank
 
 LAUNCHER = "TEAM_LAUNCHER"  # its process id
+DIGEST = "TEAM_DIGEST"
 PATIENCE = 5  # seconds for another process to say what is wrong
 GRACE = 100  # seconds to save what is done, of the 120 that a rented machine gives
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-def together(stage: str, argv: list[str], processes: int, threads: int) -> None:
-    """Raises Fault if one of the processes is killed, and SystemExit with its status where it has said why it failed."""
+def together(stage: str, argv: list[str], processes: int, threads: int, digest: str) -> None:
+    """`digest`: of what the stage is made of, which each process has to find as well.
+
+    Raises Fault if one of the processes is killed, and SystemExit with its status where it has said why it failed."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, start_processes
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
@@ -29,7 +32,7 @@ def together(stage: str, argv: list[str], processes: int, threads: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         known = {
             "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, MEETING: Path(folder, "meeting"),
-            LAUNCHER: os.getpid(), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
+            LAUNCHER: os.getpid(), DIGEST: digest, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
             "TORCH_CPP_LOG_LEVEL": "ERROR",  # it warns of what engine.py asks for
             "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo",  # they are all here
         }  # fmt: skip
@@ -69,6 +72,14 @@ def speaks(fault: Fault) -> bool:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(PATIENCE)
     return True
+
+
+def refuse_other(stage: str, digest: str) -> None:
+    """Raises Fault if what the stage is made of is no more what it was as its processes were started."""
+    if os.environ.get(DIGEST, digest) != digest:
+        raise Fault(
+            f"{stage}: what it is made of was edited as its processes were started; `dvc repro` starts them again"
+        )
 
 
 def end_with_launcher() -> None:

@@ -5,6 +5,7 @@ what ran. The launcher takes a snapshot before and after: where they differ, the
 """
 
 import hashlib
+import importlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 from warehouse_classifier.compute import parameters, stage_spec
 from warehouse_classifier.runtime.errors import Fault
+
+SOURCE = "src"
 
 
 @dataclass(frozen=True)
@@ -53,21 +56,48 @@ def again(snapshot: Snapshot) -> Snapshot:
     )
 
 
+class Edited(Fault):
+    """What a stage is made of was edited while it ran. `sound`: what it computed is of what it was when it began."""
+
+    def __init__(self, stage: str, changed: list[str], *, sound: bool) -> None:
+        self.sound = sound
+        kept = "What was computed is kept: undo the edit, and `dvc repro` takes it; or keep the edit, and"
+        super().__init__(
+            f"{stage}: edited while it ran: {', '.join(changed)}; dvc.lock would record what was not run."
+            f" {kept if sound else 'Undo the edit or keep it:'} `dvc repro` runs it"
+        )
+
+
 def refuse_changes(before: Snapshot | None) -> None:
-    """Raises Fault that names what was edited since `before`."""
+    """Raises Edited that names what was edited since `before`, and Fault if that cannot be told.
+
+    Parameters are read once, and modules are loaded before the work begins: their edit changes nothing of what is computed.
+    Inputs and templates are read all along.
+    """
     if before is None:
         return
-    after = again(before)
-    changed = [
-        *(f"{parameters.FILE}: {name}" for name in _different(before.params, after.params)),
-        *_different(before.code, after.code),
-        *_different(before.inputs, after.inputs),
-    ]
-    if changed:
-        raise Fault(
-            f"{before.stage}: edited while it ran: {', '.join(changed)}; dvc.lock would record what was not run. What was"
-            " computed is kept: undo the edit, and `dvc repro` takes it; or keep the edit, and `dvc repro` runs it"
-        )
+    try:
+        after = again(before)
+    except Fault as fault:
+        raise Fault(f"{before.stage} has ended, and then: {fault}; what was computed is kept") from None
+    params, code, inputs = (
+        _different(before.params, after.params),
+        _different(before.code, after.code),
+        _different(before.inputs, after.inputs),
+    )
+    if params or code or inputs:
+        sound = not inputs and all(path.endswith(".py") for path in code)
+        raise Edited(before.stage, [*(f"{parameters.FILE}: {name}" for name in params), *code, *inputs], sound=sound)
+
+
+def load_code(snapshot: Snapshot) -> None:
+    """Import every module of the code, so that an edit from now on is in nothing that is computed. Raises Edited as well."""
+    for path in snapshot.code:
+        file = Path(path)
+        if file.suffix == ".py" and file.parts[0] == SOURCE:
+            parts = [part for part in file.with_suffix("").parts[1:] if part != "__init__"]
+            importlib.import_module(".".join(parts))
+    refuse_changes(snapshot)
 
 
 def unrecorded(argv: list[str]) -> dict[str, Any]:
@@ -90,12 +120,18 @@ def dvc_hashes(paths: list[str]) -> dict[str, str]:
     """MD5 of files and folders as DVC has them, by way of its cache: what has not changed since it looked is not read again."""
     if not paths:
         return {}
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo  # takes half a second
     from dvc_data.hashfile.build import build
 
-    with Repo() as repo:
-        odb, found = repo.cache.local, {}
-        for path in paths:
-            _, _, tree = build(odb, str(Path(path).absolute()), repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
-            found[path] = str(tree.hash_info.value)
+    if missing := [path for path in paths if not Path(path).exists()]:
+        raise Fault(f"{', '.join(missing)}: it is missing; `dvc repro` makes it, `dvc pull` brings it")
+    try:
+        with Repo() as repo:
+            odb, found = repo.cache.local, {}
+            for path in paths:
+                _, _, tree = build(odb, str(Path(path).absolute()), repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
+                found[path] = str(tree.hash_info.value)
+    except (OSError, DvcException) as error:
+        raise Fault(f"{', '.join(paths)}: DVC cannot read it ({' '.join(str(error).split())})") from None
     return found

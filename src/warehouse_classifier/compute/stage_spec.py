@@ -13,6 +13,7 @@ from warehouse_classifier.compute import dvc_hash, parameters
 from warehouse_classifier.runtime.errors import Fault
 
 MAP, LOCK = Path("dvc.yaml"), Path("dvc.lock")
+OUTS = ("outs", "metrics", "plots")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def read(stage: str, argv: list[str], tree: parameters.Tree | None = None) -> Pl
     if stage not in pipeline:
         raise Fault(f"{MAP} has no stage {stage}; there are: {', '.join(pipeline) or 'none'}")
     told = json.loads(json.dumps(pipeline[stage]).replace("${scale}", argv[0]))
-    made = _made()
+    made = {**dict.fromkeys(_outs(pipeline, argv[0]), ""), **_made()}
     deps = [dep for dep in told.get("deps", []) if dep not in made]
     tree = parameters.read() if tree is None else tree
     return Plan(
@@ -51,7 +52,7 @@ def read(stage: str, argv: list[str], tree: parameters.Tree | None = None) -> Pl
         argv,
         files={dep: _md5(stage, dep) for dep in deps},
         inputs={dep: made[dep] for dep in told.get("deps", []) if dep in made},
-        outs=[*told.get("outs", []), *told.get("metrics", []), *told.get("plots", [])],
+        outs=[out for kind in OUTS for out in told.get(kind, [])],
         params={name: parameters.at(tree, name) for name in told.get("params", [])},
     )
 
@@ -89,6 +90,12 @@ def locked() -> dict[str, Any]:
     """The stages as dvc.lock has them."""
     stages: dict[str, Any] = load(LOCK).get("stages", {}) if LOCK.exists() else {}
     return stages
+
+
+def _outs(pipeline: dict[str, Any], scale: str) -> list[str]:
+    """The outputs of all stages, as dvc.yaml names them."""
+    entries = json.loads(json.dumps(pipeline).replace("${scale}", scale)).values()
+    return [out for entry in entries for kind in OUTS for out in (entry or {}).get(kind, [])]
 
 
 def _made() -> dict[str, str]:

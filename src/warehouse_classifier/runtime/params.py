@@ -44,7 +44,7 @@ def _without_gap(quantities: list[int]) -> list[int]:
 
 Quantities = Annotated[list[Annotated[int, Field(le=1000)]], AfterValidator(_without_gap)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]  # what torch's generators take
-Rate = Annotated[float, Field(gt=0, le=1e6)]  # of learning
+Rate = Annotated[float, Field(gt=0, le=3e38)]  # of learning, as float32 holds it
 Side = Annotated[int, Field(ge=16, le=2048)]  # pixels
 Quality = Annotated[int, Field(ge=1, le=95)]  # of a JPEG
 Precision = Literal["fp32", "tf32", "bf16"]

@@ -38,7 +38,7 @@ class TrainVit(Recipe):  # whose learning_rate is of AdamW, and falls to 0 in a 
     )  # commit of a hub name, or the sha256 of the folder's model.safetensors
     own_size: Size | None
     warmup: float = Field(ge=0, lt=1)  # share of all steps in which the rate first rises from 0
-    weight_decay: float = Field(ge=0, le=1e6)
+    weight_decay: float = Field(ge=0, le=3e38)
 
     @field_validator("revision")
     @classmethod

@@ -28,6 +28,7 @@ FIGURES = {
     "resnet34_accuracy_high": 0.8, "vit_accuracy": 0.5, "vit_accuracy_low": 0.4, "vit_accuracy_high": 0.6,
     "average_accuracy": 0.75, "average_accuracy_low": 0.65, "average_accuracy_high": 0.85,
 }  # fmt: skip
+EMPTY = hashlib.md5(b"").hexdigest()  # noqa: S324
 ARGV = {"train_vit": ["small", "images", "vit"], "evaluate": ["small", "vit", "out/report.html"]}
 
 
@@ -49,6 +50,7 @@ def project(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "out").mkdir()
     (tmp_path / "out/report.html").write_text(PAGE)
     (tmp_path / "code.py").write_text("pass")
+    (tmp_path / "images").write_text("")
     dump("params.yaml", PARAMS)
     stages = {
         "train_vit": {"deps": ["images", "code.py"], "params": ["lr", "seed", "train_vit.${scale}"], "outs": ["vit"]},
@@ -76,7 +78,7 @@ def lock(vit: str, page: str, used: str | None = None) -> None:
     stages = {
         "train_vit": {
             "cmd": " ".join([command, "train_vit", *ARGV["train_vit"]]),
-            "deps": [{"path": "code.py", "md5": code}, {"path": "images", "md5": ""}],
+            "deps": [{"path": "code.py", "md5": code}, {"path": "images", "md5": EMPTY}],
             "params": {"params.yaml": {"lr": None, "seed": 7, "train_vit.small": shuffled}},
             "outs": [{"path": "vit", "md5": vit}],
         },

@@ -15,20 +15,20 @@ from warehouse_classifier.runtime.files import root
 IMAGE = re.compile(r"(?P<account>\d+)\.dkr\.ecr\.(?P<region>[^.]+)\.[^/]+/(?P<repository>[^:@]+)(?P<version>.*)")
 
 
-def check(told: Plan, settings: Settings) -> None:
+def check(told: Plan, settings: Settings, tree: parameters.Tree) -> None:
     """Raises Fault for what cannot work, in the order of what it costs to find out."""
     for name, way in (("role", "the ARN of the role that jobs take"), ("image", "what `make sagemaker-image` prints")):
         if not getattr(settings, name):
             raise Fault(f"params.yaml: {SECTION}.{name} is null; set it or {PREFIX}{name.upper()} to {way}, see README")
-    _parameters(told, settings)
+    _parameters(told, settings, tree)
     with aws.asking("your AWS account"):
         aws.client("sts", settings.region, attempts=2).get_caller_identity()
     _image(settings)
 
 
-def _parameters(told: Plan, settings: Settings) -> None:
+def _parameters(told: Plan, settings: Settings, tree: parameters.Tree) -> None:
     stage, scale = told.stage, told.argv[0]
-    params = parameters.checked(stage, told.argv, parameters.read())
+    params = parameters.checked(stage, told.argv, tree)
     for name, value in _texts(told.params):
         if (name.endswith(".bucket") and "://" not in value) or (root() / value).exists():
             raise Fault(

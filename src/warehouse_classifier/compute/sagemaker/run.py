@@ -35,9 +35,11 @@ class Gone(KeyboardInterrupt):
 def run(stage: str, argv: list[str]) -> None:
     """Raises Fault if the stage fails there or cannot be started, and KeyboardInterrupt if nobody waits for it any more."""
     signal.signal(signal.SIGTERM, _gone)
-    told, settings, place = stage_spec.read(stage, argv), Settings.load(), dvc_remote.read()
-    begun = snapshot.take(stage, argv, parameters.read())
-    preflight.check(told, settings)
+    tree = parameters.read()
+    told, settings, place = stage_spec.read(stage, argv, tree), Settings.load(), dvc_remote.read()
+    preflight.check(told, settings, tree)
+    begun = snapshot.take(stage, argv, tree)
+    refuse_other_inputs(told, begun)
     jobs = Jobs(told, place, settings)
     attempt, state = jobs.newest()
     if state and state.status == "Completed" and (entry := wanted(jobs, jobs.name(attempt))):
@@ -66,10 +68,21 @@ def run(stage: str, argv: list[str]) -> None:
     return bring(jobs, entry, tracked, begun)
 
 
+def refuse_other_inputs(told: stage_spec.Plan, begun: Snapshot | None) -> None:
+    """Raises Fault if an input here is not what dvc.lock says: a job gets that, and DVC would record this."""
+    if others := [path for path, md5 in (begun.inputs if begun else {}).items() if told.inputs[path] != md5]:
+        raise Fault(
+            f"{', '.join(others)} is not what dvc.lock says, and the job would get that;"
+            " `dvc commit` keeps the change, `dvc checkout` undoes it"
+        )
+
+
 def start(jobs: Jobs, name: str) -> None:
     """Send what the remote lacks, and ask for the job."""
     told, place = jobs.plan, jobs.remote
     packed = code_archive.pack(told, place)
+    if stage_spec.read(told.stage, told.argv) != told:
+        raise Fault(f"{told.stage}: what it is made of was edited as it was sent; start it again")
     if told.inputs:
         if others := dvc_remote.changed(told.inputs):
             raise Fault(
@@ -97,9 +110,10 @@ def wanted(jobs: Jobs, name: str) -> outputs.Entry | None:
 
 def bring(jobs: Jobs, entry: outputs.Entry, tracked: Run, begun: Snapshot | None) -> None:
     """Put the outputs in place, unless what the job was made of was edited here meanwhile: then they stay in the remote."""
-    snapshot.refuse_changes(begun)
+    snapshot.refuse_changes(begun)  # before anything is fetched, and after, for that may take minutes
     outputs.bring(jobs, entry)
     model_registry.models(tracked, jobs.plan.stage, jobs.plan.argv)
+    snapshot.refuse_changes(begun)
     try:
         outputs.tidy(jobs)
     except Fault as fault:  # the stage is done all the same
