@@ -66,7 +66,9 @@ def act(stage: str, params: Params, argv: list[str], begun: Snapshot | None, run
             register(run, stage, argv)
             return
         outs, kept = [Path(out) for out in begun.outs], finished_folder(stage, params, begun)
-        if (figures := finished.bring(kept, outs)) is not None:
+        # alone: the others of a team, started by torchrun, would wait for this one
+        figures = finished.bring(kept, outs) if distributed.size() == 1 else None
+        if figures is not None:
             watch.say(f"{stage}: computed by an earlier run, during which it was edited; taking what that has left")
             for step, values in figures:
                 watch.measure(step, **values)
