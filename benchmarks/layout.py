@@ -1,4 +1,4 @@
-"""Which memory layout trains the ResNet34 faster, by precision: why arithmetic.py has `layout`.
+"""Which memory layout trains the ResNet34 faster, by precision: why models/device.py has `layout`.
 
     python benchmarks/layout.py [side]
 

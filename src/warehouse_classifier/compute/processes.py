@@ -33,7 +33,7 @@ def together(stage: str, argv: list[str], processes: int, threads: int, digest: 
         known = {
             "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, MEETING: Path(folder, "meeting"),
             LAUNCHER: os.getpid(), DIGEST: digest, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
-            "TORCH_CPP_LOG_LEVEL": "ERROR",  # it warns of what engine.py asks for
+            "TORCH_CPP_LOG_LEVEL": "ERROR",  # it warns of what training/step.py asks for
             "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo",  # they are all here
         }  # fmt: skip
         context = start_processes(
