@@ -329,7 +329,7 @@ def test_one_name_in_six_places(stage: str, monkeypatch: pytest.MonkeyPatch, tmp
     assert act.__module__ == f"{PACKAGE}.stages.{stage}"
     assert (ROOT / "tests/stages" / f"test_{stage}.py").is_file()
 
-    # and the run's name, which is the stage's by tests/test_tracking.py
+    # and the run's name, which is the stage's by tests/tracking/test_mlflow_run.py
     runs = []
 
     class Told:

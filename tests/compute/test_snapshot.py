@@ -136,28 +136,6 @@ def test_what_may_be_of_the_edited_ones_is_not_kept(
     assert calls == [1, 1]
 
 
-def test_an_interruption_of_the_last_look_loses_nothing(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
-
-    def act(_: Any) -> None:
-        Path("out.csv").write_text("the result")
-        calls.append(1)
-
-    def interrupted(_: Any) -> None:
-        if len(calls) == 1 and Path("out.csv").exists():
-            Path("out.csv").unlink()
-            Path("out.csv").write_text("the result")
-            raise KeyboardInterrupt
-
-    stand_in(monkeypatch, "select_images", act)
-    with monkeypatch.context() as patch:
-        patch.setattr(snapshot, "refuse_changes", interrupted)
-        assert launch("select_images", ARGV) == 130
-    Path("out.csv").unlink()
-    assert launch("select_images", ARGV) == 0
-    assert calls == [1]
-
-
 def test_parameters_that_are_broken_in_the_end_lose_nothing(
     pipeline: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,7 +147,7 @@ def test_parameters_that_are_broken_in_the_end_lose_nothing(
 
     stand_in(monkeypatch, "select_images", act)
     assert error_line(capfd, "select_images", *ARGV).startswith(
-        "select_images has ended, and then: params.yaml is not YAML"
+        "select_images: edited while it ran: params.yaml: seed, params.yaml: select_images.small; dvc.lock would"
     )
     Path("params.yaml").write_text(whole)
     stand_in(monkeypatch, "select_images", lambda _: pytest.fail("it was run again"))

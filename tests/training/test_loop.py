@@ -205,7 +205,7 @@ def test_every_image_is_seen_once_an_epoch_and_half_are_mirrored(folder: Path, t
 def test_images_lie_in_memory_as_the_weights_do(
     folder: Path, tmp_path: Path, precision: str, layout: torch.memory_format
 ) -> None:
-    """Another layout gives the same weights but for rounding, more slowly (arithmetic.layout)."""
+    """Another layout gives the same weights but for rounding, more slowly (device.layout)."""
     network = Looking()
     run(folder, tmp_path / "work", network=lambda: network, epochs=1, precision=precision)
     assert all(images.is_contiguous(memory_format=layout) for images in network.seen)

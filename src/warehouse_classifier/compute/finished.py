@@ -1,4 +1,4 @@
-"""What a stage computed whose code or parameters were edited while it ran: kept until the edit is undone.
+"""What a stage computed whose code or parameters were edited while it ran: kept in `.work/finished-<stage>-<key>` until undone.
 
 Kept files are second names of the outputs (or copies, where the file system has no such thing), so an interruption at any moment
 leaves what there was.
@@ -44,7 +44,7 @@ def keep(folder: Path, outs: list[Path], figures: Figures) -> None:
         half.mkdir()
         (half / FIGURES).write_text(json.dumps(figures))
         for place, out in enumerate(outs):
-            _second(out, half / str(place))
+            _link_tree(out, half / str(place))
 
 
 def bring(folder: Path, outs: list[Path]) -> Figures | None:
@@ -54,7 +54,7 @@ def bring(folder: Path, outs: list[Path]) -> Figures | None:
     figures: list[Any] = json.loads((folder / FIGURES).read_text())
     for place, out in enumerate(outs):
         with replacing(out) as half:
-            _second(folder / str(place), half)
+            _link_tree(folder / str(place), half)
     return [(step, values) for step, values in figures]
 
 
@@ -67,7 +67,7 @@ def forget(folder: Path) -> None:
         shutil.rmtree(over)
 
 
-def _second(source: Path, target: Path) -> None:
+def _link_tree(source: Path, target: Path) -> None:
     if not source.is_dir():
         same(source.resolve(), target)
         return

@@ -1,4 +1,4 @@
-"""Run a stage in this process, with a watcher that shows bars and writes curves."""
+"""Run a stage on this machine, in this process or in several, with a watcher that shows bars and writes curves."""
 
 import hashlib
 import json
@@ -48,6 +48,8 @@ def run(stage: str, argv: list[str]) -> None:
     if distributed.rank():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # it has nothing to save, and the first one tells
         with explained(stage, params), work_folder(stage, params, argv, begun) as work:
+            if begun:
+                snapshot.load_code(begun)
             call(stage, params, argv, work, Silence())
         return
     with tracked(stage, argv, tree) as kept, explained(stage, params):
@@ -84,16 +86,13 @@ def act(stage: str, params: Params, argv: list[str], begun: Snapshot | None, run
             elif work is not None:
                 clear(work)  # what is done so far may be of what was edited
             raise
-        except BaseException:  # an interruption, or files that come and go
-            finished.keep(kept, outs, watch.figures)
-            raise
     finished.forget(kept)
 
 
 def register(run: Kept, stage: str, argv: list[str]) -> None:
     """Keep what the stage has calibrated as models in MLflow; of a job, whoever follows it does so."""
     if isinstance(run, Run):
-        from warehouse_classifier.compute import model_registry  # which no job takes along
+        from warehouse_classifier.compute import model_registry  # which imports what most jobs lack
 
         model_registry.models(run, stage, argv)
 
@@ -172,10 +171,10 @@ def tracked_params(stage: str, scale: str, tree: parameters.Tree) -> dict[str, A
 
 
 def inputs_of(stage: str, argv: list[str]) -> str:
-    """One hash over the files a stage reads: as dvc.lock knows them, where it does, or by content."""
+    """One hash over the stage's command, its code and what dvc.lock knows its inputs by; nothing where dvc.yaml does not tell."""
     try:
         return stage_spec.read(stage, argv).digest
-    except Fault:  # no dvc.yaml here
+    except Fault:
         return ""
 
 

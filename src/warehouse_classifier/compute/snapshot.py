@@ -44,8 +44,11 @@ def take(stage: str, argv: list[str], tree: parameters.Tree) -> Snapshot | None:
 
 
 def again(snapshot: Snapshot) -> Snapshot:
-    """The same things as they are now. What is gone has no hash."""
-    tree = parameters.read()
+    """The same things as they are now. What is gone has no hash, and what is no params.yaml any more no parameters."""
+    try:
+        tree = parameters.read()
+    except Fault:
+        tree = {}
     return Snapshot(
         snapshot.stage,
         snapshot.deps,
@@ -69,17 +72,14 @@ class Edited(Fault):
 
 
 def refuse_changes(before: Snapshot | None) -> None:
-    """Raises Edited that names what was edited since `before`, and Fault if that cannot be told.
+    """Raises Edited that names what was edited since `before`.
 
     Parameters are read once, and modules are loaded before the work begins: their edit changes nothing of what is computed.
     Inputs and templates are read all along.
     """
     if before is None:
         return
-    try:
-        after = again(before)
-    except Fault as fault:
-        raise Fault(f"{before.stage} has ended, and then: {fault}; what was computed is kept") from None
+    after = again(before)
     params, code, inputs = (
         _different(before.params, after.params),
         _different(before.code, after.code),

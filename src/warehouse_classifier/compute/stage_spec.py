@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,4 +128,8 @@ def _hash(*values: Any) -> str:
 
 def listing(deps: list[str]) -> dict[str, str]:
     """MD5 of every file that counts for these files and folders, by path."""
-    return {str(file): dvc_hash.of_bytes(file.read_bytes()) for dep in deps for file in dvc_hash.files(Path(dep))}
+    hashes = {}
+    for file in (file for dep in deps for file in dvc_hash.files(Path(dep))):
+        with suppress(FileNotFoundError):  # an editor's, gone again
+            hashes[str(file)] = dvc_hash.of_bytes(file.read_bytes())
+    return hashes

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Loader = Callable[[Path], nn.Module]
 
-Explanation = Literal["Grad-CAM", "attention rollout"]  # the kinds that serving/explanation can draw
+Explanation = Literal["Grad-CAM", "attention rollout"]  # the kinds that serving/heat_maps can draw
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Figures as the report says them."""
+"""Figures as the report says them, and its sentences about them."""
 
 from collections.abc import Mapping, Sequence
 from math import isnan

@@ -1,6 +1,6 @@
 """Work in progress that a killed run leaves for the next one.
 
-DVC wipes a stage's outputs before every run, so what is done so far lives beside them, in `$DVC_ROOT/.work/<key>`, or where
+DVC wipes a stage's outputs before every run, so what is done so far lives beside them, in `$DVC_ROOT/.work/<stage>-<key>`, or where
 WORK_FOLDER says: a rented machine keeps one folder alone. The key is a hash of all that the work depends on: other parameters,
 inputs or code never pick it up.
 """
