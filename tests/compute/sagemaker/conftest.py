@@ -15,7 +15,7 @@ LOCK = "schema: '2.0'\nstages: {resize_images: {cmd: x, outs: [{path: data/image
 @pytest.fixture
 def tree(tmp_path: Path, account: Account, aws: pytest.MonkeyPatch) -> Path:
     """A working tree that could start a job; the test is in it."""
-    for name in ("dvc.yaml", "params.yaml"):
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
         shutil.copy(TOP / name, tmp_path)
     shutil.copytree(TOP / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "dvc.lock").write_text(LOCK)
