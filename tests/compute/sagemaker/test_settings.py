@@ -72,7 +72,7 @@ def test_the_environment_overrides(section: Path, monkeypatch: pytest.MonkeyPatc
     [
         ({"spot": "no"}, 'params.yaml: sagemaker.spot is "no", it must be true or false'),
         ({"volume_gb": 0}, "params.yaml: sagemaker.volume_gb is 0, it must be at least 1"),
-        ({"max_hours": 700}, "params.yaml: sagemaker.max_hours is 700, it must be at most 672.0"),
+        ({"max_hours": 700}, "params.yaml: sagemaker.max_hours is 700, it must be at most 672"),
         ({"keep_warm_minutes": 5}, "params.yaml: sagemaker.keep_warm_minutes is 5, it must be 0 with spot, for which"),
         ({"volume": 5}, "params.yaml: sagemaker.volume is unknown, did you mean volume_gb?"),
         ({"role": "mine"}, 'params.yaml: sagemaker.role is "mine", it must match'),
