@@ -20,7 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from rivals import cpu
-from warehouse_classifier.runtime.progress import Silence
+from warehouse_classifier.runtime.progress import NullProgress
 
 TOP = Path(__file__).resolve().parents[1]
 WARM = 3  # steps at the start that are in no rate: memory is taken, algorithms are chosen
@@ -107,15 +107,15 @@ def _wait() -> None:
 # ---- this project
 
 
-class Steps(Silence):
-    """A watch that tells the meter of every step of an epoch, and shows nothing."""
+class Steps(NullProgress):
+    """A Progress that tells the meter of every step of an epoch, and shows nothing."""
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
 
     @contextmanager
     def bar(self, title: str, total: int | None, unit: str, done: int = 0) -> Iterator[Any]:
-        yield self if " epoch " in title else Silence()
+        yield self if " epoch " in title else NullProgress()
 
     def advance(self, count: int = 1, size: int = 0, **facts: float) -> None:
         if count:
@@ -134,7 +134,7 @@ def ours(task: Task, meter: Meter, **changes: bool) -> None:
     said |= {"compile": False, "deterministic": False, **changes}
     if task.network == "vit":
         said |= {"side": task.side, "own_size": task.size}
-    train(kind.model_validate({**known, **said}), task.shards, Path(task.scratch, "model"), watch=Steps(meter))
+    train(kind.model_validate({**known, **said}), task.shards, Path(task.scratch, "model"), progress=Steps(meter))
 
 
 def build(task: Task) -> Any:
@@ -337,7 +337,7 @@ def load(row: str, task: Task) -> dict[str, float]:
     if row == LOADERS[1]:
         os.environ["IMAGE_CACHE"] = str(Path(task.folder, "cache"))
     shards = Shards(task.shards)
-    images, rows = images_of(shards, task.workers, Silence()), shards.rows("train")
+    images, rows = images_of(shards, task.workers, NullProgress()), shards.rows("train")
     draw, device = np.random.default_rng(7), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     turns = range(1 + 1_000_000 // len(rows))
     parts = [part for _ in turns for part in evenly(draw.permutation(rows), task.batch)]

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from warehouse_classifier.bucket.bucket import PHOTOS, Entry, open_bucket
+from warehouse_classifier.bucket.bucket import PHOTOS, ObjectInfo, open_bucket
 from warehouse_classifier.compute.parameters import read
 
 TARGET = Path("reports/bin.png")
@@ -36,7 +36,7 @@ def main() -> None:
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     shown = pick(pd.read_csv("reports/predictions.csv", dtype={"id": str}))
     for axes, row in zip(figure.subplots(1, len(shown)), shown.itertuples(), strict=True):
-        body = bucket.get(Entry(f"{PHOTOS}/{row.id}.jpg"))
+        body = bucket.get(ObjectInfo(f"{PHOTOS}/{row.id}.jpg"))
         assert isinstance(body, bytes)
         axes.imshow(Image.open(io.BytesIO(body)))
         axes.set_title(f"expected {row.quantity}\nResNet34 {row.resnet34}, ViT {row.vit}", fontsize=12)

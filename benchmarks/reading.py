@@ -78,9 +78,9 @@ def ours(folder: Path, turns: int, *, floats: bool = False) -> Reader:
     from warehouse_classifier.dataset.batches import batches, evenly
     from warehouse_classifier.dataset.pixel_cache import images_of
     from warehouse_classifier.dataset.shards import Shards
-    from warehouse_classifier.runtime.progress import Silence
+    from warehouse_classifier.runtime.progress import NullProgress
 
-    images = images_of(Shards(folder / "shards"), WORKERS, Silence())
+    images = images_of(Shards(folder / "shards"), WORKERS, NullProgress())
     rows = Shards(folder / "shards").rows("train")
     draw = np.random.default_rng(7)
     mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in (MEAN, STD))

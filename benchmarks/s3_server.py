@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from support.server import Drawn, Fault, Kind, Plan, Request, Served, Store, plan, serving
+from support.server import Drawn, Faults, Kind, Misdeed, Request, Served, Store, plan, serving
 
-__all__ = ["Drawn", "Fault", "Kind", "Plan", "Request", "Served", "Store", "plan", "serving"]
+__all__ = ["Drawn", "Faults", "Kind", "Misdeed", "Request", "Served", "Store", "plan", "serving"]

@@ -27,7 +27,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from s3_server import Fault, Kind, Plan, Request, Served, Store, plan, serving
+from s3_server import Faults, Kind, Misdeed, Request, Served, Store, plan, serving
 from settings import settings
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, key_of
 from warehouse_classifier.dataset.shards import REJECTED, Shards
@@ -36,7 +36,7 @@ from warehouse_classifier.synthetic.bins import SyntheticBins
 FETCH = ("fetch_metadata", "soak", "metadata.parquet", "unreadable.parquet")
 SELECT = ("select_images", "soak", "metadata.parquet", "selection.csv")
 RESIZE = ("resize_images", "soak", "selection.csv", "images")
-EVERY: dict[str, Plan] = {
+EVERY: dict[str, Faults] = {
     "flipped bits, 20 %": plan(1, {"flip": 0.2}, {"flip": 0.2}),
     "short bodies, 20 %": plan(2, {"short": 0.2}, {"short": 0.2}),
     "longer bodies, 20 %": plan(3, {"longer": 0.2}),
@@ -44,7 +44,7 @@ EVERY: dict[str, Plan] = {
     "truncated, 20 %": plan(5, {"truncated": 0.2}, {"truncated": 0.2}),
     "resets, 20 %": plan(6, {"reset": 0.1, "reset_midway": 0.1}, {"reset": 0.1, "reset_midway": 0.1}),
     "503 at 30 %": plan(7, {"slow_down": 0.3}, {"slow_down": 0.3}),
-    "503 at 30 %, Retry-After 1": plan(8, {Fault("slow_down", 1): 0.3}),
+    "503 at 30 %, Retry-After 1": plan(8, {Misdeed("slow_down", 1): 0.3}),
     "one connection in a hundred hangs": plan(9, {"hang": 0.002}, connections={"hang": 0.01}),
     "100 bytes a second, 0.2 %": plan(10, {"trickle": 0.002}),
     "listing cut in pages, spoiled": plan(11, {}, {"no_token": 0.2, "repeat": 0.1, "disorder": 0.1, "empty_page": 0.1}),

@@ -112,7 +112,7 @@ def test_a_copy_of_the_project_runs_its_own_code(project: Project) -> None:
     code = stage.read_text()
     act = "    with pq.ParquetFile(metadata)"
     assert act in code
-    stage.write_text(code.replace(act, f"    raise Fault(__file__)\n{act}"))
+    stage.write_text(code.replace(act, f"    raise UserError(__file__)\n{act}"))
     said = project.run("dvc", "exp", "run", "--temp", fails=True)
     assert re.search(r"error: .*/\.dvc/tmp/exps/.*/src/warehouse_classifier/stages/select_images\.py\n", said)
     project.run("git", "checkout", "-q", "--", ".")

@@ -23,7 +23,7 @@ from sagemaker_emulator.protocol import HOST
 from sagemaker_emulator.server import Emulator
 from sagemaker_emulator.signals import Signals
 from warehouse_classifier.compute import local_s3
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
 
 TARGET = "sagemaker-dry-run"  # make's
@@ -36,7 +36,7 @@ FORGET = "for name in $(env | sed -n 's/^\\(AWS_[A-Z0-9_]*\\)=.*/\\1/p'); do uns
 
 
 def dry_run(port: int, command: str) -> int:
-    """Returns the command's exit status, or 0 after Ctrl-C where there is none. Raises Fault if it cannot begin."""
+    """Returns the command's exit status, or 0 after Ctrl-C where there is none. Raises UserError if it cannot begin."""
     signals = Signals()
     for name in [name for name in os.environ if name.startswith("AWS_")]:  # moto stumbles over a profile too
         del os.environ[name]
@@ -60,8 +60,8 @@ def dry_run(port: int, command: str) -> int:
 def _emulator(folder: Path, aws: str, port: int) -> Emulator:
     try:
         return Emulator(folder, aws, port=port)
-    except Fault as fault:
-        raise Fault(f"{fault}: `make {TARGET} PORT={port + 99 if port < 65000 else 9000}`") from None
+    except UserError as fault:
+        raise UserError(f"{fault}: `make {TARGET} PORT={port + 99 if port < 65000 else 9000}`") from None
 
 
 def _variables(aws: str, sagemaker: str) -> dict[str, str]:
@@ -110,9 +110,9 @@ def main(words: list[str]) -> int:
     try:
         port, command = (*words, "", "")[:2]
         if not port.isdecimal() or not 0 < int(port) < 65535:
-            raise Fault(f"PORT is {port or 'missing'}, it must be a number from 1 to 65534")
+            raise UserError(f"PORT is {port or 'missing'}, it must be a number from 1 to 65534")
         return dry_run(int(port), command)
-    except (Fault, OSError) as wrong:
+    except (UserError, OSError) as wrong:
         print(f"error: {' '.join(str(wrong).split())}", file=sys.stderr)
         return 1
 

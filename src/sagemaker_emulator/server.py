@@ -14,7 +14,7 @@ from sagemaker_emulator.limits import INVALID, Refusal
 from sagemaker_emulator.listing import page
 from sagemaker_emulator.protocol import HOST, handler
 from sagemaker_emulator.shapes import Misfit, refusal, violations
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 PATIENCE = 20  # seconds for a job to end whose processes are killed
 
@@ -23,7 +23,7 @@ class Emulator:
     """`folder`: for the jobs' files; `aws`: address of a server of S3, CloudWatch, IAM and ECR; `how`: auto, subprocess, docker.
 
     `quotas`: instances by type ("ml.m5.xlarge"), or by the service's own name ("ml.m5.xlarge for spot training job
-    usage"); what is not named is not limited. Raises Fault if the port is taken.
+    usage"); what is not named is not limited. Raises UserError if the port is taken.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Emulator:
         try:
             self.server = ThreadingHTTPServer((HOST, port), handler(self.answer, self.interrupt))
         except OSError as error:
-            raise Fault(f"port {port} of {HOST} cannot be had ({error.strerror}); name another") from None
+            raise UserError(f"port {port} of {HOST} cannot be had ({error.strerror}); name another") from None
         self.url = f"http://{HOST}:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()

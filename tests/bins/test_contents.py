@@ -10,7 +10,7 @@ import pytest
 
 from warehouse_classifier.bins import contents
 from warehouse_classifier.bins.metadata import PAIRS
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 
 def item(quantity: int, *sizes: float | None) -> dict[str, Any]:
@@ -40,9 +40,9 @@ def test_litres_and_kinds_in_the_order_asked_for(metadata: Path) -> None:
 
 
 def test_a_bin_that_nobody_knows_is_told(metadata: Path) -> None:
-    with pytest.raises(Fault, match="does not know bin 00009"):
+    with pytest.raises(UserError, match="does not know bin 00009"):
         contents.read(metadata, ["1", "00009"])
-    with pytest.raises(Fault, match="is missing; `dvc repro fetch_metadata`"):
+    with pytest.raises(UserError, match="is missing; `dvc repro fetch_metadata`"):
         contents.read(metadata.with_name("none"), ["1"])
 
 

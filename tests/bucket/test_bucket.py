@@ -16,8 +16,8 @@ from support.s3 import S3
 from support.server import Served
 from warehouse_classifier.bucket.bucket import open_bucket
 from warehouse_classifier.bucket.object_store import StoreBucket
-from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Entry, Unreadable, id_of, key_of
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.bucket.objects import METADATA, PHOTOS, ObjectInfo, Unreadable, id_of, key_of
+from warehouse_classifier.runtime.errors import UserError
 
 DENIED = '<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
 
@@ -37,7 +37,7 @@ def reason(body: Any) -> str:
 
 
 def fault(url: str) -> str:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         list(open_bucket(url).list(METADATA))
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -54,7 +54,7 @@ def test_every_kind_is_listed_and_read_alike(url: str) -> None:
             bodies = {entry.key: bucket.get(entry) for entry in entries}
             assert all(isinstance(body, bytes) for body in bodies.values())
             assert len(set(bodies.values())) > 20
-            asked = [*entries[7::-1], *entries[20:], Entry(key_of(folder, "99999"))]
+            asked = [*entries[7::-1], *entries[20:], ObjectInfo(key_of(folder, "99999"))]
             for _ in range(2):
                 came = list(bucket.get_many(asked))
                 assert [entry for entry, _ in came] == asked
@@ -71,7 +71,7 @@ def test_every_kind_says_how_it_is_checked(url: str) -> None:
         assert (how, stamp) == ("fingerprint", entry.etag)
     elif url.startswith("s3:"):
         assert (how, stamp) == ("md5", entry.etag)
-        assert bucket.checked(Entry(entry.key, entry.size, "0123abcd-2")) == "length"
+        assert bucket.checked(ObjectInfo(entry.key, entry.size, "0123abcd-2")) == "length"
     else:
         assert how == "length"
         assert stamp is not None
@@ -81,20 +81,20 @@ def test_a_body_is_that_of_the_listing(url: str) -> None:
     """An object that is another than the one that was listed is a fault that names it, whatever tells the two apart."""
     bucket = open_bucket(url)
     entry = next(bucket.list(PHOTOS))
-    assert isinstance(bucket.get(Entry(entry.key)), bytes)
-    another = Entry(entry.key, entry.size, "0123abcd")
+    assert isinstance(bucket.get(ObjectInfo(entry.key)), bytes)
+    another = ObjectInfo(entry.key, entry.size, "0123abcd")
     if url.startswith("/"):
-        another = Entry(entry.key, (entry.size or 0) + 1)
+        another = ObjectInfo(entry.key, (entry.size or 0) + 1)
         was = f"({another.size} bytes, now {entry.size})"
     elif url.startswith("s3:"):
-        assert reason(bucket.get(Entry(entry.key, (entry.size or 0) + 1, entry.etag))) == (
+        assert reason(bucket.get(ObjectInfo(entry.key, (entry.size or 0) + 1, entry.etag))) == (
             f"{entry.size} bytes came, {(entry.size or 0) + 1} were listed"
         )
         was = f"(ETag 0123abcd, now {entry.etag})"
     else:
         was = "(fingerprint 0123abcd)"
     for read in (lambda: bucket.get(another), lambda: list(bucket.get_many([another]))):
-        with pytest.raises(Fault) as caught:
+        with pytest.raises(UserError) as caught:
             read()
         assert str(caught.value) == (
             f"bucket {url}: {entry.key} is no longer what was listed {was};"
@@ -111,7 +111,7 @@ def test_what_s3_lists_beyond_its_first_page_is_listed_too(serve: Callable[..., 
 
 def test_an_etag_has_no_quotes(s3: S3) -> None:
     (entry,) = open_bucket(s3.bucket({"metadata/1.json": b"hello"})).list(METADATA)
-    assert entry == Entry("metadata/1.json", 5, "5d41402abc4b2a76b9719d911017c592")
+    assert entry == ObjectInfo("metadata/1.json", 5, "5d41402abc4b2a76b9719d911017c592")
     assert entry.md5 == entry.etag
 
 
@@ -124,7 +124,7 @@ def test_an_etag_has_no_quotes(s3: S3) -> None:
     ],
 )  # fmt: skip
 def test_an_etag_is_the_md5_where_it_looks_like_one(etag: str | None, md5: str | None) -> None:
-    assert Entry("metadata/1.json", 5, etag).md5 == md5
+    assert ObjectInfo("metadata/1.json", 5, etag).md5 == md5
 
 
 def test_an_object_changed_after_the_listing_is_not_taken(s3: S3) -> None:
@@ -134,7 +134,7 @@ def test_an_object_changed_after_the_listing_is_not_taken(s3: S3) -> None:
     s3.client.put_object(Bucket=url[5:], Key=one.key, Body=b"longer than before")
     s3.client.put_object(Bucket=url[5:], Key=two.key, Body=b"after!")
     for entry in (one, two):
-        with pytest.raises(Fault, match=f"{entry.key} is no longer what was listed"):
+        with pytest.raises(UserError, match=f"{entry.key} is no longer what was listed"):
             bucket.get(entry)
 
 
@@ -206,7 +206,7 @@ def test_a_bucket_that_denies_access_is_named(answering: Callable[..., list[str]
     way_out = "set AWS_ACCESS_KEY_ID and its secret, or check what they may read (AWS_PROFILE is not read here)"
     assert fault("s3://bins") == f"bucket s3://bins denies access; {way_out}"
     assert len(asked) == 1  # asking again is of no use
-    assert reason(open_bucket("s3://bins").get(Entry("metadata/1.json"))) == "access denied"
+    assert reason(open_bucket("s3://bins").get(ObjectInfo("metadata/1.json"))) == "access denied"
     assert len(asked) == 4  # of one object it is
 
 
@@ -231,7 +231,7 @@ def test_a_worker_that_is_killed_is_told() -> None:
     came = bucket.get_many(list(bucket.list(PHOTOS)))
     next(came)
     multiprocessing.active_children()[0].kill()
-    with pytest.raises(Fault, match="a process that draws bins was killed; perhaps there is too little memory"):
+    with pytest.raises(UserError, match="a process that draws bins was killed; perhaps there is too little memory"):
         list(came)
 
 

@@ -20,14 +20,13 @@ from hypothesis import strategies as st
 
 from support.bins import mirror
 from support.s3 import CREDENTIALS
-from support.server import Fault as Misdeed
-from support.server import Request, Served, Store, plan, serving
+from support.server import Misdeed, Request, Served, Store, plan, serving
 from warehouse_classifier.bucket import client, endpoint, listing, object_store, retry
 from warehouse_classifier.bucket import objects as entries_of
 from warehouse_classifier.bucket.bucket import open_bucket
 from warehouse_classifier.bucket.object_store import StoreBucket
-from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, Entry, Unreadable, key_of
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, ObjectInfo, Unreadable, key_of
+from warehouse_classifier.runtime.errors import UserError
 
 URL = "s3://bins"
 BODIES = {key_of(METADATA, f"{n:05}"): random.Random(n).randbytes(200 + n) for n in range(300)}
@@ -42,11 +41,11 @@ def opened(concurrency: int = 16) -> StoreBucket:
     return bucket
 
 
-def listed(bodies: dict[str, bytes] = BODIES) -> list[Entry]:
-    return [Entry(key, len(body), hashlib.md5(body).hexdigest()) for key, body in sorted(bodies.items())]  # noqa: S324
+def listed(bodies: dict[str, bytes] = BODIES) -> list[ObjectInfo]:
+    return [ObjectInfo(key, len(body), hashlib.md5(body).hexdigest()) for key, body in sorted(bodies.items())]  # noqa: S324
 
 
-def read(bucket: StoreBucket, entries: list[Entry] | None = None) -> dict[str, Body]:
+def read(bucket: StoreBucket, entries: list[ObjectInfo] | None = None) -> dict[str, Body]:
     """Everything, after a look at its order."""
     entries = listed() if entries is None else entries
     came = list(bucket.get_many(entries))
@@ -55,7 +54,7 @@ def read(bucket: StoreBucket, entries: list[Entry] | None = None) -> dict[str, B
 
 
 def fault_of(work: Callable[[], Any]) -> str:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         work()
     assert str(caught.value).startswith(f"bucket {URL} ") or str(caught.value).startswith(f"bucket {URL}: ")
     assert len(str(caught.value).splitlines()) == 1
@@ -205,7 +204,7 @@ def test_an_etag_that_is_no_md5_leaves_the_length_and_the_header(serve: Serve, e
 def test_what_is_listed_as_too_large_is_never_asked_for(serve: Serve) -> None:
     served = serve(BODIES)
     most = entries_of.LARGEST[METADATA]
-    entries = [*listed()[:3], Entry(KEYS[3], most + 1), *listed()[4:6]]
+    entries = [*listed()[:3], ObjectInfo(KEYS[3], most + 1), *listed()[4:6]]
     came = read(opened(), entries)
     assert came[KEYS[3]] == Unreadable(f"has {most + 1} bytes, more than the {most} that are ever fetched", again=False)
     assert served.record().requests == {("get", 200): 5}
@@ -384,7 +383,7 @@ def dated(aws: pytest.MonkeyPatch) -> Iterator[type[Dated]]:
 
 
 def test_the_wait_may_be_a_date(dated: type[Dated]) -> None:
-    assert read(opened(1), [Entry(KEYS[0], 2)]) == {KEYS[0]: b"ok"}
+    assert read(opened(1), [ObjectInfo(KEYS[0], 2)]) == {KEYS[0]: b"ok"}
     first, probe, second = dated.asked
     assert probe - first < 0.3
     assert second >= dated.until.timestamp()
@@ -401,7 +400,7 @@ def test_a_wait_that_cannot_be_asked_for_is_ours(dated: type[Dated], monkeypatch
             well(self)
 
     monkeypatch.setattr(Dated, "do_GET", do_GET)
-    assert read(opened(1), [Entry(KEYS[0], 2)]) == {KEYS[0]: b"ok"}
+    assert read(opened(1), [ObjectInfo(KEYS[0], 2)]) == {KEYS[0]: b"ok"}
 
 
 # ---- nothing comes at all
@@ -645,7 +644,9 @@ def test_a_file_that_changed_after_the_listing_is_a_fault(tmp_path: Path) -> Non
     (tmp_path / KEYS[3]).unlink()
     assert bucket.get(entries[3]) == Unreadable("missing")
     (tmp_path / KEYS[4]).write_bytes(b"other")
-    with pytest.raises(Fault, match=rf"{KEYS[4]} is no longer what was listed \({len(BODIES[KEYS[4]])} bytes, now 5\)"):
+    with pytest.raises(
+        UserError, match=rf"{KEYS[4]} is no longer what was listed \({len(BODIES[KEYS[4]])} bytes, now 5\)"
+    ):
         bucket.get(entries[4])
 
 

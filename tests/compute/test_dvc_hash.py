@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 
 from support.projects import Project
 from warehouse_classifier.compute import dvc_hash, stage_spec
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 MAP = """\
 stages:
@@ -85,6 +85,6 @@ def test_a_missing_dep_is_named(dep: str, ran: Project, tmp_path: Path, monkeypa
     monkeypatch.chdir(project.folder)
     Path(dep).rename("elsewhere")
     with pytest.raises(
-        Fault, match=f"^count depends on {dep}, which is neither here nor an output that dvc\\.lock knows$"
+        UserError, match=f"^count depends on {dep}, which is neither here nor an output that dvc\\.lock knows$"
     ):
         stage_spec.read("count", ["small", "out"])

@@ -26,7 +26,7 @@ from support.server import Kind, Request, Served
 from warehouse_classifier.bucket import client
 from warehouse_classifier.compute import local, stage_code
 from warehouse_classifier.compute.__main__ import launch, place_of
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.tracking import console
 from warehouse_classifier.tracking.console import Screen
 from warehouse_classifier.tracking.mlflow_run import Run
@@ -97,7 +97,7 @@ def test_a_place_is_for_all_stages_or_for_those_that_are_named(told: str, place:
     ],
 )
 def test_a_place_or_a_stage_that_is_none_is_named(told: str, said: str) -> None:
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(UserError) as fault:
         place_of("train_vit", told, ["train_vit"])
     assert str(fault.value) == said
 
@@ -213,9 +213,9 @@ def test_what_a_stage_calibrates_is_kept_as_models_once_it_is_done(
 ) -> None:
     """And where they cannot be kept, the stage is done all the same."""
 
-    def act(watch: Screen) -> None:
+    def act(progress: Screen) -> None:
         predictors.tiny(project / "models")
-        watch.measure(None, accuracy=0.5)
+        progress.measure(None, accuracy=0.5)
 
     stand_in(monkeypatch, "fetch_metadata", act)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
@@ -237,9 +237,9 @@ def test_what_a_stage_calibrates_is_kept_as_models_once_it_is_done(
 def test_a_stage_that_fails_keeps_no_models(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictors.tiny(project / "models")  # of an earlier run
 
-    def act(watch: Screen) -> None:
-        watch.measure(None, accuracy=0.5)
-        raise Fault("no")
+    def act(progress: Screen) -> None:
+        progress.measure(None, accuracy=0.5)
+        raise UserError("no")
 
     stand_in(monkeypatch, "fetch_metadata", act)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
@@ -263,29 +263,29 @@ def test_inputs_have_a_hash_that_follows_their_content(project: Path) -> None:
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Screen:
+def progress(monkeypatch: pytest.MonkeyPatch) -> Screen:
     monkeypatch.setattr(Run, "measure", lambda *_: None)
     return Screen(Run("fetch_metadata", {}, ""))
 
 
 def test_a_log_has_plain_lines(
-    watch: Screen, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    progress: Screen, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
-    with watch.bar("fetch", 400, "pair") as bar:
+    with progress.bar("fetch", 400, "pair") as bar:
         for _ in range(4):
             clock[0] += 5.0
             bar.advance(50, rejected=3)
-        watch.say("halfway")
-    with watch.bar("list", None, "pair") as bar:
+        progress.say("halfway")
+    with progress.bar("list", None, "pair") as bar:
         clock[0] += 2.0
         bar.advance(10)
-    with watch.bar("train", 400, "image", 300) as bar:  # three quarters of it in an earlier run
+    with progress.bar("train", 400, "image", 300) as bar:  # three quarters of it in an earlier run
         clock[0] += 10.0
         bar.advance(50)
-    watch.measure(pairs=10)
-    watch.measure(2, train_loss=0.51239, learning_rate=1e-3, epoch=2, images_per_second=9, memory_mib=9)
+    progress.measure(pairs=10)
+    progress.measure(2, train_loss=0.51239, learning_rate=1e-3, epoch=2, images_per_second=9, memory_mib=9)
     assert capfd.readouterr().err.splitlines() == [
         "fetch: 100 of 400, 30 s left, 10.0 pairs/s, rejected 3",
         "fetch: 200 of 400, 20 s left, 10.0 pairs/s, rejected 3",
@@ -300,16 +300,16 @@ def test_a_log_has_plain_lines(
 
 SHOWN = """
 import time
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.tracking.console import Screen
 from warehouse_classifier.tracking.mlflow_run import Run
 
-watch = Screen(Run("fetch_metadata", {}, ""))
-with watch.bar("fetch", 40, "pair") as bar:
+progress = Screen(Run("fetch_metadata", {}, ""))
+with progress.bar("fetch", 40, "pair") as bar:
     for _ in range(8):
         time.sleep(0.06)
         bar.advance(5, rejected=2)
-    watch.say("done so far")
+    progress.say("done so far")
 """
 
 

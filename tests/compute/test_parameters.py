@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from support.launching import error_line
 from support.projects import STAGES, TOP
 from warehouse_classifier.compute import parameters, stage_code
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.params import DATA
 from warehouse_classifier.runtime.params import TOP as SHARED
 
@@ -72,7 +72,7 @@ def test_a_number_out_of_reach_is_one_line(project: Path, stage: str, value: flo
         for key in deeper:
             section = section[key]
         section[last] = [value, value] if isinstance(section[last], list) else value
-        with pytest.raises(Fault) as fault:
+        with pytest.raises(UserError) as fault:
             parameters.load(cls, stage, "small", broken)
         assert name in str(fault.value), str(fault.value)
         assert "\n" not in str(fault.value)

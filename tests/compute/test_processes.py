@@ -119,7 +119,7 @@ import torch
 from torch import nn
 from support.images import RECIPE, Diary
 from warehouse_classifier.training import distributed
-from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.training.recipe import Recipe
 from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.training.loop import train
@@ -140,7 +140,7 @@ network = Looking()
 recipe = Recipe(**{**RECIPE, "micro_batch": 2, "processes": 2, "epochs": 2})
 optimizer = torch.optim.AdamW(network.parameters(), 0.003, fused=True)
 folder = Path(sys.argv[1])
-train("train_small", network, optimizer, lambda _: 0.003, Shards(folder / "images"), Labels([1, 2, 3]), recipe,
+train("train_small", network, optimizer, lambda _: 0.003, Shards(folder / "images"), QuantityEncoder([1, 2, 3]), recipe,
       folder / "work", Diary())
 torch.save(network.seen, folder / f"seen-{distributed.rank()}.pt")
 """

@@ -86,9 +86,9 @@ def test_an_edit_while_a_stage_runs_is_named_and_what_it_computed_is_taken_once_
     files = {path: path.read_bytes() for path in pipeline.rglob("*") if path.is_file() and ".dvc" not in path.parts}
     calls: list[int] = []
 
-    def act(watch: Any) -> None:
+    def act(progress: Any) -> None:
         Path("out.csv").write_text("the result")
-        watch.measure(None, train_images=3)
+        progress.measure(None, train_images=3)
         calls.append(1)
         if len(calls) == 1:
             EDITS[named]()
@@ -187,7 +187,7 @@ def test_what_is_kept_is_for_the_very_same_alone(
     """Whoever keeps the edit gets what the edited code computes."""
     results = iter(["of the first", "of the edited"])
 
-    def act(watch: Any) -> None:
+    def act(progress: Any) -> None:
         Path("out.csv").write_text(next(results))
         edit("one.py")()
 

@@ -14,7 +14,7 @@ from support.images import SIDE, pack, spoil
 from warehouse_classifier.dataset.batches import Images, batches, evenly
 from warehouse_classifier.dataset.photo import decode
 from warehouse_classifier.dataset.shards import Shards, write
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_damaged_image_is_one_line(tmp_path: Path) -> None:
     spoil(tmp_path / "images", "test")
     rows = shards.rows("test")
     first = shards.index["id"].iloc[rows[0]]
-    with pytest.raises(Fault, match=f"images: image {first} is no JPEG.*dvc repro") as fault:
+    with pytest.raises(UserError, match=f"images: image {first} is no JPEG.*dvc repro") as fault:
         list(batches(shards, evenly(rows, 4), 2))
     assert "\n" not in str(fault.value)
 
@@ -117,7 +117,7 @@ def test_an_image_of_another_size_is_named(tmp_path: Path, size: tuple[int, int]
     sizes = [size if n == 6 else (SIDE, SIDE) for n in range(9)]
     write(tmp_path, [(fact, jpeg(n, sizes[n])) for n, fact in enumerate(facts)])
     wanted = rf"image 6 has {size[0]} x {size[1]} pixels and not 32 x 32; .dvc repro -f resize_images. makes it again"
-    with pytest.raises(Fault, match=wanted):
+    with pytest.raises(UserError, match=wanted):
         list(batches(Shards(tmp_path), evenly(np.arange(9), 4), 2))
 
 

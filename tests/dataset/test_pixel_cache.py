@@ -15,9 +15,9 @@ import torch
 from support.images import SIDE, pack, spoil
 from support.watching import Noted
 from warehouse_classifier.dataset.batches import batches, evenly
-from warehouse_classifier.dataset.pixel_cache import Decoded, images_of
+from warehouse_classifier.dataset.pixel_cache import PixelCache, images_of
 from warehouse_classifier.dataset.shards import INDEX, Shards
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 SIZE = 60 * SIDE * SIDE * 3
 
@@ -33,22 +33,22 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "deep" / "cache"
 
 
-def opened(folder: Path, watch: Noted | None = None) -> Decoded:
-    images = images_of(Shards(folder), 2, watch or Noted())
-    assert isinstance(images, Decoded)
+def opened(folder: Path, progress: Noted | None = None) -> PixelCache:
+    images = images_of(Shards(folder), 2, progress or Noted())
+    assert isinstance(images, PixelCache)
     return images
 
 
 def made(folder: Path) -> bool:
     """Whether opening had to decode anything."""
-    watch = Noted()
-    opened(folder, watch)
-    assert watch.bars in ({}, {"decode images": 60})
-    return bool(watch.bars)
+    progress = Noted()
+    opened(folder, progress)
+    assert progress.bars in ({}, {"decode images": 60})
+    return bool(progress.bars)
 
 
 def fault(folder: Path) -> str:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         opened(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -171,11 +171,11 @@ def test_two_runs_that_want_the_same_wait_for_each_other(folder: Path, cache: Pa
 
 
 def test_many_at_once_make_it_once(folder: Path, cache: Path) -> None:
-    watches = [Noted() for _ in range(5)]
-    threads = [threading.Thread(target=opened, args=(folder, watch)) for watch in watches]
+    progresses = [Noted() for _ in range(5)]
+    threads = [threading.Thread(target=opened, args=(folder, progress)) for progress in progresses]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sum(watch.bars == {"decode images": 60} for watch in watches) == 1
-    assert sum(watch.bars == {} for watch in watches) == 4
+    assert sum(progress.bars == {"decode images": 60} for progress in progresses) == 1
+    assert sum(progress.bars == {} for progress in progresses) == 4

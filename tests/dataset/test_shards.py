@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from support.images import RECIPE, SIDE, Diary, pack
 from warehouse_classifier.bins.metadata import PAIRS
-from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.dataset.shards import COLUMNS, INDEX, Shards, shard_of, write
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.report.inputs import HISTORY, PUBLISHED
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.stages.evaluate import Evaluate, evaluate
 from warehouse_classifier.training.loop import train
 from warehouse_classifier.training.recipe import Recipe
@@ -48,7 +48,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def fault(folder: Path) -> str:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         Shards(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -67,7 +67,7 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     assert {shards.index["id"][row] for row in shards.rows("test")} == {
         facts["id"] for facts, _ in images() if facts["split"] == "test"
     }
-    with pytest.raises(Fault, match="holds no validation image"):
+    with pytest.raises(UserError, match="holds no validation image"):
         shards.rows("validation")
 
 
@@ -136,7 +136,7 @@ def test_an_image_that_is_not_the_one_in_the_index_is_named(tmp_path: Path, wron
         body = bytearray((folder / index.shard[id]).read_bytes())
         body[index.offset[id] + index.length[id] - 1] ^= 1  # one bit
         (folder / index.shard[id]).write_bytes(body)
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         Shards(folder).verify(workers)
     shard = folder / shard_of(min(wrong))
     assert str(caught.value).startswith(f"{shard}: image {min(wrong)} is not the one in the index (another SHA-256)")
@@ -151,7 +151,7 @@ def test_images_are_verified_to_the_last(tmp_path: Path) -> None:
     for row in (699, 256, 255):
         index.loc[row, "sha256"] = "0" * 64
         index.to_parquet(folder / INDEX)
-        with pytest.raises(Fault, match=f"image {ids[row]} is not the one"):
+        with pytest.raises(UserError, match=f"image {ids[row]} is not the one"):
             Shards(folder).verify(2)
 
 
@@ -173,8 +173,8 @@ def test_no_step_is_taken_from_images_of_another_hash(tmp_path: Path) -> None:
     folder, network, diary = pack(tmp_path / "images"), torch.nn.Linear(1, 1), Diary()
     flip_a_bit(folder)
     optimizer = torch.optim.SGD(network.parameters())
-    recipe, labels = Recipe(**RECIPE), Labels([1, 2, 3])
-    with pytest.raises(Fault, match="image 10059 is not the one in the index"):
+    recipe, labels = Recipe(**RECIPE), QuantityEncoder([1, 2, 3])
+    with pytest.raises(UserError, match="image 10059 is not the one in the index"):
         train("small", network, optimizer, lambda _: 0.1, Shards(folder), labels, recipe, tmp_path / "work", diary)
     assert diary.titles == []
     assert not (tmp_path / "work").exists()
@@ -197,8 +197,8 @@ def test_nothing_is_predicted_from_images_of_another_hash(tmp_path: Path) -> Non
     pairs = [{"id": id, "items": []} for id in Shards(folder).index["id"]]
     pq.write_table(pa.Table.from_pylist(pairs, PAIRS), tmp_path / "metadata.parquet")
     inputs = [folder, tmp_path / "metadata.parquet", published, models, tmp_path / "reports"]
-    with pytest.raises(Fault, match="image 10059 is not the one in the index"):
-        evaluate(params, *inputs, watch=diary)
+    with pytest.raises(UserError, match="image 10059 is not the one in the index"):
+        evaluate(params, *inputs, progress=diary)
     assert diary.titles == []
     assert not (tmp_path / "reports").exists()
 

@@ -10,16 +10,16 @@ import pytest
 
 from support.outcomes import outcomes
 from warehouse_classifier.evaluation import calibration, temperature
-from warehouse_classifier.evaluation.calibration import Promise, calibrate
+from warehouse_classifier.evaluation.calibration import OperatingPoint, calibrate
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.evaluation.expectations import match_expected, right_of, wrong_of
 from warehouse_classifier.evaluation.thresholds import judge
 from warehouse_classifier.models.folder import BELONGS
 from warehouse_classifier.models.registry import NETWORKS
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 QUANTITIES = [1, 2, 3, 4, 5]
-PROMISE = Promise(quantities=QUANTITIES, side=32, quality=90, precision="fp32", false_alarms=0.1, misses=0.1)
+PROMISE = OperatingPoint(quantities=QUANTITIES, side=32, quality=90, precision="fp32", false_alarms=0.1, misses=0.1)
 
 
 def folders(root: Path) -> dict[str, Path]:
@@ -77,7 +77,7 @@ def test_the_average_has_the_temperature_that_is_best_for_it(tmp_path: Path) -> 
 
 def test_what_is_written_is_read(models: Path) -> None:
     known = calibration.load(models)
-    assert known.model_dump(include={*Promise.model_fields}) == PROMISE.model_dump()
+    assert known.model_dump(include={*OperatingPoint.model_fields}) == PROMISE.model_dump()
     first = (models / calibration.FILE).read_bytes()
     known.write(models / calibration.FILE)
     assert (models / calibration.FILE).read_bytes() == first
@@ -120,7 +120,7 @@ def change(models: Path, **values: Any) -> None:
 )
 def test_a_file_of_another_version_or_shape_is_told(models: Path, values: dict[str, Any], said: str) -> None:
     change(models, **values)
-    with pytest.raises(Fault, match=said.replace("(", r"\(")) as caught:
+    with pytest.raises(UserError, match=said.replace("(", r"\(")) as caught:
         calibration.load(models)
     assert calibration.FILE in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -129,12 +129,12 @@ def test_a_file_of_another_version_or_shape_is_told(models: Path, values: dict[s
 @pytest.mark.parametrize("body", ["", "{", "[1]", "7"])
 def test_what_is_no_calibration_is_told(models: Path, body: str) -> None:
     (models / calibration.FILE).write_text(body)
-    with pytest.raises(Fault, match=r"is not JSON|is of version None"):
+    with pytest.raises(UserError, match=r"is not JSON|is of version None"):
         calibration.load(models)
 
 
 def test_a_missing_folder_is_told_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(Fault, match=r"calibration\.json cannot be read .*`dvc pull` brings trained models"):
+    with pytest.raises(UserError, match=r"calibration\.json cannot be read .*`dvc pull` brings trained models"):
         calibration.load(tmp_path / "none")
 
 
@@ -142,7 +142,7 @@ def test_a_missing_folder_is_told_with_the_way_out(tmp_path: Path) -> None:
 def test_a_network_that_was_tampered_with_is_told(models: Path, name: str) -> None:
     known = calibration.load(models)
     (models / "vit" / name).write_text("another")
-    with pytest.raises(Fault, match=rf"{name} is not the one that calibration\.json belongs to"):
+    with pytest.raises(UserError, match=rf"{name} is not the one that calibration\.json belongs to"):
         calibration.verify(known, "vit", models / "vit")
     calibration.verify(known, "resnet34", models / "resnet34")
 
@@ -150,5 +150,5 @@ def test_a_network_that_was_tampered_with_is_told(models: Path, name: str) -> No
 def test_a_network_that_is_missing_is_told(models: Path) -> None:
     known = calibration.load(models)
     shutil.rmtree(models / "vit")
-    with pytest.raises(Fault, match=r"holds no trained ViT .*`dvc pull` brings it, `dvc repro train_vit` makes it"):
+    with pytest.raises(UserError, match=r"holds no trained ViT .*`dvc pull` brings it, `dvc repro train_vit` makes it"):
         calibration.verify(known, "vit", models / "vit")

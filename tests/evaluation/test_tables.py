@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.evaluation import tables as evidence
-from warehouse_classifier.evaluation.calibration import Calibration, Counted
+from warehouse_classifier.evaluation.calibration import Calibrated, Calibration
 from warehouse_classifier.evaluation.counters import COUNTERS
 from warehouse_classifier.evaluation.predictions import Predictions
 from warehouse_classifier.evaluation.tables import FEWEST
@@ -16,7 +16,7 @@ from warehouse_classifier.evaluation.temperature import nll, probabilities
 from warehouse_classifier.models.folder import BELONGS
 from warehouse_classifier.models.registry import NETWORKS
 
-LABELS = Labels([1, 2, 3])
+LABELS = QuantityEncoder([1, 2, 3])
 TEMPERATURES = {"resnet34": 2.0, "vit": 0.5, "average": 1.5}
 
 
@@ -41,7 +41,7 @@ def test_reliability_before_and_after_is_of_the_counter_itself(test: Predictions
         stages = tables[who].groupby("stage", sort=False)
         assert [*stages.groups] == ["before", "after"]
         assert stages["images"].sum().tolist() == [4, 4]
-    label = LABELS.of(test.quantity)
+    label = LABELS.encode(test.quantity)
     assert errors["resnet34"]["nll_after"] == nll(test.probabilities["resnet34"], label)
     assert errors["resnet34"]["nll_before"] != errors["resnet34"]["nll_after"]
     sure = tables["resnet34"].set_index("stage")["confidence"]
@@ -57,7 +57,7 @@ def test_reliability_before_and_after_is_of_the_counter_itself(test: Predictions
 def test_verdicts_by_case(test: Predictions) -> None:
     # 4, 5, 6 items, all of which the ViT takes for 1
     outside = said({"resnet34": [[0, 0, 9.0]] * 3, "vit": [[9.0, 0, 0]] * 3}, [4, 5, 6])
-    known = Counted(temperature=0.5, match=0.25, mismatch=0.85)
+    known = Calibrated(temperature=0.5, match=0.25, mismatch=0.85)
     cases = evidence.cases("vit", known, test, outside, LABELS).set_index("case")
     assert cases["images"].to_dict() == {
         "as expected": 4, "wrong by one": 4, "wrong by any number": 4, "holds 4": 1, "holds 5": 1, "holds 6 or more": 1,
@@ -80,7 +80,7 @@ def test_quantities_between_and_below_have_words_too() -> None:
 
 
 def test_accuracy_by_group_is_of_each_counter(test: Predictions) -> None:
-    answers = pd.DataFrame({who: LABELS.quantity(of.argmax(axis=1)) for who, of in test.probabilities.items()})
+    answers = pd.DataFrame({who: LABELS.decode(of.argmax(axis=1)) for who, of in test.probabilities.items()})
     group = pd.Series(pd.Categorical(["b", "b", "a", "a"], categories=["b", "a", "none"], ordered=True))
     table = evidence.by_contents(group, test, answers, seed=1, resamples=1000).set_index("group")
     assert table["images"].to_dict() == {"b": 2, "a": 2}
@@ -98,7 +98,7 @@ def test_promises_stand_beside_what_was_met(test: Predictions) -> None:
     known = Calibration(
         version=1, quantities=[1, 2, 3], side=32, quality=90, precision="fp32", false_alarms=0.2, misses=0.1,
         sha256={net: dict.fromkeys(BELONGS, "") for net in NETWORKS},
-        counters={who: Counted(temperature=of, match=0.1, mismatch=0.9) for who, of in TEMPERATURES.items()},
+        counters={who: Calibrated(temperature=of, match=0.1, mismatch=0.9) for who, of in TEMPERATURES.items()},
     )  # fmt: skip
     _, errors = evidence.reliabilities(test, LABELS, 1)
     nobody = said({"resnet34": [[0, 0, 0]], "vit": [[0, 0, 0]]}, [9])

@@ -19,7 +19,7 @@ from torchvision.models import ResNet34_Weights
 from torchvision.models import resnet34 as torchvision_resnet34
 
 from warehouse_classifier.models import resnet34
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 QUANTITIES = (1, 2, 3)
 State = dict[str, torch.Tensor]
@@ -83,7 +83,7 @@ def has_body_of(network: resnet34.ResNet34, state: State) -> bool:
 
 
 def refuse(match: str, weights: str, sha: str | None = None) -> None:
-    with pytest.raises(Fault, match=match) as fault:
+    with pytest.raises(UserError, match=match) as fault:
         resnet34.build(3, weights, sha)
     assert "\n" not in str(fault.value)
 
@@ -249,12 +249,12 @@ def test_a_folder_without_a_network(tmp_path: Path, damage: str) -> None:
             (folder / "config.json").write_text("{")
         case "no quantities":
             (folder / "config.json").write_text("[]")
-    with pytest.raises(Fault, match=r"resnet34 holds no trained ResNet34 .*dvc repro train_resnet34") as fault:
+    with pytest.raises(UserError, match=r"resnet34 holds no trained ResNet34 .*dvc repro train_resnet34") as fault:
         resnet34.load(folder)
     assert "\n" not in str(fault.value)
 
 
 def test_weights_for_other_quantities(tmp_path: Path) -> None:
     resnet34.save(resnet34.build(2, "none", None), QUANTITIES, tmp_path)
-    with pytest.raises(Fault, match=r"holds no trained ResNet34 .*size mismatch for fc.weight"):
+    with pytest.raises(UserError, match=r"holds no trained ResNet34 .*size mismatch for fc.weight"):
         resnet34.load(tmp_path)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import ViTForImageClassification
 
 from warehouse_classifier.models import vit
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 QUANTITIES = (1, 2, 3)
 SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "patch_size": 8}
@@ -49,7 +49,7 @@ def logits(network: vit.ViT, side: int = 32) -> torch.Tensor:
 
 
 def refuse(match: str, model_name: str, side: int = 32) -> None:
-    with pytest.raises(Fault, match=match) as fault:
+    with pytest.raises(UserError, match=match) as fault:
         vit.build(model_name, None, None, side, QUANTITIES)
     assert "\n" not in str(fault.value)
 
@@ -155,12 +155,12 @@ def test_a_hub_that_cannot_be_reached(tmp_path: Path) -> None:
     code = """
 import time
 from warehouse_classifier.models import vit
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 began, waited = time.monotonic(), []
 time.sleep = waited.append  # between the hub's retries: counted, not slept
 try:
     vit.build("google/vit-base-patch16-224-in21k", "b4569560a39a0f1af58e3ddaf17facf20ab919b0", None, 224, (1, 2))
-except Fault as fault:
+except UserError as fault:
     print(fault)
 print(time.monotonic() - began + sum(waited))
 """
@@ -212,6 +212,6 @@ def test_a_folder_without_a_network(folder: Path, damage: str) -> None:
             save_file(state, weights, {"format": "pt"})
         case "more layers":
             edit(folder, num_hidden_layers=3)
-    with pytest.raises(Fault, match=r"pretrained holds no trained ViT .*dvc repro train_vit") as fault:
+    with pytest.raises(UserError, match=r"pretrained holds no trained ViT .*dvc repro train_vit") as fault:
         vit.load(folder)
     assert "\n" not in str(fault.value)

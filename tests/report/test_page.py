@@ -27,7 +27,7 @@ from warehouse_classifier.report.formatting import between, chance, comparisons,
 from warehouse_classifier.report.gallery import Bin, choose
 from warehouse_classifier.report.page import Supplement, page
 from warehouse_classifier.report.runs import LINK, PLACE, Runs, added
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 PUBLISHED = TOP / "data" / "published.csv"
 HOSTILE = "<script>alert('bin')</script>"
@@ -368,7 +368,7 @@ def test_a_page_of_another_version_has_no_place_for_facts(
 ) -> None:
     text = page(evaluation, supplement)
     for broken in ("<html></html>", text.replace(PLACE, ""), text.replace(LINK, ""), added(text, facts)):
-        with pytest.raises(Fault, match=r"no place for the facts of its runs.*`dvc checkout`"):
+        with pytest.raises(UserError, match=r"no place for the facts of its runs.*`dvc checkout`"):
             added(broken, facts)
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 from support.launching import error_line
 from support.projects import TOP
 from warehouse_classifier.compute.parameters import load, read
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.params import Params
 from warehouse_classifier.stages.fetch_metadata import FetchMetadata
 from warehouse_classifier.stages.resize_images import ResizeImages
@@ -54,7 +54,7 @@ def written(folder: Path, text: str | bytes | None = None, top: str = "", **valu
 
 
 def fault(file: Path, scale: str = "a") -> str:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         load(Count, "count", scale, read(file))
     said = str(caught.value)
     assert "\n" not in said
@@ -175,7 +175,7 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
 def test_whatever_the_file_holds_it_is_read_or_refused_in_one_line(tmp_path: Path, text: str | bytes) -> None:
     try:
         assert isinstance(read(written(tmp_path, text)), dict)
-    except Fault as refused:
+    except UserError as refused:
         said = str(refused)
     else:
         said = ""

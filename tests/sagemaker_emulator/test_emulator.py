@@ -32,7 +32,7 @@ from sagemaker_emulator.record import Record
 from sagemaker_emulator.server import Emulator
 from sagemaker_emulator.shapes import Misfit, constraints, violations
 from support.s3 import CREDENTIALS, S3
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 MODEL = botocore.session.get_session().get_service_model("sagemaker")
 OPERATIONS = ("CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob", "ListTrainingJobs")
@@ -808,7 +808,7 @@ def test_where_the_other_services_are_silent_so_is_the_emulator(tmp_path: Path) 
 
 
 def test_a_port_that_is_taken_is_named(aws: str, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Fault, match="cannot be had"):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="cannot be had"):
         Emulator(tmp_path, aws, port=taken.getsockname()[1])
 
 

@@ -14,14 +14,14 @@ from scipy.ndimage import convolve1d
 from torch import nn
 
 from warehouse_classifier.dataset.photo import Pixels
-from warehouse_classifier.evaluation.calibration import Calibration, Counted
+from warehouse_classifier.evaluation.calibration import Calibrated, Calibration
 from warehouse_classifier.evaluation.counters import AVERAGE
 from warehouse_classifier.evaluation.temperature import Floats
 from warehouse_classifier.models import resnet34, vit
 from warehouse_classifier.models.folder import BELONGS
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.serving import explanation, heat_maps
-from warehouse_classifier.serving.predictor import Counter
+from warehouse_classifier.serving.predictor import Predictor
 
 RED, GREEN, BLUE = range(3)
 PLACES = {"top left": (0, 0), "top right": (0, 1), "bottom left": (1, 0), "bottom right": (1, 1)}
@@ -68,13 +68,13 @@ def seeing_light() -> nn.Module:
     return network
 
 
-def counter(name: str, **networks: nn.Module) -> Counter:
-    counted = {of: Counted(temperature=1.0, match=0.3, mismatch=0.9) for of in ("resnet34", "vit", AVERAGE)}
+def counter(name: str, **networks: nn.Module) -> Predictor:
+    counted = {of: Calibrated(temperature=1.0, match=0.3, mismatch=0.9) for of in ("resnet34", "vit", AVERAGE)}
     known = Calibration(
         version=1, quantities=[1, 2, 3], side=64, quality=95, precision="fp32", false_alarms=0.05, misses=0.05,
         counters=counted, sha256={network: dict.fromkeys(BELONGS, "") for network in NETWORKS},
     )  # fmt: skip
-    return Counter(name, known, networks, torch.device("cpu"))
+    return Predictor(name, known, networks, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,17 +87,17 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def both() -> Counter:
+def both() -> Predictor:
     return counter(AVERAGE, resnet34=seeing_colours(), vit=seeing_light())
 
 
 @pytest.fixture(scope="module")
-def colours(both: Counter) -> Counter:
+def colours(both: Predictor) -> Predictor:
     return counter("resnet34", resnet34=both.networks["resnet34"])
 
 
 @pytest.fixture(scope="module")
-def light(both: Counter) -> Counter:
+def light(both: Predictor) -> Predictor:
     return counter("vit", vit=both.networks["vit"])
 
 
@@ -127,7 +127,7 @@ def share(hot: Floats, place: str) -> float:
 
 @pytest.mark.parametrize("side", [32, 64, 112, 224])  # for maps of the first stage, the second and so on
 @pytest.mark.parametrize("place", ["top left", "bottom right"])
-def test_grad_cam_finds_what_spoke_for_a_quantity_and_nothing_else(colours: Counter, side: int, place: str) -> None:
+def test_grad_cam_finds_what_spoke_for_a_quantity_and_nothing_else(colours: Predictor, side: int, place: str) -> None:
     other = {"top left": "bottom_right", "bottom right": "top_left"}[place]
     pixels = photo(side, **{place.replace(" ", "_"): (255, 0, 0), other: (0, 255, 0)})
     red = heat_maps.heat(colours, pixels, RED)["resnet34"]
@@ -140,7 +140,7 @@ def test_grad_cam_finds_what_spoke_for_a_quantity_and_nothing_else(colours: Coun
 
 
 @pytest.mark.parametrize(("network", "side"), [("resnet34", 64), ("resnet34", 224), ("vit", 64)])
-def test_heat_is_not_shifted(both: Counter, network: str, side: int) -> None:
+def test_heat_is_not_shifted(both: Predictor, network: str, side: int) -> None:
     """A ResNet's places lie where its paddings put them: taken for the middles of cells they would be 3.5 and 15.5 off."""
     pixels = photo(side, top_left=(255, 255, 255))
     hot = heat_maps.heat(both, pixels, RED)[network]
@@ -151,7 +151,7 @@ def test_heat_is_not_shifted(both: Counter, network: str, side: int) -> None:
 
 @pytest.mark.parametrize("side", [64, 72, 100, 112])  # it was made for 64; 100 is no multiple of its patches
 @pytest.mark.parametrize("place", PLACES)
-def test_rollout_finds_where_the_network_looked(light: Counter, side: int, place: str) -> None:
+def test_rollout_finds_where_the_network_looked(light: Predictor, side: int, place: str) -> None:
     pixels = photo(side, **{place.replace(" ", "_"): (255, 255, 255)})
     hot = heat_maps.heat(light, pixels, 0)["vit"]
     assert hot.shape == (side, side)
@@ -191,7 +191,7 @@ def test_rollout_is_the_product_of_all_layers() -> None:
 
 
 @pytest.mark.parametrize(("network", "colour"), [("resnet34", (255, 80, 80)), ("vit", (255, 255, 255))])
-def test_what_is_hot_is_what_the_answer_needs(both: Counter, network: str, colour: tuple[int, int, int]) -> None:
+def test_what_is_hot_is_what_the_answer_needs(both: Predictor, network: str, colour: tuple[int, int, int]) -> None:
     alone = counter(network, **{network: both.networks[network]})
     pixels = photo(64, bottom_left=colour)
     before = alone.probabilities(pixels[None])[0, 0]
@@ -207,7 +207,7 @@ def test_what_is_hot_is_what_the_answer_needs(both: Counter, network: str, colou
     assert without["hottest"] < before - 0.2
 
 
-def state(of: Counter) -> list[object]:
+def state(of: Predictor) -> list[object]:
     """What an explanation might leave behind."""
     network = of.networks["vit"].network
     assert isinstance(network, nn.Module)
@@ -222,7 +222,7 @@ def state(of: Counter) -> list[object]:
     return [hooks, weights, training, network.config._attn_implementation, torch.is_grad_enabled()]  # type: ignore[union-attr]  # noqa: SLF001
 
 
-def test_nothing_of_the_counter_changes(both: Counter) -> None:
+def test_nothing_of_the_counter_changes(both: Predictor) -> None:
     photos = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8)
     before, was = both.probabilities(photos), state(both)
     assert was[3] == "sdpa"
@@ -234,7 +234,7 @@ def test_nothing_of_the_counter_changes(both: Counter) -> None:
     np.testing.assert_array_equal(both.probabilities(photos), before)
 
 
-def test_frozen_weights_and_a_caller_without_gradients_are_no_hindrance(both: Counter) -> None:
+def test_frozen_weights_and_a_caller_without_gradients_are_no_hindrance(both: Predictor) -> None:
     pixels = photo(64, top_right=(255, 90, 90))
     wanted = heat_maps.heat(both, pixels, RED)
     frozen = counter(AVERAGE, resnet34=seeing_colours().requires_grad_(requires_grad=False), vit=seeing_light())
@@ -244,7 +244,7 @@ def test_frozen_weights_and_a_caller_without_gradients_are_no_hindrance(both: Co
         np.testing.assert_array_equal(found[network], hot)
 
 
-def drawn(of: Counter, pixels: Pixels, expected: int | None) -> tuple[bytes, Pixels]:
+def drawn(of: Predictor, pixels: Pixels, expected: int | None) -> tuple[bytes, Pixels]:
     (answer,) = of.answers(of.probabilities(pixels[None]), [expected])
     body = explanation.picture(of, pixels, answer, expected)
     return body, np.array(Image.open(io.BytesIO(body)).convert("RGB"))
@@ -252,7 +252,7 @@ def drawn(of: Counter, pixels: Pixels, expected: int | None) -> tuple[bytes, Pix
 
 @pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("expected", [None, 1, 3, 0, 10**60])
-def test_texts_stay_over_their_panels(both: Counter, expected: int | None) -> None:
+def test_texts_stay_over_their_panels(both: Predictor, expected: int | None) -> None:
     """Columns between panels, and around all, are white below the lines on top, whatever those are."""
     _, shown = drawn(both, photo(64, top_left=(255, 90, 90)), expected)
     width = 2 * MARGIN + 3 * PANEL + 2 * GAP
@@ -265,7 +265,7 @@ def test_texts_stay_over_their_panels(both: Counter, expected: int | None) -> No
     assert (shown[-6:] == 255).all()
 
 
-def test_a_picture_shows_the_photo_and_brightens_what_spoke(colours: Counter) -> None:
+def test_a_picture_shows_the_photo_and_brightens_what_spoke(colours: Predictor) -> None:
     pixels = photo(64, bottom_right=(200, 0, 0))
     body, shown = drawn(colours, pixels, 1)
     assert abs(shown.shape[1] - (2 * MARGIN + 2 * PANEL + GAP)) <= 1
@@ -279,7 +279,7 @@ def test_a_picture_shows_the_photo_and_brightens_what_spoke(colours: Counter) ->
 
 
 @pytest.mark.usefixtures("strict")
-def test_the_same_bytes_every_time_and_no_trace(both: Counter) -> None:
+def test_the_same_bytes_every_time_and_no_trace(both: Predictor) -> None:
     pixels = photo(64, top_right=(255, 255, 90))
     before = dict(mpl.rcParams)
     one, _ = drawn(both, pixels, 2)
@@ -291,7 +291,7 @@ def test_the_same_bytes_every_time_and_no_trace(both: Counter) -> None:
 
 @pytest.mark.usefixtures("strict")
 def test_a_network_without_an_explanation_has_no_heat_and_the_picture_says_so(
-    both: Counter, monkeypatch: pytest.MonkeyPatch
+    both: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels = photo(64, top_left=(255, 90, 90))
     explained, before = drawn(both, pixels, 2)
@@ -313,7 +313,7 @@ def test_a_network_without_an_explanation_has_no_heat_and_the_picture_says_so(
 
 
 @pytest.mark.usefixtures("strict")
-def test_a_photo_of_nothing_has_no_heat_and_a_picture_nevertheless(both: Counter) -> None:
+def test_a_photo_of_nothing_has_no_heat_and_a_picture_nevertheless(both: Predictor) -> None:
     nothing = photo(64)
     assert not heat_maps.heat(both, nothing, 0)["resnet34"].any()
     assert not heat_maps.heat(both, nothing, 0)["vit"].any()

@@ -175,7 +175,7 @@ def test_who_fetches_what_a_rented_machine_has_left_keeps_its_models(
     monkeypatch.setattr(outputs, "bring", lambda *_: None)
     monkeypatch.setattr(outputs, "tidy", lambda *_: None)
     argv = ["small", "models"]
-    jobs: Any = SimpleNamespace(plan=stage_spec.Plan("evaluate", argv, {}, {}, [], {}))
+    jobs: Any = SimpleNamespace(spec=stage_spec.StageSpec("evaluate", argv, {}, {}, [], {}))
     sagemaker.bring(jobs, {}, Run("evaluate", {}, "", tags), None)
     (run,) = client(other).search_runs(["1"])
     assert (run.info.status, run.data.metrics["seconds"]) == ("FINISHED", 5.0)

@@ -11,7 +11,7 @@ from warehouse_classifier.dataset import shards
 from warehouse_classifier.evaluation import calibration, temperature
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.models.registry import NETWORKS
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.serving import predictor
 from warehouse_classifier.serving.predictor import Answer
 from warehouse_classifier.stages.resize_images import ResizeImages, shrink
@@ -82,7 +82,7 @@ def test_the_average_is_made_of_both(models: Path) -> None:
 
 def test_a_model_that_is_none_is_told(models: Path) -> None:
     with (
-        pytest.raises(Fault, match="there is no model resnet; there are: resnet34, vit, average"),
+        pytest.raises(UserError, match="there is no model resnet; there are: resnet34, vit, average"),
         predictor.opened(models, "resnet"),
     ):
         pass
@@ -93,7 +93,7 @@ def test_a_calibration_for_other_quantities_is_told(models: Path, tmp_path: Path
     known = calibration.load(other)
     known.model_copy(update={"quantities": [1, 2, 3, 4]}).write(other / calibration.FILE)
     said = r"vit tells 5 quantities apart and calibration\.json names 4"
-    with pytest.raises(Fault, match=said), predictor.opened(other, "vit"):
+    with pytest.raises(UserError, match=said), predictor.opened(other, "vit"):
         pass
 
 
@@ -104,5 +104,5 @@ def test_nothing_is_loaded_that_was_not_calibrated(models: Path, tmp_path: Path)
     with predictor.opened(other, "resnet34"):  # which has nothing to do with it
         pass
     for name in ("vit", AVERAGE):
-        with pytest.raises(Fault, match="is not the one that"), predictor.opened(other, name):
+        with pytest.raises(UserError, match="is not the one that"), predictor.opened(other, name):
             pass

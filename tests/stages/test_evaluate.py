@@ -25,8 +25,8 @@ from warehouse_classifier.evaluation import calibration, predictions
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.models import folder, resnet34, vit
 from warehouse_classifier.models.registry import NETWORKS
-from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.runtime.progress import Silence
+from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.runtime.progress import NullProgress
 from warehouse_classifier.serving import predictor
 from warehouse_classifier.stages import evaluate as stage
 
@@ -40,7 +40,7 @@ PARAMS = stage.Evaluate(
 )  # fmt: skip
 
 
-class Noted(Silence):
+class Noted(NullProgress):
     def __init__(self) -> None:
         self.measured: dict[str, float] = {}
 
@@ -100,17 +100,17 @@ def run(trained: Path, out: Path, params: stage.Evaluate = PARAMS, **instead: Pa
 
     What it leaves in the folder of models is moved to that of reports, so that one folder holds all of it.
     """
-    watch = Noted()
+    progress = Noted()
     models = out.parent / f"{out.name}-models"
     shutil.rmtree(models, ignore_errors=True)
     models.mkdir()
     for network in NETWORKS:
         (models / network).symlink_to(instead.pop(network, trained / "models" / network))
     inputs = {"images": trained / "images", "metadata": trained / "metadata.parquet", "published": PUBLISHED} | instead
-    stage.evaluate(params, **inputs, models=models, reports=out, watch=watch)
+    stage.evaluate(params, **inputs, models=models, reports=out, progress=progress)
     assert {path.name for path in models.iterdir()} == {*NETWORKS, calibration.FILE}
     shutil.move(models / calibration.FILE, out)
-    return watch.measured
+    return progress.measured
 
 
 @pytest.fixture(scope="module")
@@ -332,7 +332,7 @@ def bad(trained: Path, tmp_path: Path) -> Path:
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(trained: Path, bad: Path, what: str, name: str, fault: str) -> None:
-    with pytest.raises(Fault, match=re.escape(fault)) as caught:
+    with pytest.raises(UserError, match=re.escape(fault)) as caught:
         run(trained, bad / "out", PARAMS, **{what: bad / name})
     assert "\n" not in str(caught.value)
     assert not (bad / "out").exists()
@@ -352,7 +352,7 @@ def test_a_random_split_is_said_to_leak(trained: Path, tmp_path: Path) -> None:
 
 def test_networks_for_other_quantities_are_a_fault(trained: Path, tmp_path: Path) -> None:
     fewer = PARAMS.model_copy(update={"quantities": [1, 2, 3, 4]})
-    with pytest.raises(Fault, match=r"tells 5 quantities apart and params\.yaml names 4"):
+    with pytest.raises(UserError, match=r"tells 5 quantities apart and params\.yaml names 4"):
         run(trained, tmp_path / "out", fewer)
     assert not (tmp_path / "out").exists()
 
@@ -365,5 +365,5 @@ def test_a_bad_parameter_fails_before_anything_slow_is_imported() -> None:
 
 
 def test_a_network_that_answers_with_nan_is_a_fault() -> None:
-    with pytest.raises(Fault, match="ViT answers with what is no finite number"):
+    with pytest.raises(UserError, match="ViT answers with what is no finite number"):
         predictions.checked("vit", np.array([[0.0, np.nan]]), 2)

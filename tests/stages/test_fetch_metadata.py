@@ -16,15 +16,14 @@ from support.bins import bins, jpeg, metadata, mirror
 from support.killing import Elsewhere
 from support.launching import act, error_line
 from support.s3 import S3
-from support.server import Fault as Misdeed
-from support.server import Request, Served, plan
+from support.server import Misdeed, Request, Served, plan
 from support.system import SmallDisk
 from support.watching import Noted
 from warehouse_classifier.bins.metadata import PAIRS, UNREADABLE
 from warehouse_classifier.bucket import bucket as buckets
 from warehouse_classifier.bucket import client, object_store
-from warehouse_classifier.bucket.objects import METADATA, Entry
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.bucket.objects import METADATA, ObjectInfo
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.stages import fetch_metadata as stage
 from warehouse_classifier.stages.fetch_metadata import FetchMetadata
 
@@ -60,10 +59,12 @@ def values(bucket: str, **changed: Any) -> dict[str, Any]:
     return {"bucket": bucket, "max_pairs": None, "max_rejected": 20, "concurrency": 4, "part": 10, **changed}
 
 
-def fetched(bucket: str, folder: Path | None = None, watch: Noted | None = None, **changed: Any) -> tuple[Path, Path]:
+def fetched(
+    bucket: str, folder: Path | None = None, progress: Noted | None = None, **changed: Any
+) -> tuple[Path, Path]:
     into = folder or Path("data")
     paths = into / "metadata.parquet", into / "unreadable.parquet"
-    act("fetch_metadata", FetchMetadata(**values(bucket, **changed)), *paths, watch=watch or Noted())
+    act("fetch_metadata", FetchMetadata(**values(bucket, **changed)), *paths, progress=progress or Noted())
     return paths
 
 
@@ -81,9 +82,9 @@ def left() -> list[str]:
 
 
 def test_the_table_holds_what_listing_and_files_say(s3: S3) -> None:
-    watch = Noted()
+    progress = Noted()
     bodies = bins(25)
-    table, unreadable = fetched(s3.bucket(bodies), watch=watch)
+    table, unreadable = fetched(s3.bucket(bodies), progress=progress)
     assert pq.read_schema(table) == PAIRS
     assert pq.read_schema(unreadable) == UNREADABLE
     got = rows(table)
@@ -101,24 +102,24 @@ def test_the_table_holds_what_listing_and_files_say(s3: S3) -> None:
     ]
     assert {row["checked"] for row in got} == {"md5"}
     assert rows(unreadable) == []
-    assert watch.bytes == sum(len(body) for key, body in bodies.items() if key.startswith(METADATA))
-    assert watch.facts == {"errors": 0}
-    assert watch.measured == {"pairs": 25, "unreadable": 0}
-    assert watch.bars == {"list the bucket": 25, "fetch_metadata": 25}
-    assert watch.said == [f"25 pairs, 0 that cannot be used (see {unreadable})"]
+    assert progress.bytes == sum(len(body) for key, body in bodies.items() if key.startswith(METADATA))
+    assert progress.facts == {"errors": 0}
+    assert progress.measured == {"pairs": 25, "unreadable": 0}
+    assert progress.bars == {"list the bucket": 25, "fetch_metadata": 25}
+    assert progress.said == [f"25 pairs, 0 that cannot be used (see {unreadable})"]
 
 
 def test_what_cannot_be_used_is_listed_and_the_rest_survives(s3: S3) -> None:
     bodies = {**bins(30), **{f"metadata/{id}.json": body for id, (body, _) in BAD.items()}}
     for url in (s3.bucket(bodies), mirror(bodies, Path("mirror"))):
-        watch = Noted()
-        table, unreadable = fetched(url, watch=watch)
+        progress = Noted()
+        table, unreadable = fetched(url, progress=progress)
         assert [row["id"] for row in rows(table)] == [f"{n:05}" for n in range(1, 31) if f"{n:05}" not in BAD]
         listed = rows(unreadable)
         assert [(row["id"], row["key"]) for row in listed] == [(id, f"metadata/{id}.json") for id in BAD]
         for row in listed:
             assert row["reason"].startswith(BAD[row["id"]][1])
-        assert watch.measured == {"pairs": 30 - len(BAD), "unreadable": len(BAD)}
+        assert progress.measured == {"pairs": 30 - len(BAD), "unreadable": len(BAD)}
 
 
 def test_what_has_no_partner_is_listed(s3: S3) -> None:
@@ -159,7 +160,7 @@ def test_max_pairs_takes_the_first_and_lists_no_further(monkeypatch: pytest.Monk
     listed = []
 
     class Endless(buckets.SyntheticBucket):
-        def list(self, folder: str, most: int | None = None) -> Iterator[Entry]:
+        def list(self, folder: str, most: int | None = None) -> Iterator[ObjectInfo]:
             for entry in super().list(folder, most):
                 listed.append(entry)
                 yield entry
@@ -199,10 +200,10 @@ def test_the_same_bytes_whatever_the_server_does(serve: Serve, monkeypatch: pyte
     spoiling = ("flip", "short", "longer", "html", "truncated", "reset", "reset_midway", "error_500", "slow_down")
     shares: dict[Any, float] = dict.fromkeys(spoiling, 0.04) | {"stall": 0.01, Misdeed("slow_down", 0.1): 0.02}
     for concurrency in (1, 16):
-        served, watch = serve(bodies, plan(concurrency, shares, {**shares, "disorder": 0.04})), Noted()
-        assert content(fetched(URL, Path("bad"), watch, concurrency=concurrency)) == good
+        served, progress = serve(bodies, plan(concurrency, shares, {**shares, "disorder": 0.04})), Noted()
+        assert content(fetched(URL, Path("bad"), progress, concurrency=concurrency)) == good
         assert len(served.record().faults) > 8
-        assert watch.facts["errors"] > 20
+        assert progress.facts["errors"] > 20
 
 
 # ---- faults
@@ -230,7 +231,7 @@ def test_more_rejected_than_allowed_is_a_fault_that_names_some(serve: Serve, aga
         serve(bodies, lambda request: "denied" if request.key in bad else None)
     else:
         serve(bodies | dict.fromkeys(bad, b"{}"))
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         fetched(URL, max_rejected=2)
     reason = "access denied" if again else "has no EXPECTED_QUANTITY"
     assert str(caught.value) == (
@@ -254,7 +255,7 @@ def test_a_bucket_that_changes_meanwhile_is_a_fault_that_names_the_object(serve:
 
     key = "metadata/00017.json"
     serve(bodies, lambda request: changing(request) if request.key == key and not request.attempt else None)
-    with pytest.raises(Fault, match=rf"{key} is no longer what was listed \(ETag \w+, now \w+\); start again, the"):
+    with pytest.raises(UserError, match=rf"{key} is no longer what was listed \(ETag \w+, now \w+\); start again, the"):
         fetched(URL)
     assert not list(Path("data").glob("*"))
     assert len(rows(fetched(URL)[0])) == 30
@@ -345,7 +346,7 @@ def stopped(url: str) -> None:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetched(url, watch=Stopping())
+        fetched(url, progress=Stopping())
     assert not list(Path("data").glob("*"))
     assert left()
 
@@ -375,7 +376,7 @@ def read_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     get = object_store.StoreBucket.get
 
-    def noted(self: object_store.StoreBucket, entry: Entry) -> Any:
+    def noted(self: object_store.StoreBucket, entry: ObjectInfo) -> Any:
         asked.append(entry.key)
         return get(self, entry)
 
@@ -411,7 +412,7 @@ def test_what_could_not_be_had_is_asked_for_again_and_nothing_else(serve: Serve)
     wanted = content(fetched(URL, Path("wanted")))
     denied = {"metadata/00003.json", "metadata/00007.json"}
     served = serve(bodies, lambda request: "denied" if request.key in denied else None)
-    with pytest.raises(Fault, match=r"metadata/00003\.json access denied; .*00005\.json is not JSON .*00007"):
+    with pytest.raises(UserError, match=r"metadata/00003\.json access denied; .*00005\.json is not JSON .*00007"):
         fetched(URL, max_rejected=2)
     assert served.record().requests["get", 200] == 8
     served = serve(bodies)

@@ -21,17 +21,16 @@ from support.killing import Elsewhere
 from support.launching import act, error_line, loaded
 from support.projects import TOP
 from support.s3 import S3
-from support.server import Fault as Misdeed
-from support.server import Served, plan
+from support.server import Misdeed, Served, plan
 from support.system import SmallDisk
 from support.watching import Noted
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bucket import client, object_store
 from warehouse_classifier.bucket.bucket import open_bucket
-from warehouse_classifier.bucket.objects import PHOTOS, Entry
+from warehouse_classifier.bucket.objects import PHOTOS, ObjectInfo
 from warehouse_classifier.dataset.photo import decode, square
 from warehouse_classifier.dataset.shards import INDEX, REJECTED, Shards
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.stages.resize_images import ResizeImages
 
 SPLIT = ("train", "train", "validation", "test")
@@ -73,9 +72,9 @@ def values(url: str, **changed: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def resized(url: str, images: Path = Path("images"), watch: Noted | None = None, **changed: Any) -> Path:
+def resized(url: str, images: Path = Path("images"), progress: Noted | None = None, **changed: Any) -> Path:
     selection = choose(url) if not Path("selection.csv").exists() else Path("selection.csv")
-    act("resize_images", ResizeImages(**values(url, **changed)), selection, images, watch=watch or Noted())
+    act("resize_images", ResizeImages(**values(url, **changed)), selection, images, progress=progress or Noted())
     return images
 
 
@@ -90,8 +89,8 @@ def rejected(images: Path) -> dict[str, str]:
 
 def test_every_photo_is_packed_as_one_small_square(s3: S3) -> None:
     bodies = bins(20)
-    url, watch = s3.bucket(bodies), Noted()
-    shards = Shards(resized(url, watch=watch))
+    url, progress = s3.bucket(bodies), Noted()
+    shards = Shards(resized(url, progress=progress))
     chosen = selections.read(Path("selection.csv"))
     facts = ["id", "quantity", "split", "group"]
     assert shards.index[facts].to_dict("records") == chosen[facts].to_dict("records")
@@ -100,10 +99,10 @@ def test_every_photo_is_packed_as_one_small_square(s3: S3) -> None:
         assert small.shape == (32, 32, 3)
         assert small[1:8, 1:8].min() > 200  # the bright corner is still in its corner
         assert small[16:, 16:].mean() < 120
-    assert watch.measured == {"images": 20, "rejected": 0}
-    assert watch.bars == {"resize_images": 20}
-    assert watch.bytes == sum(len(body) for key, body in bodies.items() if key.startswith(PHOTOS))
-    assert watch.facts == {"errors": 0}
+    assert progress.measured == {"images": 20, "rejected": 0}
+    assert progress.bars == {"resize_images": 20}
+    assert progress.bytes == sum(len(body) for key, body in bodies.items() if key.startswith(PHOTOS))
+    assert progress.facts == {"errors": 0}
     assert rejected(Path("images")) == {}
 
 
@@ -120,16 +119,16 @@ def test_every_kind_of_photo_is_taken(s3: S3) -> None:
 def test_what_cannot_be_used_is_listed_and_the_rest_survives(s3: S3) -> None:
     bodies = {**bins(20), **{f"bin-images/{id}.jpg": body for id, (body, _) in REJECTS.items()}}
     for number, url in enumerate((s3.bucket(bodies), mirror(bodies, Path("mirror")))):
-        watch = Noted()
+        progress = Noted()
         choose(url)
-        images = resized(url, Path(f"images-{number}"), watch, max_rejected=len(REJECTS))
+        images = resized(url, Path(f"images-{number}"), progress, max_rejected=len(REJECTS))
         assert Shards(images).index["id"].tolist() == [f"{n:05}" for n in range(1, 21) if f"{n:05}" not in REJECTS]
         listed = rejected(images)
         assert list(listed) == list(REJECTS)
         for id, reason in listed.items():
             assert reason.startswith(REJECTS[id][1])
-        assert watch.measured == {"images": 20 - len(REJECTS), "rejected": len(REJECTS)}
-        assert watch.facts == {"rejected": len(REJECTS), "errors": 0}
+        assert progress.measured == {"images": 20 - len(REJECTS), "rejected": len(REJECTS)}
+        assert progress.facts == {"rejected": len(REJECTS), "errors": 0}
 
 
 def test_a_photo_that_is_gone_is_rejected_and_one_that_changed_is_a_fault(serve: Serve) -> None:
@@ -142,7 +141,9 @@ def test_a_photo_that_is_gone_is_rejected_and_one_that_changed_is_a_fault(serve:
     assert listed["00002"] == "missing"
     assert listed["00006"].startswith("its MD5 is not the ETag ")
     bodies["bin-images/00004.jpg"] = jpeg(99, (64, 64))
-    with pytest.raises(Fault, match=r"00004\.jpg is no longer what was listed \(ETag \w+, now \w+\); start again, the"):
+    with pytest.raises(
+        UserError, match=r"00004\.jpg is no longer what was listed \(ETag \w+, now \w+\); start again, the"
+    ):
         resized(URL, Path("other"), max_rejected=9)
     assert not Path("other").exists()
 
@@ -212,7 +213,7 @@ def test_a_selection_that_is_missing_is_told(capfd: pytest.CaptureFixture[str]) 
 def test_a_limit_that_pillow_would_not_honour_is_refused(project: Path) -> None:
     file = project / "params.yaml"
     file.write_text(file.read_text().replace("max_pixels: 1000000", "max_pixels: 200000000"))
-    with pytest.raises(Fault, match="max_pixels is 200000000, it must be at most 178956970"):
+    with pytest.raises(UserError, match="max_pixels is 200000000, it must be at most 178956970"):
         loaded("resize_images", "small")
 
 
@@ -220,11 +221,11 @@ KILLED_IN_THE_MIDDLE = """
 import os, signal, sys
 from pathlib import Path
 from warehouse_classifier.stages import resize_images as stage
-from warehouse_classifier.runtime.progress import Silence
+from warehouse_classifier.runtime.progress import NullProgress
 from support.projects import TOP
 from support.launching import act
 
-class Killer(Silence):
+class Killer(NullProgress):
     def advance(self, count=1, size=0, **facts):
         self.done = getattr(self, "done", 0) + 1
         if self.done == 20:
@@ -236,7 +237,7 @@ if __name__ == "__main__":
     params = stage.ResizeImages(
         bucket=sys.argv[1], side=32, quality=90, max_pixels=10**6, max_rejected=0, concurrency=2, workers=1
     )
-    act("resize_images", params, Path("selection.csv"), Path("images"), watch=Killer())
+    act("resize_images", params, Path("selection.csv"), Path("images"), progress=Killer())
 """
 
 
@@ -252,10 +253,10 @@ def test_the_same_bytes_whatever_the_server_does(serve: Serve, monkeypatch: pyte
     spoiling = ("flip", "short", "longer", "html", "truncated", "reset", "reset_midway", "error_500", "slow_down")
     shares: dict[Any, float] = dict.fromkeys(spoiling, 0.04) | {"stall": 0.01, Misdeed("slow_down", 0.1): 0.02}
     for concurrency in (1, 16):
-        served, watch = serve(bodies, plan(concurrency, shares)), Noted()
-        assert content(resized(URL, Path("bad"), watch, max_rejected=1, concurrency=concurrency)) == good
+        served, progress = serve(bodies, plan(concurrency, shares)), Noted()
+        assert content(resized(URL, Path("bad"), progress, max_rejected=1, concurrency=concurrency)) == good
         assert len(served.record().faults) > 8
-        assert watch.facts["errors"] > 20
+        assert progress.facts["errors"] > 20
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(serve: Serve, elsewhere: Elsewhere) -> None:
@@ -282,7 +283,7 @@ def test_what_could_not_be_had_is_asked_for_again_and_nothing_else(serve: Serve)
     whole = content(resized(URL, Path("whole"), max_rejected=1))
     denied = {f"bin-images/{IDS[n]}.jpg" for n in (2, 33)}
     served = serve(bodies, lambda request: "denied" if request.key in denied else None)
-    with pytest.raises(Fault, match=f"more images are rejected .*{IDS[33]} access denied"):
+    with pytest.raises(UserError, match=f"more images are rejected .*{IDS[33]} access denied"):
         resized(URL, max_rejected=2)
     assert served_keys(served) == list(range(40))
     served = serve(bodies)
@@ -297,7 +298,7 @@ def served_keys(served: Served) -> list[int]:
 
 def test_a_part_of_which_nothing_is_kept_is_gone_on_from(serve: Serve) -> None:
     serve({**PHOTOS_OF_IDS, **{f"bin-images/{id}.jpg": b"?" for id in IDS[:10]}, f"bin-images/{IDS[20]}.jpg": b""})
-    with pytest.raises(Fault, match="more images are rejected"):
+    with pytest.raises(UserError, match="more images are rejected"):
         resized(URL, max_rejected=10)
     images = resized(URL, max_rejected=11)
     assert list(rejected(images)) == [*IDS[:10], IDS[20]]
@@ -308,7 +309,7 @@ def test_a_file_is_read_anew_only_if_it_was_touched(monkeypatch: pytest.MonkeyPa
     asked: list[int] = []
     get = object_store.StoreBucket.get
 
-    def noted(self: object_store.StoreBucket, entry: Entry) -> Any:
+    def noted(self: object_store.StoreBucket, entry: ObjectInfo) -> Any:
         asked.append(IDS.index(entry.key[11:-4]))
         return get(self, entry)
 
@@ -371,17 +372,17 @@ def test_what_a_power_cut_left_of_a_part_is_made_anew(serve: Serve, name: str, d
     choose(URL)
     wanted = content(resized(URL, Path("wanted")))
     serve(bodies, lambda request: "denied" if request.key == "bin-images/20002.jpg" else None)
-    with pytest.raises(Fault, match="more images are rejected"):
+    with pytest.raises(UserError, match="more images are rejected"):
         resized(URL)
     (file,) = Path(".work").glob(f"*/shard-1.bin/{name}")
     good = file.read_bytes()
     half = len(good) // 2
     bad = {"empty": b"", "cut": good[:half], "flipped": good[:half] + bytes([good[half] ^ 1]) + good[half + 1 :]}
     file.write_bytes(bad[damage])
-    watch = Noted()
+    progress = Noted()
     serve(bodies)
-    assert content(resized(URL, watch=watch)) == wanted
-    assert watch.bars == {"resize_images": 8}
+    assert content(resized(URL, progress=progress)) == wanted
+    assert progress.bars == {"resize_images": 8}
 
 
 def test_a_second_run_of_the_same_is_told_in_one_line(
@@ -441,7 +442,7 @@ def test_a_bucket_that_is_gone_ends_with_one_line(
     serve(bins(5))
     choose(URL)
     answering(500, "")
-    with pytest.raises(Fault, match="cannot be reached") as caught:
+    with pytest.raises(UserError, match="cannot be reached") as caught:
         resized(URL)
     assert "\n" not in str(caught.value)
     assert not Path("images").exists()

@@ -14,7 +14,7 @@ from support.watching import Noted
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.metadata import PAIRS
 from warehouse_classifier.bins.selection import OUTSIDE
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.stages.select_images import SelectImages, select_images, sizes_of
 
 PARAMS = SelectImages(
@@ -50,7 +50,9 @@ def chosen(
     folder: Path, rows: list[tuple[str, int, set[str]]] | None = None, **changed: Any
 ) -> dict[str, dict[str, Any]]:
     output = folder / "selection.csv"
-    select_images(PARAMS.model_copy(update=changed), table(folder / "t.parquet", rows or many()), output, watch=Noted())
+    select_images(
+        PARAMS.model_copy(update=changed), table(folder / "t.parquet", rows or many()), output, progress=Noted()
+    )
     return {row["id"]: row for row in selections.read(output).to_dict("records")}
 
 
@@ -163,7 +165,7 @@ def test_an_id_stays_a_text(tmp_path: Path) -> None:
     ],
 )
 def test_too_few_images_are_told_in_one_line(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         chosen(tmp_path, **changed)
     assert str(caught.value).startswith(f"select_images: {said}")
     assert "\n" not in str(caught.value)
@@ -172,7 +174,7 @@ def test_too_few_images_are_told_in_one_line(tmp_path: Path, changed: dict[str, 
 
 def test_a_group_larger_than_a_split_is_told(tmp_path: Path) -> None:
     rows = [(f"{n:05}", 1 + n % 3, {"the same"}) for n in range(40)]
-    with pytest.raises(Fault, match="no group is small enough for train"):
+    with pytest.raises(UserError, match="no group is small enough for train"):
         chosen(tmp_path, rows, test_images=5)
 
 
@@ -187,7 +189,7 @@ def test_quantities_are_two_or_more_and_differ(project: Path, quantities: list[i
     file = project / "params.yaml"
     file.write_text(file.read_text().replace("[1, 2, 3]", str(quantities), 1))
     with pytest.raises(
-        Fault, match=r"data.small.quantities is \[.*\], it must be two or more quantities that ascend one by one"
+        UserError, match=r"data.small.quantities is \[.*\], it must be two or more quantities that ascend one by one"
     ):
         loaded("select_images", "small")
 
@@ -205,9 +207,9 @@ def test_a_stage_that_cannot_choose_ends_with_one_line(project: Path, capfd: pyt
 )
 def test_a_damaged_selection_is_a_fault(tmp_path: Path, body: str) -> None:
     path = tmp_path / "selection.csv"
-    with pytest.raises(Fault, match="is missing"):
+    with pytest.raises(UserError, match="is missing"):
         selections.read(path)
     path.write_text(body)
-    with pytest.raises(Fault, match="is no selection") as caught:
+    with pytest.raises(UserError, match="is no selection") as caught:
         selections.read(path)
     assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from support.images import RECIPE, Diary, pack, run_until_killed
 from support.launching import act
 from warehouse_classifier.models import resnet34
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import sha256
 from warehouse_classifier.stages.train_resnet34 import TrainResnet34
 
@@ -30,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(images: Path, model: Path, **changed: Any) -> Diary:
     diary = Diary()
-    act("train_resnet34", TrainResnet34(**{**PARAMS, **changed}), images, model, watch=diary)
+    act("train_resnet34", TrainResnet34(**{**PARAMS, **changed}), images, model, progress=diary)
     return diary
 
 
@@ -68,9 +68,9 @@ def test_bf16_and_another_rate_train_a_step(images: Path, tmp_path: Path) -> Non
 
 
 def test_a_fault_leaves_no_model(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(Fault, match=r"train_resnet34: the loss is (nan|inf) in epoch 1; lower the learning rate"):
+    with pytest.raises(UserError, match=r"train_resnet34: the loss is (nan|inf) in epoch 1; lower the learning rate"):
         run(images, tmp_path / "model", lr=1e30, epochs=1)
-    with pytest.raises(Fault, match=r"weights: .* cannot be read"):
+    with pytest.raises(UserError, match=r"weights: .* cannot be read"):
         run(images, tmp_path / "model", weights="none.pth", weights_sha256="0" * 64)
     assert not (tmp_path / "model").exists()
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from support.images import RECIPE, Diary, pack, run_until_killed
 from support.launching import act, loaded
 from warehouse_classifier.models import vit
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import sha256
 from warehouse_classifier.runtime.params import Params
 from warehouse_classifier.stages.train_vit import TrainVit, rise_and_fall
@@ -35,7 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(images: Path, model: Path, **changed: Any) -> Diary:
     diary = Diary()
-    act("train_vit", TrainVit(**{**PARAMS, **changed}), images, model, watch=diary)
+    act("train_vit", TrainVit(**{**PARAMS, **changed}), images, model, progress=diary)
     return diary
 
 
@@ -81,7 +81,7 @@ def test_a_folder_made_by_transformers_is_fine_tuned(images: Path, tmp_path: Pat
     assert diary.steps == [1]
     assert sha256(tmp_path / "model" / WEIGHTS) != sha256(tmp_path / "pretrained" / WEIGHTS)
     assert vit.load(tmp_path / "model")(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape == (1, 3)
-    with pytest.raises(Fault, match=r"its model\.safetensors has the sha256 .*, revision is 00"):
+    with pytest.raises(UserError, match=r"its model\.safetensors has the sha256 .*, revision is 00"):
         run(images, tmp_path / "model", **theirs, revision="0" * 64)
 
 
@@ -96,11 +96,11 @@ def test_weights_by_name_are_pinned() -> None:
 
 
 def test_a_fault_leaves_no_model(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(Fault, match=r"train_vit: the loss is (nan|inf) in epoch \d; lower the learning rate"):
+    with pytest.raises(UserError, match=r"train_vit: the loss is (nan|inf) in epoch \d; lower the learning rate"):
         run(images, tmp_path / "model", lr=1e30)
-    with pytest.raises(Fault, match=r"images holds bins of 3 items, and params.yaml names only 1, 2 in"):
+    with pytest.raises(UserError, match=r"images holds bins of 3 items, and params.yaml names only 1, 2 in"):
         run(images, tmp_path / "model", quantities=[1, 2])
-    with pytest.raises(Fault, match="there is no folder"):
+    with pytest.raises(UserError, match="there is no folder"):
         run(images, tmp_path / "model", model_name="./none", revision="0" * 64)
     assert not (tmp_path / "model").exists()
 
@@ -135,6 +135,6 @@ def test_a_size_that_does_not_fit(tmp_path: Path, own_size: Any, side: int, want
     }  # fmt: skip
     YAML().dump(tree, tmp_path / "params.yaml")
     assert issubclass(TrainVit, Params)
-    with pytest.raises(Fault, match=wanted) as fault:
+    with pytest.raises(UserError, match=wanted) as fault:
         loaded("train_vit", "sample", tmp_path / "params.yaml")
     assert "\n" not in str(fault.value)

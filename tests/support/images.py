@@ -14,7 +14,7 @@ import pandas as pd
 
 from warehouse_classifier.dataset import shards
 from warehouse_classifier.dataset.photo import encode
-from warehouse_classifier.runtime.progress import Silence
+from warehouse_classifier.runtime.progress import NullProgress
 
 SIDE = 32
 # what both training stages can be told alike
@@ -74,7 +74,7 @@ class Diary:
     def bar(self, title: str, total: int | None, unit: str, done: int = 0) -> Iterator[Any]:
         """The bar of all epochs around those of each is not counted twice."""
         self.titles.append(title)
-        yield Silence() if title.startswith("train_") and " epoch " not in title else self
+        yield NullProgress() if title.startswith("train_") and " epoch " not in title else self
 
     def advance(self, count: int = 1, **facts: float) -> None:
         if count:  # else there is only a figure to show
@@ -103,7 +103,7 @@ class Kill(Diary):
             os.kill(os.getpid(), signal.SIGKILL)
 
 params = params_of({stage!r})(**{params!r})
-act({stage!r}, params, Path({str(images)!r}), Path({str(model)!r}), watch=Kill())
+act({stage!r}, params, Path({str(images)!r}), Path({str(model)!r}), progress=Kill())
 """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False

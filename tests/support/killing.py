@@ -15,8 +15,8 @@ from typing import Any
 from support.launching import act
 from support.server import Served
 from warehouse_classifier.compute.stage_code import params_of
-from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.runtime.progress import Silence
+from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.runtime.progress import NullProgress
 from warehouse_classifier.work.resume import resumable
 
 
@@ -50,7 +50,7 @@ def _act(
 ) -> None:
     os.environ.update(environment)
     os.chdir(folder)
-    act(stage, params_of(stage)(**params), *paths, watch=Silence())
+    act(stage, params_of(stage)(**params), *paths, progress=NullProgress())
 
 
 def contend(barrier: Barrier, shared: Path) -> None:
@@ -60,7 +60,7 @@ def contend(barrier: Barrier, shared: Path) -> None:
             with resumable("fetch", number % 2) as folder:
                 (folder / "alone").open("x").close()
                 (folder / "alone").unlink()
-        except Fault:
+        except UserError:
             pass
         except BaseException as error:
             (shared / "trouble").write_text(repr(error))

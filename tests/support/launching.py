@@ -13,7 +13,7 @@ from warehouse_classifier.compute import parameters, stage_code
 from warehouse_classifier.compute.__main__ import launch
 from warehouse_classifier.compute.local import call, work_folder
 from warehouse_classifier.runtime.params import Params
-from warehouse_classifier.runtime.progress import Watch
+from warehouse_classifier.runtime.progress import Progress
 
 RECIPE = (
     "batch: 8, micro_batch: 8, processes: 1, learning_rate: 3e-3, epochs: 2, patience: null, precision: fp32,"
@@ -51,11 +51,11 @@ evaluate:
 """
 
 
-def act(stage: str, params: Params, *paths: Path, watch: Watch) -> None:
+def act(stage: str, params: Params, *paths: Path, progress: Progress) -> None:
     """A stage's function as the launcher calls it, in the folder of its work."""
     argv = ["", *map(str, paths)]
     with work_folder(stage, params, argv, None) as work:
-        call(stage, params, argv, work, watch)
+        call(stage, params, argv, work, progress)
 
 
 def loaded(stage: str, scale: str, file: Path = parameters.FILE) -> Params:
@@ -64,12 +64,12 @@ def loaded(stage: str, scale: str, file: Path = parameters.FILE) -> Params:
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, stage: str, act: Callable[[Any], None]) -> None:
-    """Have the launcher call `act` with the watch, in place of a stage's function."""
+    """Have the launcher call `act` with the progress, in place of a stage's function."""
     real = stage_code.function_of(stage)
 
     @functools.wraps(real)
-    def function(*_: Any, watch: Any, **__: Any) -> None:
-        act(watch)
+    def function(*_: Any, progress: Any, **__: Any) -> None:
+        act(progress)
 
     monkeypatch.setattr(importlib.import_module(f"{stages.__name__}.{stage}"), stage, function)
 

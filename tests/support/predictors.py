@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from warehouse_classifier.evaluation import calibration
-from warehouse_classifier.evaluation.calibration import Calibration, Counted
+from warehouse_classifier.evaluation.calibration import Calibrated, Calibration
 from warehouse_classifier.evaluation.counters import COUNTERS
 from warehouse_classifier.models import folder, resnet34, vit
 from warehouse_classifier.models.registry import NETWORKS
@@ -21,7 +21,7 @@ def tiny(models: Path) -> Path:
     torch.manual_seed(0)
     resnet34.save(resnet34.build(len(QUANTITIES), "none", None), tuple(QUANTITIES), models / "resnet34")
     vit.save(vit.build("own", None, SIZE, SIDE, tuple(QUANTITIES)), models / "vit")
-    counted = Counted(temperature=0.02, match=0.6, mismatch=0.85)
+    counted = Calibrated(temperature=0.02, match=0.6, mismatch=0.85)
     Calibration(
         version=1, quantities=QUANTITIES, side=SIDE, quality=95, precision="fp32", false_alarms=0.05, misses=0.05,
         counters=dict.fromkeys(COUNTERS, counted),

@@ -1,6 +1,6 @@
 """A small, fast, read-only S3 server on loopback that misbehaves when it is told to.
 
-    with serving(Store({"metadata/1.json": b"{}"}, fault=plan(7, {"flip": 0.05, Fault("slow_down", 2): 0.1}))) as served:
+    with serving(Store({"metadata/1.json": b"{}"}, fault=plan(7, {"flip": 0.05, Misdeed("slow_down", 2): 0.1}))) as served:
         ...  # served.url for AWS_ENDPOINT_URL, s3://bins for the bucket, served.record() for what was asked of it
 
 It speaks path-style GET, HEAD and ListObjectsV2 over HTTP/1.1 and believes every signature. Faults are real on the wire.
@@ -62,7 +62,7 @@ HTML = b"<!DOCTYPE html><html><body>please sign in</body></html>"
 SINCE = "<LastModified>2020-01-01T00:00:00.000Z</LastModified>"
 
 
-class Fault(NamedTuple):
+class Misdeed(NamedTuple):
     """A way to misbehave, and its number where it has one."""
 
     kind: Kind
@@ -102,26 +102,26 @@ class Drawn:
         return self._body(key)
 
 
-Faults = Mapping[Fault | Kind, float]
+Shares = Mapping[Misdeed | Kind, float]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Faults:
     """A seeded fault for each (kind, key, attempt); see `plan`."""
 
     seed: int
-    gets: Faults
-    lists: Faults
-    connections: Faults
+    gets: Shares
+    lists: Shares
+    connections: Shares
     until: int | None
 
-    def __call__(self, request: Request) -> Fault | Kind | None:
+    def __call__(self, request: Request) -> Misdeed | Kind | None:
         if self.until is not None and request.attempt >= self.until:
             return None
         of_key = self.gets if request.kind == "get" else self.lists
         return self._draw(self.connections, request.connection) or self._draw(of_key, *request[:3])
 
-    def _draw(self, shares: Faults, *of: object) -> Fault | Kind | None:
+    def _draw(self, shares: Shares, *of: object) -> Misdeed | Kind | None:
         if not shares:
             return None
         at = int.from_bytes(hashlib.blake2b(repr((self.seed, *of)).encode(), digest_size=8).digest(), "big") / 2**64
@@ -134,16 +134,16 @@ class Plan:
 
 def plan(
     seed: int,
-    gets: Faults,
-    lists: Faults | None = None,
-    connections: Faults | None = None,
+    gets: Shares,
+    lists: Shares | None = None,
+    connections: Shares | None = None,
     until: int | None = None,
-) -> Plan:
+) -> Faults:
     """Faults by their shares of all gets, of all listings, and of connections (for all that is asked on one).
 
     A key that was asked for `until` times is served well from then on.
     """
-    return Plan(seed, gets, lists or {}, connections or {}, until)
+    return Faults(seed, gets, lists or {}, connections or {}, until)
 
 
 @dataclass
@@ -168,7 +168,7 @@ class Store:
     """A bucket to serve, and how. For a process of its own, `objects` may be what makes them there."""
 
     objects: Objects | Callable[[], Objects]
-    fault: Callable[[Request], Fault | Kind | None] | None = None
+    fault: Callable[[Request], Misdeed | Kind | None] | None = None
     etags: Mapping[str, str | None] = field(default_factory=dict)  # where it is not the MD5, without quotes; None: none
     bucket: str = "bins"
     page: int = 1000
@@ -394,7 +394,7 @@ class _Connection(asyncio.Protocol):
         method, target, _ = line.split(" ", 2)
         path, _, query = target.partition("?")
         name, _, key = unquote(path).removeprefix("/").partition("/")
-        fault = Fault("late")
+        fault = Misdeed("late")
         if name != store.bucket:
             kind, answer = "get" if key else "list", _refusal(404, "NoSuchBucket")
         elif method not in ("GET", "HEAD") or re.search("delimiter=[^&]", query):
@@ -431,13 +431,13 @@ class _Connection(asyncio.Protocol):
         else:
             self.task = self.loop.create_task(self.misbehave(fault, answer, key))
 
-    def choose(self, kind: Literal["get", "list"], key: str) -> Fault:
+    def choose(self, kind: Literal["get", "list"], key: str) -> Misdeed:
         if not self.bucket.store.fault:
-            return Fault("late")
+            return Misdeed("late")
         attempt = self.bucket.asked[kind, key]
         self.bucket.asked[kind, key] += 1
         fault = self.bucket.store.fault(Request(kind, key, attempt, self.number))
-        return fault if isinstance(fault, Fault) else Fault(fault or "late")
+        return fault if isinstance(fault, Misdeed) else Misdeed(fault or "late")
 
     def send(self, data: bytes, of_body: int, *, last: bool = True) -> None:
         self.transport.write(data)
@@ -449,7 +449,7 @@ class _Connection(asyncio.Protocol):
         self.busy = False
         self.record.in_flight -= 1
 
-    async def misbehave(self, fault: Fault, answer: _Answer, key: str) -> None:
+    async def misbehave(self, fault: Misdeed, answer: _Answer, key: str) -> None:
         body, half = answer.body, answer.body[: len(answer.body) // 2]
         whole = answer.head(f"Content-Length: {len(body)}")
         match fault.kind:

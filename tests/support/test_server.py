@@ -14,7 +14,7 @@ import pytest
 from obstore import exceptions
 from obstore.store import S3Store
 
-from support.server import HTML, Drawn, Fault, Kind, Request, Served, Store, plan, serving
+from support.server import HTML, Drawn, Kind, Misdeed, Request, Served, Store, plan, serving
 
 BODY = bytes(range(256)) * 40
 BODIES = {f"a/{n:03}": BODY + bytes([n]) for n in range(25)} | {"b/ü & <x>.json": b"{}", "b/none": b"", "c": b"c"}
@@ -28,7 +28,7 @@ def client(served: Served, **more: Any) -> S3Store:
 
 
 @contextmanager
-def faulty(fault: Fault | Kind, objects: Any = BODIES) -> Iterator[Served]:
+def faulty(fault: Misdeed | Kind, objects: Any = BODIES) -> Iterator[Served]:
     """Every first request of a key meets the fault; every later one is served well."""
     with serving(Store(objects, lambda request: None if request.attempt else fault, page=10)) as served:
         yield served
@@ -103,8 +103,8 @@ def test_a_dict_may_change_and_a_bucket_may_be_drawn() -> None:
     ("fault", "status", "code"),
     [
         ("slow_down", 503, "SlowDown"),
-        (Fault("slow_down", 2), 503, "SlowDown"),
-        (Fault("too_many", 3), 429, "TooManyRequests"),
+        (Misdeed("slow_down", 2), 503, "SlowDown"),
+        (Misdeed("too_many", 3), 429, "TooManyRequests"),
         ("error_500", 500, "InternalError"),
         ("denied", 403, "AccessDenied"),
         ("expired", 400, "ExpiredToken"),
@@ -112,11 +112,11 @@ def test_a_dict_may_change_and_a_bucket_may_be_drawn() -> None:
     ],
 )
 @pytest.mark.parametrize("target", ["/bins/c", "/bins?list-type=2"])
-def test_refusals(fault: Fault | Kind, status: int, code: str, target: str) -> None:
+def test_refusals(fault: Misdeed | Kind, status: int, code: str, target: str) -> None:
     with faulty(fault) as served:
         with asking(served, target) as answer:
             assert (answer.status, f"<Code>{code}</Code>" in answer.read().decode()) == (status, True)
-            value = fault.value if isinstance(fault, Fault) else None
+            value = fault.value if isinstance(fault, Misdeed) else None
             assert answer.headers["Retry-After"] == (None if value is None else f"{value:g}")
         with asking(served, target) as answer:
             assert answer.status == 200
@@ -154,12 +154,12 @@ def test_bodies_that_stop() -> None:
 
 
 def test_bodies_that_take_long() -> None:
-    with faulty(Fault("trickle", 100), {"k": bytes(30)}) as served:
+    with faulty(Misdeed("trickle", 100), {"k": bytes(30)}) as served:
         began = time.monotonic()
         with asking(served, "/bins/k") as answer:
             assert answer.read() == bytes(30)
         assert 0.25 < time.monotonic() - began < 1
-    with faulty(Fault("late", 0.3), {"k": bytes(30)}) as served:
+    with faulty(Misdeed("late", 0.3), {"k": bytes(30)}) as served:
         began = time.monotonic()
         with asking(served, "/bins/k") as answer:
             assert answer.read() == bytes(30)
@@ -169,7 +169,7 @@ def test_bodies_that_take_long() -> None:
             assert answer.headers["Content-Length"] is None
             assert len(answer.read(2_000_000)) == 2_000_000
         eventually(lambda: (served.record().dropped, served.record().in_flight) == (1, 0))
-    with faulty(Fault("endless", 10**12)) as served, asking(served, "/bins/a/001") as answer:
+    with faulty(Misdeed("endless", 10**12)) as served, asking(served, "/bins/a/001") as answer:
         assert answer.headers["Content-Length"] == str(10**12)
         assert len(answer.read(2_000_000)) == 2_000_000
 
@@ -193,12 +193,12 @@ def test_listings_that_go_wrong() -> None:
 
 
 def test_a_plan_is_a_function_of_its_seed() -> None:
-    chosen = plan(7, {"flip": 0.2, Fault("slow_down", 2): 0.1}, lists={"html": 0.5}, until=2)
+    chosen = plan(7, {"flip": 0.2, Misdeed("slow_down", 2): 0.1}, lists={"html": 0.5}, until=2)
     requests = [Request("get", f"k{n}", n % 2, 0) for n in range(5000)]
     drawn = [chosen(request) for request in requests]
     assert drawn == [chosen(request._replace(connection=9)) for request in requests]
     assert drawn != [plan(8, chosen.gets, until=2)(request) for request in requests]
-    assert [drawn.count(kind) / 5000 for kind in ("flip", Fault("slow_down", 2), None)] == pytest.approx(
+    assert [drawn.count(kind) / 5000 for kind in ("flip", Misdeed("slow_down", 2), None)] == pytest.approx(
         [0.2, 0.1, 0.7], abs=0.02
     )
     assert {chosen(request._replace(attempt=2)) for request in requests} == {None}

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 class Noted:
-    """A Watch that remembers."""
+    """A Progress that remembers."""
 
     def __init__(self) -> None:
         self.measured: dict[str, float] = {}

@@ -15,7 +15,7 @@ from mlflow.entities import Run as Tracked
 
 from support.images import RECIPE, pack
 from support.launching import act
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.stages.train_resnet34 import TrainResnet34
 from warehouse_classifier.stages.train_vit import TrainVit
 from warehouse_classifier.tracking import history, mlflow_run
@@ -56,11 +56,11 @@ def trained(store: Path) -> Path:
     images = pack(store / "images", {"train": 8, "validation": 6, "test": 2})
     resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
     run = mlflow_run.Run("train_resnet34", {"scale": "sample", "lr": None}, "abc")
-    act("train_resnet34", resnet34, images, store / "resnet34", watch=Screen(run))
+    act("train_resnet34", resnet34, images, store / "resnet34", progress=Screen(run))
     run.end("FINISHED")
     vit = TrainVit(**SHARED, side=32, model_name="own", revision=None, own_size=SIZE, warmup=0.0, weight_decay=0.0)
     run = mlflow_run.Run("train_vit", {"scale": "sample", "batch": 8}, "def")
-    act("train_vit", vit, images, store / "vit", watch=Screen(run))
+    act("train_vit", vit, images, store / "vit", progress=Screen(run))
     run.end("FINISHED")
     return store
 
@@ -139,8 +139,8 @@ def test_a_stage_that_fails_before_its_first_figure_has_no_run(tmp_path: Path, m
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     run = mlflow_run.Run("train_resnet34", {}, "")
     resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
-    with pytest.raises(Fault, match="cannot be read"):
-        act("train_resnet34", resnet34, tmp_path / "images", tmp_path / "model", watch=Screen(run))
+    with pytest.raises(UserError, match="cannot be read"):
+        act("train_resnet34", resnet34, tmp_path / "images", tmp_path / "model", progress=Screen(run))
     run.end("FAILED")
     assert [path.name for path in tmp_path.rglob("*")] == [".work"]
 
@@ -148,7 +148,7 @@ def test_a_stage_that_fails_before_its_first_figure_has_no_run(tmp_path: Path, m
 def test_a_store_that_cannot_be_written_to_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
-    with pytest.raises(Fault, match="MLflow's store cannot be written to; check MLFLOW_TRACKING_URI") as caught:
+    with pytest.raises(UserError, match="MLflow's store cannot be written to; check MLFLOW_TRACKING_URI") as caught:
         mlflow_run.Run("train_vit", {}, "").measure(1, {"loss": 1.0})
     assert "\n" not in str(caught.value)
 
@@ -222,7 +222,7 @@ def test_runs_are_found_by_stage_and_inputs(store: Path) -> None:
 def test_nothing_is_made_by_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(Fault, match=r"there is no .*mlflow\.db, where MLflow keeps runs; `dvc repro` makes it"):
+    with pytest.raises(UserError, match=r"there is no .*mlflow\.db, where MLflow keeps runs; `dvc repro` makes it"):
         history.runs("train_vit", "")
     assert list(tmp_path.iterdir()) == []
 
@@ -230,6 +230,6 @@ def test_nothing_is_made_by_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(Fault, match="MLflow's store cannot be read; check MLFLOW_TRACKING_URI") as caught:
+    with pytest.raises(UserError, match="MLflow's store cannot be read; check MLFLOW_TRACKING_URI") as caught:
         history.runs("train_vit", "")
     assert "\n" not in str(caught.value)

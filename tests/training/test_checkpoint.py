@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.training import checkpoint
-from warehouse_classifier.training.checkpoint import Position
+from warehouse_classifier.training.checkpoint import TrainState
 
 Rows = list[dict[str, Any]]
 
@@ -34,9 +34,9 @@ def rows(*accuracies: float) -> Rows:
     return [{"epoch": i + 1, "validation_accuracy": accuracy} for i, accuracy in enumerate(accuracies)]
 
 
-def at(*accuracies: float, step: int = 0, loss: float = 0.0) -> Position:
+def at(*accuracies: float, step: int = 0, loss: float = 0.0) -> TrainState:
     """After so many epochs and, in the next one, so many steps."""
-    return Position(rows(*accuracies), [{"images_per_second": 9.5}] * len(accuracies), step, loss)
+    return TrainState(rows(*accuracies), [{"images_per_second": 9.5}] * len(accuracies), step, loss)
 
 
 def same(one: nn.Module, other: nn.Module) -> bool:
@@ -56,7 +56,7 @@ def saved(work: Path, accuracies: tuple[float, ...] = (0.5, 0.4)) -> tuple[nn.Mo
 
 
 def test_a_new_run_has_no_past(tmp_path: Path) -> None:
-    assert checkpoint.resume(tmp_path, *parts()) == Position()
+    assert checkpoint.resume(tmp_path, *parts()) == TrainState()
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -155,7 +155,9 @@ def test_a_kill_before_the_older_one_is_removed_leaves_the_newer(
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     saved(tmp_path)
-    with pytest.raises(Fault, match=r"00002-0000000 cannot be used .*size mismatch.*remove it to start anew") as fault:
+    with pytest.raises(
+        UserError, match=r"00002-0000000 cannot be used .*size mismatch.*remove it to start anew"
+    ) as fault:
         checkpoint.resume(tmp_path, *parts(width=5))
     assert "\n" not in str(fault.value)
 
@@ -173,7 +175,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str)
             file.write_bytes(b"")
         case "other":
             file.write_bytes(b"[1, 2, 3]" if name.endswith("json") else b"\x08" + body[1:])
-    with pytest.raises(Fault, match=r"00002-0000000 cannot be used .*remove it to start anew") as fault:
+    with pytest.raises(UserError, match=r"00002-0000000 cannot be used .*remove it to start anew") as fault:
         checkpoint.resume(tmp_path, *parts())
     assert "\n" not in str(fault.value)
 
@@ -182,7 +184,7 @@ def test_a_checkpoint_without_its_history_is_refused(tmp_path: Path) -> None:
     saved(tmp_path)
     file = tmp_path / "00002-0000000" / "position.json"
     file.write_text(file.read_text().replace('"history"', '"story"'))
-    with pytest.raises(Fault, match=r"cannot be used .*story"):
+    with pytest.raises(UserError, match=r"cannot be used .*story"):
         checkpoint.resume(tmp_path, *parts())
 
 

@@ -16,17 +16,17 @@ from torch import nn
 from support.images import RECIPE, Diary, pack, spoil
 from warehouse_classifier.compute.machine_errors import explained
 from warehouse_classifier.dataset.batches import Rows, batches
-from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.dataset.shards import Shards
-from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.training import checkpoint, course
+from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.training import checkpoint, epochs
 from warehouse_classifier.training import step as engine
-from warehouse_classifier.training.checkpoint import Position
-from warehouse_classifier.training.course import Course
+from warehouse_classifier.training.checkpoint import TrainState
+from warehouse_classifier.training.epochs import Epochs
 from warehouse_classifier.training.loop import train
 from warehouse_classifier.training.recipe import Recipe
 
-LABELS = Labels([1, 2, 3])
+LABELS = QuantityEncoder([1, 2, 3])
 
 
 class Small(nn.Module):
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(
-    folder: Path, work: Path, watch: Any = None, network: Callable[[], nn.Module] | None = None,
+    folder: Path, work: Path, progress: Any = None, network: Callable[[], nn.Module] | None = None,
     rate: Callable[[float], float] = lambda _: 0.003, **changed: Any,
 ) -> tuple[nn.Module, list[dict[str, Any]]]:  # fmt: skip
     """A training of three epochs; returns the network it leaves and its history."""
@@ -69,7 +69,7 @@ def run(
     work.mkdir(exist_ok=True)
     with explained("train_small", recipe):  # as the launcher does
         return network, train(
-            "train_small", network, optimizer, rate, Shards(folder), LABELS, recipe, work, watch or Diary()
+            "train_small", network, optimizer, rate, Shards(folder), LABELS, recipe, work, progress or Diary()
         )
 
 
@@ -81,7 +81,7 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def refuse(match: str, act: Callable[[], object]) -> None:
-    with pytest.raises(Fault, match=match) as fault:
+    with pytest.raises(UserError, match=match) as fault:
         act()
     assert "\n" not in str(fault.value)
 
@@ -129,7 +129,7 @@ def test_the_best_epoch_is_what_is_left(folder: Path, tmp_path: Path, monkeypatc
         return {"validation_loss": 1.0, "validation_accuracy": next(scores), "validation_rmse": 1.0}
 
     monkeypatch.setattr(checkpoint, "save", kept)
-    monkeypatch.setattr(Course, "examine", scored)
+    monkeypatch.setattr(Epochs, "examine", scored)
     network, _ = run(folder, tmp_path / "work", epochs=4)
     left = network.state_dict()
     equal = [all(torch.equal(left[name], tensor) for name, tensor in state.items()) for state in states]
@@ -245,7 +245,7 @@ def test_nor_is_validation_read_to_learn_from(folder: Path, tmp_path: Path, monk
         shown.append(np.sort(np.concatenate(parts)))
         return batches(shards, parts, *rest)
 
-    monkeypatch.setattr(course, "batches", spied)
+    monkeypatch.setattr(epochs, "batches", spied)
     run(folder, tmp_path / "work", epochs=1)
     shards = Shards(folder)
     assert [rows.tolist() for rows in shown] == [shards.rows("train").tolist(), shards.rows("validation").tolist()]
@@ -470,15 +470,15 @@ def test_patience_ends_a_training_that_gets_no_better(
 ) -> None:
     scores = [0.25, 0.5, 0.5, 0.25, 0.75]
 
-    def scored(_: Course, position: Position) -> dict[str, float]:
+    def scored(_: Epochs, position: TrainState) -> dict[str, float]:
         said = scores[len(position.history)]
         return {"validation_loss": 1.0, "validation_accuracy": said, "validation_rmse": 1.0}
 
-    monkeypatch.setattr(Course, "examine", scored)
-    for patience, epochs in ((1, 3), (2, 4), (3, 5), (None, 5)):
+    monkeypatch.setattr(Epochs, "examine", scored)
+    for patience, stops_after in ((1, 3), (2, 4), (3, 5), (None, 5)):
         for _ in range(2):  # and so again when it goes on after its last epoch
             _, history = run(folder, tmp_path / f"{patience}", epochs=5, patience=patience)
-            assert len(history) == epochs
+            assert len(history) == stops_after
 
 
 # ---- what a machine can do

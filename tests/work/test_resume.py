@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.killing import contend
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.work.resume import resumable
 
 
@@ -74,7 +74,7 @@ def test_a_kill_while_it_is_tidied_up_leaves_nothing_to_go_on_from(root: Path, m
 def test_a_second_holder_is_refused_in_one_line(root: Path) -> None:
     with resumable("fetch", 1) as folder:
         (folder / "part").write_text("of the first")
-        with pytest.raises(Fault) as caught, resumable("fetch", 1):
+        with pytest.raises(UserError) as caught, resumable("fetch", 1):
             pass
         assert str(caught.value) == (f"fetch: another run is doing this very work in {folder}; wait for it or end it")
         assert (folder / "part").read_text() == "of the first"
@@ -94,7 +94,7 @@ def test_a_lock_that_its_owner_took_away_locks_nobody_out(root: Path, monkeypatc
         take(file, how)
 
     monkeypatch.setattr(resume.fcntl, "flock", late)
-    with pytest.raises(Fault, match="another run"), resumable("fetch", 1):
+    with pytest.raises(UserError, match="another run"), resumable("fetch", 1):
         pass
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 UNKNOWN = "not known"
 LITRES = 0.016387064  # of a cubic inch
@@ -18,16 +18,16 @@ COLUMNS = ["id", *(f"items.list.element.{name}" for name in ("quantity", "height
 def read(metadata: Path, ids: list[str]) -> pd.DataFrame:
     """One row for each of `ids`, in their order: litres (of all items as boxes, NaN where a size is not known) and kinds.
 
-    `kinds`: different items, however many there are of each. Raises Fault if the table is missing or lacks a bin.
+    `kinds`: different items, however many there are of each. Raises UserError if the table is missing or lacks a bin.
     """
     if not metadata.exists():
-        raise Fault(f"{metadata} is missing; `dvc repro fetch_metadata` makes it")
+        raise UserError(f"{metadata} is missing; `dvc repro fetch_metadata` makes it")
     with pq.ParquetFile(metadata) as file:
         table = file.read(COLUMNS)
     wanted = table.filter(pc.is_in(table["id"], pa.array(ids, pa.string())))
     rows = {row["id"]: row["items"] for row in wanted.to_pylist()}
     if missing := next((id for id in ids if id not in rows), None):
-        raise Fault(f"{metadata} does not know bin {missing}; `dvc repro` makes it and the images agree")
+        raise UserError(f"{metadata} does not know bin {missing}; `dvc repro` makes it and the images agree")
     return pd.DataFrame(
         {"litres": [_litres(rows[id] or []) for id in ids], "kinds": [len(rows[id] or []) for id in ids]}
     )

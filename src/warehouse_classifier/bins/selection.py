@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
 
 SPLITS = ("train", "validation", "test")
@@ -34,6 +34,6 @@ def read(path: Path) -> pd.DataFrame:
             na_values={"image_bytes": "", "image_etag": ""},
         )
     except FileNotFoundError:
-        raise Fault(f"{path} is missing; `dvc repro select_images` makes it") from None
+        raise UserError(f"{path} is missing; `dvc repro select_images` makes it") from None
     except ValueError as error:
-        raise Fault(f"{path} is no selection; `dvc repro -f select_images` makes it anew ({error})") from None
+        raise UserError(f"{path} is no selection; `dvc repro -f select_images` makes it anew ({error})") from None

@@ -21,8 +21,8 @@ from warehouse_classifier.bucket import integrity, retry_after
 from warehouse_classifier.bucket.endpoint import CREDENTIALS, Place
 from warehouse_classifier.bucket.errors import Refused, Trouble, Wrong, reason_of
 from warehouse_classifier.bucket.integrity import plain
-from warehouse_classifier.bucket.objects import LARGEST, Entry, folder_of
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.bucket.objects import LARGEST, ObjectInfo, folder_of
+from warehouse_classifier.runtime.errors import UserError
 
 EXPIRED = re.compile(
     r"ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch|RequestTimeTooSkewed"
@@ -51,23 +51,25 @@ class Client:
             self.fault(f"cannot be asked for; check the AWS variables ({reason_of(error)})")
 
     def fault(self, what: str) -> NoReturn:
-        raise Fault(f"bucket {self.url} {what}") from None
+        raise UserError(f"bucket {self.url} {what}") from None
 
-    def changed(self, entry: Entry, how: str) -> NoReturn:
-        raise Fault(
+    def changed(self, entry: ObjectInfo, how: str) -> NoReturn:
+        raise UserError(
             f"bucket {self.url}: {entry.key} is no longer what was listed ({how}); start again, the"
             " pipeline with `dvc repro -f fetch_metadata`, and it is listed anew"
         ) from None
 
-    def files(self, folder: str) -> list[Entry]:
+    def files(self, folder: str) -> list[ObjectInfo]:
         """Everything in a local folder, in the order of keys, of which a file system has none."""
         try:
-            entries = [Entry(meta["path"], meta["size"]) for page in self._store(0).list(f"{folder}/") for meta in page]
+            entries = [
+                ObjectInfo(meta["path"], meta["size"]) for page in self._store(0).list(f"{folder}/") for meta in page
+            ]
         except (exceptions.BaseError, OSError) as error:
             raise self._trouble(error) from None
         return sorted(entries, key=lambda entry: entry.key)
 
-    def page(self, folder: str, after: str | None, failed: int) -> list[Entry]:
+    def page(self, folder: str, after: str | None, failed: int) -> list[ObjectInfo]:
         """The next PAGE keys after one. Raises Trouble, or Wrong for what no server lists."""
         try:
             listed = next(iter(self._store(failed).list(f"{folder}/", offset=after, chunk_size=PAGE)), [])
@@ -75,9 +77,9 @@ class Client:
             raise Wrong(f"holds a key that cannot be read; remove or rename it ({reason_of(error)})") from None
         except (exceptions.BaseError, OSError) as error:
             raise self._trouble(error) from None
-        entries: list[Entry] = []
+        entries: list[ObjectInfo] = []
         for meta in listed:
-            entry = Entry(meta["path"], meta["size"], plain(meta["e_tag"]))
+            entry = ObjectInfo(meta["path"], meta["size"], plain(meta["e_tag"]))
             one = entries[-1].key if entries else after or ""
             if entry.key > one:
                 entries.append(entry)
@@ -85,7 +87,7 @@ class Client:
                 raise Wrong(f"lists {entry.key} after {one}; a bucket must list in the order of keys")
         return entries
 
-    def body(self, entry: Entry, failed: int) -> bytes:
+    def body(self, entry: ObjectInfo, failed: int) -> bytes:
         """The object that was listed, and no other. Raises Trouble, Wrong or Refused."""
         try:
             result = self._store(failed).get(entry.key)
@@ -132,7 +134,7 @@ class Client:
         return self._stores[min(failed, len(self._stores) - 1)]
 
     def _trouble(self, error: Exception) -> Trouble:
-        """What to do about an error. Raises Fault where another try is of no use, with what to look at."""
+        """What to do about an error. Raises UserError where another try is of no use, with what to look at."""
         whole = " ".join(str(error).split())
         said = reason_of(error)
         if isinstance(error, exceptions.InvalidPathError):

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 PUBLIC = "aft-vbi-pds"  # the Amazon Bin Image Dataset, open to everyone without credentials
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
@@ -28,10 +28,10 @@ class Place:
 
 
 def s3(bucket: str, prefix: str) -> Place:
-    """By the usual AWS variables. Raises Fault where they make no sense."""
+    """By the usual AWS variables. Raises UserError where they make no sense."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint and not _is_address(endpoint):  # obstore would panic
-        raise Fault(f"AWS_ENDPOINT_URL is {endpoint}, it must look like http://127.0.0.1:9000 or https://host")
+        raise UserError(f"AWS_ENDPOINT_URL is {endpoint}, it must look like http://127.0.0.1:9000 or https://host")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     signed = bucket != PUBLIC and any(os.environ.get(name) for name in CREDENTIALS)
     return Place(bucket, prefix, endpoint or f"https://s3.{region}.amazonaws.com", region, signed)

@@ -3,14 +3,14 @@
 import hashlib
 
 from warehouse_classifier.bucket.errors import Wrong
-from warehouse_classifier.bucket.objects import Entry
+from warehouse_classifier.bucket.objects import ObjectInfo
 
 
-def check(entry: Entry, body: bytes, etag: str | None) -> None:
+def check(entry: ObjectInfo, body: bytes, etag: str | None) -> None:
     """Raises Wrong if this is not what was listed. `etag`: of the answer, as `plain` has it."""
     digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
     if entry.etag is not None and etag != entry.etag:
-        whole = etag is not None and Entry(entry.key, None, etag).md5 in (None, digest)
+        whole = etag is not None and ObjectInfo(entry.key, None, etag).md5 in (None, digest)
         raise Wrong(f"its ETag is {etag}, {entry.etag} was listed", etag if whole else None)
     if entry.size is not None and len(body) != entry.size:
         raise Wrong(f"{len(body)} bytes came, {entry.size} were listed")

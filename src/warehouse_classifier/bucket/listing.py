@@ -7,9 +7,9 @@ from pathlib import Path
 from warehouse_classifier.bucket import client as clients
 from warehouse_classifier.bucket.client import Client
 from warehouse_classifier.bucket.errors import Trouble, Wrong
-from warehouse_classifier.bucket.objects import Entry
+from warehouse_classifier.bucket.objects import ObjectInfo
 from warehouse_classifier.bucket.retry import TRIES_WRONG, Patience
-from warehouse_classifier.work.parallel import in_order
+from warehouse_classifier.work.parallel import ordered_map
 
 LOOKS = 2  # at a page of keys, that agree
 LOOKS_EMPTY = 10  # at a folder of which nothing is known: a page of HTML looks like an empty one
@@ -22,8 +22,8 @@ class Listing:
     def __init__(self, client: Client, patience: Patience) -> None:
         self._client, self._patience = client, patience
 
-    def entries(self, folder: str, most: int | None) -> Generator[Entry, None, None]:
-        """As Bucket.list has it. Raises Fault if the bucket cannot be listed."""
+    def entries(self, folder: str, most: int | None) -> Generator[ObjectInfo, None, None]:
+        """As Bucket.list has it. Raises UserError if the bucket cannot be listed."""
         if isinstance(self._client.place, Path):
             yield from self._client.files(folder)
             return
@@ -39,7 +39,7 @@ class Listing:
             cuts = [cut for n in range(10**digits) if (cut := f"{folder}/{n:0{digits}}") > first[-1].key]
         with self._patience.threads() as pool:
             ahead = self._patience.concurrency if most is None else most // 10_000
-            begun = in_order(pool, lambda ends: self._stretch(folder, [], *ends), pairwise([*cuts, None]), ahead)
+            begun = ordered_map(pool, lambda ends: self._stretch(folder, [], *ends), pairwise([*cuts, None]), ahead)
             entries, beyond = self._stretch(folder, first, None, cuts[0] if cuts else None)
             yield from entries
             known = [*first, *entries][-2:]
@@ -51,10 +51,10 @@ class Listing:
                 known, beyond = [*known, *entries][-2:], after
 
     def _stretch(
-        self, folder: str, known: list[Entry], start: str | None, end: str | None
-    ) -> tuple[list[Entry], Entry | None]:
+        self, folder: str, known: list[ObjectInfo], start: str | None, end: str | None
+    ) -> tuple[list[ObjectInfo], ObjectInfo | None]:
         """All that is listed after the last of `known`, or after `start`, up to `end`; and the first entry beyond."""
-        entries: list[Entry] = []
+        entries: list[ObjectInfo] = []
         while True:
             last = [*known, *entries][-2:]
             after = last[0].key if len(last) == 2 else start
@@ -64,13 +64,13 @@ class Listing:
             if beyond or not page:
                 return entries, beyond
 
-    def _page(self, folder: str, after: str | None, last: Entry | None) -> list[Entry]:
+    def _page(self, folder: str, after: str | None, last: ObjectInfo | None) -> list[ObjectInfo]:
         """The next keys as looks that agree have it; none at the end.
 
         `last`: what is known to follow on `after`. The page must begin with it, and is given without: else nothing would
         tell a page of HTML, in which obstore finds no keys, from the end.
         """
-        before: list[Entry] | None = None
+        before: list[ObjectInfo] | None = None
         agree = wrong = failed = 0
         while True:
             try:

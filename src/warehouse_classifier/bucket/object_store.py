@@ -13,10 +13,10 @@ from warehouse_classifier.bucket.client import Client
 from warehouse_classifier.bucket.endpoint import Place
 from warehouse_classifier.bucket.errors import Refused, Trouble, Wrong
 from warehouse_classifier.bucket.listing import Listing
-from warehouse_classifier.bucket.objects import LARGEST, Body, Entry, Unreadable, folder_of
+from warehouse_classifier.bucket.objects import LARGEST, Body, ObjectInfo, Unreadable, folder_of
 from warehouse_classifier.bucket.retry import TRIES_WRONG, Patience
-from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.work.parallel import in_order
+from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.work.parallel import ordered_map
 
 TRIES_OTHER = 3  # that bring one other ETag, before an object counts as changed
 TRIES_FAILED = 12  # of an object that does not come while others do
@@ -41,10 +41,10 @@ class StoreBucket:
     def close(self) -> None:
         """Nothing is held."""
 
-    def checked(self, entry: Entry) -> str:
+    def checked(self, entry: ObjectInfo) -> str:
         return "md5" if entry.md5 else "length"
 
-    def stamp(self, entry: Entry) -> str | None:
+    def stamp(self, entry: ObjectInfo) -> str | None:
         if not isinstance(self.client.place, Path):
             return entry.etag
         try:
@@ -53,14 +53,14 @@ class StoreBucket:
             return str(error.errno)  # it cannot be had; a part with what could not be had asks for it again
         return f"{file.st_ino}-{file.st_mtime_ns}-{file.st_size}"
 
-    def list(self, folder: str, most: int | None = None) -> Generator[Entry, None, None]:
+    def list(self, folder: str, most: int | None = None) -> Generator[ObjectInfo, None, None]:
         return self._listing.entries(folder, most)
 
-    def get_many(self, entries: Iterable[Entry]) -> Generator[tuple[Entry, Body], None, None]:
+    def get_many(self, entries: Iterable[ObjectInfo]) -> Generator[tuple[ObjectInfo, Body], None, None]:
         with self._patience.threads() as pool:
-            yield from in_order(pool, self.get, entries, AHEAD, lambda entry: (entry.size or 0) + OVERHEAD)
+            yield from ordered_map(pool, self.get, entries, AHEAD, lambda entry: (entry.size or 0) + OVERHEAD)
 
-    def get(self, entry: Entry) -> Body:
+    def get(self, entry: ObjectInfo) -> Body:
         most = LARGEST[folder_of(entry.key)]
         if entry.size is not None and entry.size > most:
             return Unreadable(f"has {entry.size} bytes, more than the {most} that are ever fetched", again=False)
@@ -104,13 +104,13 @@ class StoreBucket:
                 self._patience.throttle.went_well()
                 return body
 
-    def _is_there(self, entry: Entry) -> bool:
+    def _is_there(self, entry: ObjectInfo) -> bool:
         """Whether the bucket gives an answer, which one object that never comes does not tell."""
         try:
             self.client.page(folder_of(entry.key), None, 0)
         except Trouble:
             return False
-        except (Wrong, Fault):
+        except (Wrong, UserError):
             pass
         self._patience.good()
         return True

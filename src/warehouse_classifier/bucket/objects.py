@@ -11,7 +11,7 @@ LARGEST = {METADATA: 4 << 20, PHOTOS: 64 << 20}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ObjectInfo:
     """One object as a bucket lists it: size in bytes and ETag, each None where the listing does not tell."""
 
     key: str

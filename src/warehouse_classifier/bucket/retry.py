@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from warehouse_classifier.bucket.client import Client
 from warehouse_classifier.bucket.errors import Trouble
 from warehouse_classifier.bucket.throttle import Throttle
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 SILENCE = 300.0  # seconds without one good answer after which the bucket as a whole counts as out of reach
 FIRST_SILENCE = 8.0  # the same before the first good answer: a wrong address should be told soon
@@ -46,7 +46,7 @@ class Patience:
         self._silent = None
 
     def again(self, trouble: Trouble, tries: int, key: str) -> None:
-        """Count what failed and wait for the time of the next try. Raises Fault if nothing has come for long."""
+        """Count what failed and wait for the time of the next try. Raises UserError if nothing has come for long."""
         self.errors += 1
         wait = None
         if trouble.busy:
@@ -67,4 +67,4 @@ class Patience:
     def _sleep(self, seconds: float) -> None:
         over: threading.Event = getattr(self._own, "over", None) or threading.Event()
         if over.wait(seconds):
-            raise Fault("nobody waits for this any more")
+            raise UserError("nobody waits for this any more")

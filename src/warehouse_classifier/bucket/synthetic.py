@@ -10,10 +10,10 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
-from warehouse_classifier.bucket.objects import PHOTOS, Body, Entry, Unreadable, folder_of, id_of, key_of
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.bucket.objects import PHOTOS, Body, ObjectInfo, Unreadable, folder_of, id_of, key_of
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.synthetic.bins import SyntheticBins
-from warehouse_classifier.work.parallel import in_order
+from warehouse_classifier.work.parallel import ordered_map
 
 
 class SyntheticBucket:
@@ -28,29 +28,29 @@ class SyntheticBucket:
             if query or int(pairs) < 0 or int(seed) < 0:
                 raise ValueError
         except (KeyError, ValueError):
-            raise Fault(f"bucket {url} must look like synthetic://?pairs=5000&seed=7") from None
+            raise UserError(f"bucket {url} must look like synthetic://?pairs=5000&seed=7") from None
         self.url = url
         self.bins = SyntheticBins(int(pairs), int(seed))
         # drawing is work for the processor, so more processes than processors gain nothing
         self._workers = min(concurrency, len(os.sched_getaffinity(0)))
         self._pool: ProcessPoolExecutor | None = None
 
-    def list(self, folder: str, most: int | None = None) -> Generator[Entry, None, None]:
+    def list(self, folder: str, most: int | None = None) -> Generator[ObjectInfo, None, None]:
         for id in self.bins.ids():
-            yield Entry(key_of(folder, id), None, self.bins.fingerprint(id, folder))
+            yield ObjectInfo(key_of(folder, id), None, self.bins.fingerprint(id, folder))
 
-    def get(self, entry: Entry) -> Body:
+    def get(self, entry: ObjectInfo) -> Body:
         return self._same(entry, _draw(self.bins, entry))
 
-    def get_many(self, entries: Iterable[Entry]) -> Generator[tuple[Entry, Body], None, None]:
+    def get_many(self, entries: Iterable[ObjectInfo]) -> Generator[tuple[ObjectInfo, Body], None, None]:
         if self._pool is None:
             self._start()
         assert self._pool is not None
         try:
-            for entry, body in in_order(self._pool, _draw_in_worker, entries, 16 * self._workers):
+            for entry, body in ordered_map(self._pool, _draw_in_worker, entries, 16 * self._workers):
                 yield entry, self._same(entry, body)
         except BrokenProcessPool:
-            raise Fault("a process that draws bins was killed; perhaps there is too little memory") from None
+            raise UserError("a process that draws bins was killed; perhaps there is too little memory") from None
 
     def _start(self) -> None:
         spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
@@ -65,26 +65,26 @@ class SyntheticBucket:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def checked(self, entry: Entry) -> str:
+    def checked(self, entry: ObjectInfo) -> str:
         return "fingerprint"
 
-    def stamp(self, entry: Entry) -> str | None:
+    def stamp(self, entry: ObjectInfo) -> str | None:
         return entry.etag
 
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def _same(self, entry: Entry, body: Body | None) -> Body:
+    def _same(self, entry: ObjectInfo, body: Body | None) -> Body:
         if body is None:
-            raise Fault(
+            raise UserError(
                 f"bucket {self.url}: {entry.key} is no longer what was listed (fingerprint {entry.etag});"
                 " start again, the pipeline with `dvc repro -f fetch_metadata`, and it is listed anew"
             )
         return body
 
 
-def _draw(bins: SyntheticBins, entry: Entry) -> Body | None:
+def _draw(bins: SyntheticBins, entry: ObjectInfo) -> Body | None:
     """None if another object was listed."""
     folder, id = folder_of(entry.key), id_of(entry.key)
     if id is None or id not in bins:
@@ -111,5 +111,5 @@ def _end_with(join: Callable[[], None]) -> None:
     os._exit(1)
 
 
-def _draw_in_worker(entry: Entry) -> Body | None:
+def _draw_in_worker(entry: ObjectInfo) -> Body | None:
     return _draw(cast("SyntheticBins", _bins), entry)

@@ -15,7 +15,7 @@ import typer
 from warehouse_classifier.cli.check.command import check
 from warehouse_classifier.cli.report.command import report
 from warehouse_classifier.compute.machine_errors import is_full_disk, is_memory
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 P = ParamSpec("P")
 NOT_RUN = 2  # as diff has it
@@ -34,7 +34,7 @@ def told(command: Callable[P, int]) -> Callable[P, int]:
     def run(*args: P.args, **kwargs: P.kwargs) -> int:
         try:
             return command(*args, **kwargs)
-        except Fault as fault:
+        except UserError as fault:
             return _say(str(fault))
         except KeyboardInterrupt as interrupt:  # whoever knows how to go on has said so
             how, status = ("ended", ENDED) if isinstance(interrupt, Ended) else ("interrupted", INTERRUPTED)

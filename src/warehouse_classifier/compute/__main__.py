@@ -8,7 +8,7 @@ import os
 import sys
 
 from warehouse_classifier.compute import local, processes, stage_code
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.training.distributed import size
 
 VARIABLE = "STAGE_RUNNER"
@@ -20,14 +20,14 @@ def launch(stage: str, argv: list[str]) -> int:
     try:
         known = stage_code.names()
         if stage not in known:
-            raise Fault(f"there is no stage {stage}; there are: {', '.join(known)}")
+            raise UserError(f"there is no stage {stage}; there are: {', '.join(known)}")
         if place_of(stage, os.environ.get(VARIABLE, ""), known) == "sagemaker":
             from warehouse_classifier.compute.sagemaker import run  # with boto3, which no local run waits for
 
             run.run(stage, argv)
         else:
             local.run(stage, argv)
-    except Fault as fault:
+    except UserError as fault:
         if processes.speaks(fault):
             print(f"error: {' '.join(str(fault).split())}", file=sys.stderr)
         return 1
@@ -41,15 +41,15 @@ def launch(stage: str, argv: list[str]) -> int:
 def place_of(stage: str, told: str, known: list[str]) -> str:
     """`told`: a place for all stages, or for those that it names: `train_vit:sagemaker,train_resnet34:sagemaker`.
 
-    Raises Fault for a place or a stage that is none.
+    Raises UserError for a place or a stage that is none.
     """
     places = {"": "local"}
     for words in filter(None, (words.strip() for words in told.split(","))):
         name, _, place = words.rpartition(":")
         if place not in PLACES:
-            raise Fault(f"{VARIABLE} is {told}, it must be one of: {', '.join(PLACES)}; unset it to run here")
+            raise UserError(f"{VARIABLE} is {told}, it must be one of: {', '.join(PLACES)}; unset it to run here")
         if name and name not in known:
-            raise Fault(f"{VARIABLE} is {told}, and there is no stage {name}; there are: {', '.join(known)}")
+            raise UserError(f"{VARIABLE} is {told}, and there is no stage {name}; there are: {', '.join(known)}")
         places[name] = place
     return places.get(stage, places[""])
 

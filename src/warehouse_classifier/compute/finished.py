@@ -12,30 +12,30 @@ from pathlib import Path
 from typing import Any
 
 from warehouse_classifier.runtime.files import replacing, same
-from warehouse_classifier.runtime.progress import Bar, Watch
+from warehouse_classifier.runtime.progress import Bar, Progress
 
 FIGURES = "figures.json"
 Figures = list[tuple[int | None, dict[str, float]]]
 
 
 class Recorder:
-    """A Watch that remembers the figures that it passes on."""
+    """A Progress that remembers the figures that it passes on."""
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
         self.figures: Figures = []
 
     @contextmanager
     def bar(self, title: str, total: int | None, unit: str, done: int = 0) -> Iterator[Bar]:
-        with self.watch.bar(title, total, unit, done) as bar:
+        with self.progress.bar(title, total, unit, done) as bar:
             yield bar
 
     def measure(self, step: int | None = None, **values: float) -> None:
         self.figures.append((step, {name: float(value) for name, value in values.items()}))
-        self.watch.measure(step, **values)
+        self.progress.measure(step, **values)
 
     def say(self, line: str) -> None:
-        self.watch.say(line)
+        self.progress.say(line)
 
 
 def keep(folder: Path, outs: list[Path], figures: Figures) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 
 def own(files: Iterable[Path], source: Path) -> set[Path]:
-    """These files below `source`, and all modules there that they import. Raises Fault."""
+    """These files below `source`, and all modules there that they import. Raises UserError."""
     known: set[Path] = set()
     todo = set(files)
     while todo:
@@ -20,7 +20,7 @@ def own(files: Iterable[Path], source: Path) -> set[Path]:
 
 
 def requirements(files: Iterable[Path]) -> list[str]:
-    """What is to be installed for these modules to work, as it is here: name==version. Raises Fault."""
+    """What is to be installed for these modules to work, as it is here: name==version. Raises UserError."""
     known = packages_distributions()
     names = {name.partition(".")[0] for file in files for name, level in _names(file) if not level}
     others = names - sys.stdlib_module_names - {__name__.partition(".")[0]}
@@ -50,7 +50,7 @@ def _names(file: Path) -> Iterator[tuple[str, int]]:
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except SyntaxError as error:
-        raise Fault(f"{file} is no Python: {error}") from None
+        raise UserError(f"{file} is no Python: {error}") from None
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, 0) for alias in node.names)

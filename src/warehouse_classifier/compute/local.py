@@ -22,9 +22,9 @@ from warehouse_classifier.compute import (
 )
 from warehouse_classifier.compute.machine_errors import explained
 from warehouse_classifier.compute.snapshot import Snapshot
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.params import TOP, Params
-from warehouse_classifier.runtime.progress import Silence, Watch
+from warehouse_classifier.runtime.progress import NullProgress, Progress
 from warehouse_classifier.tracking.console import Run as Kept
 from warehouse_classifier.tracking.console import Screen
 from warehouse_classifier.tracking.mlflow_run import Run
@@ -33,7 +33,7 @@ from warehouse_classifier.work import resume
 
 
 def run(stage: str, argv: list[str]) -> None:
-    """Raises Fault if the stage does, or if what it is made of was edited while it ran."""
+    """Raises UserError if the stage does, or if what it is made of was edited while it ran."""
     signal.signal(signal.SIGTERM, _interrupt)
     tree = parameters.read()
     begun = snapshot.take(stage, argv, tree)
@@ -50,7 +50,7 @@ def run(stage: str, argv: list[str]) -> None:
         with explained(stage, params), work_folder(stage, params, argv, begun) as work:
             if begun:
                 snapshot.load_code(begun)
-            call(stage, params, argv, work, Silence())
+            call(stage, params, argv, work, NullProgress())
         return
     with tracked(stage, argv, tree) as kept, explained(stage, params):
         act(stage, params, argv, begun, kept)
@@ -59,30 +59,30 @@ def run(stage: str, argv: list[str]) -> None:
 def act(stage: str, params: Params, argv: list[str], begun: Snapshot | None, run: Kept) -> None:
     """The stage's function, in a folder of its work that a kill leaves for the next run, and its models in MLflow.
 
-    Raises Fault if what the stage is made of was edited meanwhile; what it has computed is then kept, where it is sound.
+    Raises UserError if what the stage is made of was edited meanwhile; what it has computed is then kept, where it is sound.
     """
-    watch = finished.Recorder(Screen(run))
+    progress = finished.Recorder(Screen(run))
     with work_folder(stage, params, argv, begun) as work:
         if begun is None:
-            call(stage, params, argv, work, watch)
+            call(stage, params, argv, work, progress)
             register(run, stage, argv)
             return
         outs, kept = [Path(out) for out in begun.outs], finished_folder(stage, params, begun)
         # alone: the others of a team, started by torchrun, would wait for this one
         figures = finished.bring(kept, outs) if distributed.size() == 1 else None
         if figures is not None:
-            watch.say(f"{stage}: computed by an earlier run, during which it was edited; taking what that has left")
+            progress.say(f"{stage}: computed by an earlier run, during which it was edited; taking what that has left")
             for step, values in figures:
-                watch.measure(step, **values)
+                progress.measure(step, **values)
         else:
             snapshot.load_code(begun)
-            call(stage, params, argv, work, watch)
+            call(stage, params, argv, work, progress)
         register(run, stage, argv)
         try:
             snapshot.refuse_changes(begun)  # the last act: DVC hashes when this process has ended
         except snapshot.Edited as edited:
             if edited.sound:
-                finished.keep(kept, outs, watch.figures)
+                finished.keep(kept, outs, progress.figures)
             elif work is not None:
                 clear(work)  # what is done so far may be of what was edited
             raise
@@ -113,9 +113,9 @@ def clear(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def call(stage: str, params: Params, argv: list[str], work: Path | None, watch: Watch) -> None:
+def call(stage: str, params: Params, argv: list[str], work: Path | None, progress: Progress) -> None:
     more = {} if work is None else {"work": work}
-    stage_code.function_of(stage)(params, *map(Path, argv[1:]), **more, watch=watch)
+    stage_code.function_of(stage)(params, *map(Path, argv[1:]), **more, progress=progress)
 
 
 def work_folder(
@@ -156,7 +156,7 @@ def tracked(stage: str, argv: list[str], tree: parameters.Tree) -> Iterator[Kept
     finally:
         try:
             run.end(status)
-        except Fault:
+        except UserError:
             if status == "FINISHED":  # else there is something worse to tell
                 raise
 
@@ -174,7 +174,7 @@ def inputs_of(stage: str, argv: list[str]) -> str:
     """One hash over the stage's command, its code and what dvc.lock knows its inputs by; nothing where dvc.yaml does not tell."""
     try:
         return stage_spec.read(stage, argv).digest
-    except Fault:
+    except UserError:
         return ""
 
 

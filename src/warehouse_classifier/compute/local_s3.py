@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
 
 HOST = "127.0.0.1"  # and no other: the server asks nobody for a password
@@ -30,7 +30,7 @@ CONFIG, KEPT = Path(".dvc/config.local"), Path(".dvc/tmp/config.local.kept")
 
 
 def serve(port: int) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP. Raises Fault if that cannot begin."""
+    """Serve until SIGINT, SIGTERM or SIGHUP. Raises UserError if that cannot begin."""
     # blocked, not handled: whenever one comes, it waits until all is set up, and cannot interrupt the putting back
     ends = {signal.SIGINT, signal.SIGTERM}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
@@ -56,30 +56,30 @@ def put_back() -> None:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Keep all others out that would write the same file. Raises Fault."""
+    """Keep all others out that would write the same file. Raises UserError."""
     if not CONFIG.parent.is_dir():
-        raise Fault("there is no .dvc here; run this in the project's folder")
+        raise UserError("there is no .dvc here; run this in the project's folder")
     KEPT.parent.mkdir(exist_ok=True)
     with KEPT.with_name("s3.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Fault("a server of this project is running already; use it, or end it with Ctrl-C") from None
+            raise UserError("a server of this project is running already; use it, or end it with Ctrl-C") from None
         yield
 
 
 @contextmanager
 def server(port: int, target: str) -> Iterator[str]:
-    """Yield the address of a server that holds the empty bucket. `target`: make's. Raises Fault."""
+    """Yield the address of a server that holds the empty bucket. `target`: make's. Raises UserError."""
     try:
         from moto.server import ThreadedMotoServer
     except ImportError as error:
-        raise Fault(f"the S3 server is not installed ({error}); `make {target}` installs and starts it") from None
+        raise UserError(f"the S3 server is not installed ({error}); `make {target}` installs and starts it") from None
     try:
         socket.create_server((HOST, port)).close()  # moto would tell its own thread alone, and wait for ever
     except OSError as error:
         why = f"port {port} of {HOST} cannot be had ({os.strerror(error.errno or 0)})"
-        raise Fault(f"{why}; name another: `make {target} PORT={port + 100 if port < 65000 else 9000}`") from None
+        raise UserError(f"{why}; name another: `make {target} PORT={port + 100 if port < 65000 else 9000}`") from None
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
     moto = ThreadedMotoServer(HOST, port, verbose=False)
     moto.start()
@@ -87,7 +87,7 @@ def server(port: int, target: str) -> Iterator[str]:
         asked = http.client.HTTPConnection(HOST, port)  # boto3 would need a sound ~/.aws, urllib might go by a proxy
         asked.request("PUT", f"/{BUCKET}")
         if asked.getresponse().status != http.client.OK:
-            raise Fault(f"the S3 server on port {port} does not make a bucket")
+            raise UserError(f"the S3 server on port {port} does not make a bucket")
         yield f"http://{HOST}:{port}"
     finally:
         moto.stop()
@@ -95,7 +95,7 @@ def server(port: int, target: str) -> Iterator[str]:
 
 @contextmanager
 def led_to(address: str) -> Iterator[None]:
-    """Meanwhile config.local leads DVC there. Raises Fault."""
+    """Meanwhile config.local leads DVC there. Raises UserError."""
     if CONFIG.exists():
         with replacing(KEPT) as half:
             shutil.copy2(CONFIG, half)
@@ -125,7 +125,7 @@ def _lead_to(address: str) -> None:
                     "secret_access_key": SECRET,
                 }
         except ConfigError as error:
-            raise Fault(f"DVC cannot read its configuration: {error}") from None
+            raise UserError(f"DVC cannot read its configuration: {error}") from None
         draft.replace(CONFIG)
 
 
@@ -141,9 +141,9 @@ def _say(address: str) -> None:
 def main(words: list[str]) -> int:
     try:
         if len(words) != 1 or not words[0].isdecimal() or not 0 < int(words[0]) < 65536:
-            raise Fault(f"PORT is {' '.join(words) or 'missing'}, it must be a number from 1 to 65535")
+            raise UserError(f"PORT is {' '.join(words) or 'missing'}, it must be a number from 1 to 65535")
         serve(int(words[0]))
-    except (Fault, OSError) as wrong:
+    except (UserError, OSError) as wrong:
         print(f"error: {' '.join(str(wrong).split())}", file=sys.stderr)
         return 1
     return 0

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 # safetensors, torch and others have errors of their own for these, and only their words tell
 MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "bad_alloc")
@@ -20,19 +20,19 @@ PEERS = ("closed by peer", "reset by peer", "Broken pipe", "NCCL", "gloo", "rend
 SHOWN = 200  # characters of what a library says
 
 
-class PeerLost(Fault):
+class PeerLost(UserError):
     """Another process of the same training has ended; it, or who started it, says why."""
 
 
 @contextmanager
 def explained(stage: str, params: Any) -> Iterator[None]:
-    """Raises Fault in place of what the machine raised, PeerLost where another process has ended, and all else as it is.
+    """Raises UserError in place of what the machine raised, PeerLost where another process has ended, and all else as it is.
 
     `params`: the stage's, to name the one that helps.
     """
     try:
         yield
-    except Fault:
+    except UserError:
         raise
     except Exception as error:
         fault = in_words(error, stage, params)
@@ -41,19 +41,19 @@ def explained(stage: str, params: Any) -> Iterator[None]:
         raise fault from (error if isinstance(error, OSError) else None)
 
 
-def in_words(error: Exception, stage: str, params: Any) -> Fault | None:
+def in_words(error: Exception, stage: str, params: Any) -> UserError | None:
     """None for what is no fault of the machine's."""
     said = " ".join(str(error).split())
     if is_memory(error):
         return _too_much(stage, params)
     if is_full_disk(error):
-        return Fault(f"{stage}: the disk is full; free some space, `dvc repro` goes on from what is done")
+        return UserError(f"{stage}: the disk is full; free some space, `dvc repro` goes on from what is done")
     if "can't start new thread" in said:
-        return Fault(f"{stage} cannot start as many threads as its workers and threads say; lower them")
+        return UserError(f"{stage} cannot start as many threads as its workers and threads say; lower them")
     if isinstance(error, RuntimeError):  # of which torch's own errors are kinds
         return _of_torch(error, said[:SHOWN], stage, params)
     if isinstance(error, OSError):
-        return Fault(f"{stage}: {error}")
+        return UserError(f"{stage}: {error}")
     return None
 
 
@@ -75,12 +75,12 @@ def is_full_disk(error: Exception) -> bool:
     return full or any(words in str(error) for words in DISK)
 
 
-def _of_torch(error: RuntimeError, said: str, stage: str, params: Any) -> Fault | None:
+def _of_torch(error: RuntimeError, said: str, stage: str, params: Any) -> UserError | None:
     where = f"params.yaml: {stage}'s"
     if getattr(params, "compile", False) and _of_the_compiler(error):
-        return Fault(f"{where} compile is true, which fails on this machine ({said}); set it to false")
+        return UserError(f"{where} compile is true, which fails on this machine ({said}); set it to false")
     if getattr(params, "deterministic", False) and "deterministic" in said:
-        return Fault(f"{where} deterministic is true, which it cannot be here ({said}); set it to false")
+        return UserError(f"{where} deterministic is true, which it cannot be here ({said}); set it to false")
     processes = getattr(params, "processes", 1)
     if processes > 1 and (_of_peers(error) or any(words in said for words in PEERS)):
         return PeerLost(f"{stage}: another of its {processes} processes ended ({said}); `dvc repro` goes on")
@@ -99,11 +99,11 @@ def _of_peers(error: RuntimeError) -> bool:
     return distributed is not None and isinstance(error, distributed.DistError)
 
 
-def _too_much(stage: str, params: Any) -> Fault:
+def _too_much(stage: str, params: Any) -> UserError:
     micro_batch = getattr(params, "micro_batch", None)
     if micro_batch is None:
-        return Fault(f"{stage} needs more memory than there is; lower its batch, workers or concurrency")
-    return Fault(
+        return UserError(f"{stage} needs more memory than there is; lower its batch, workers or concurrency")
+    return UserError(
         f"params.yaml: {stage}'s micro_batch of {micro_batch} images does not fit the memory; lower micro_batch to a smaller"
         f" divisor of the batch of {params.batch}"
     )

@@ -13,7 +13,7 @@ from typing import Any
 import warehouse_classifier
 from warehouse_classifier.compute import imports, stage_spec
 from warehouse_classifier.models.registry import NETWORKS
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing, same, sha256
 from warehouse_classifier.tracking.mlflow_run import EXPERIMENT, Run
 
@@ -32,7 +32,7 @@ def models(run: Run, stage: str, argv: list[str]) -> None:
         return
     try:
         _models(run, folders[0], data_of(stage, argv))
-    except (Fault, OSError) as error:
+    except (UserError, OSError) as error:
         say(f"{error}; the models are not kept there, `dvc repro --force {stage}` tries again")
 
 
@@ -108,7 +108,7 @@ def data_of(stage: str, argv: list[str]) -> str:
 
     try:
         inputs = stage_spec.read(stage, argv).inputs
-    except Fault:  # no dvc.yaml here
+    except UserError:  # no dvc.yaml here
         return ""
     return next((md5 for path, md5 in inputs.items() if Path(path, INDEX).is_file()), "")
 

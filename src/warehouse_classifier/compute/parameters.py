@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from warehouse_classifier.compute import stage_code
 from warehouse_classifier.compute.params_errors import explain
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.params import DATA, TOP, Params, section
 
 FILE = Path("params.yaml")
@@ -25,28 +25,28 @@ P = TypeVar("P", bound=Params)
 def read(file: Path = FILE) -> Tree:
     """The whole file as plain values. YAML 1.2, as DVC reads it: in YAML 1.1 the 1e-05 that `-S lr=1e-5` writes is a text.
 
-    Raises Fault where it is missing or no YAML.
+    Raises UserError where it is missing or no YAML.
     """
     try:
         tree = YAML(typ="safe", pure=True).load(file)
     except FileNotFoundError:
-        raise Fault(f"{file} is missing; run from the top of the project") from None
+        raise UserError(f"{file} is missing; run from the top of the project") from None
     except OSError as error:
-        raise Fault(f"{file} cannot be read ({error.strerror})") from None
+        raise UserError(f"{file} cannot be read ({error.strerror})") from None
     except (YAMLError, ValueError, RecursionError) as error:
         what = " ".join(str(error).split()).partition(" To suppress this check")[0]
-        raise Fault(f"{file} is not YAML: {what}") from None
+        raise UserError(f"{file} is not YAML: {what}") from None
     if not isinstance(tree, dict):
-        raise Fault(f"{file} holds no mapping of sections")
+        raise UserError(f"{file} holds no mapping of sections")
     return tree
 
 
 def checked(stage: str, argv: list[str], tree: Tree) -> Params:
-    """The stage's parameters. Raises Fault if they, or those of any other stage at this scale, are wrong."""
+    """The stage's parameters. Raises UserError if they, or those of any other stage at this scale, are wrong."""
     scale, *paths = argv
     names = stage_code.paths_of(stage)
     if len(paths) != len(names):
-        raise Fault(
+        raise UserError(
             f"{stage} takes {len(names)} paths ({', '.join(names)}), and its command has {len(paths)}; see dvc.yaml"
         )
     params = load(stage_code.params_of(stage), stage, scale, tree)
@@ -55,7 +55,7 @@ def checked(stage: str, argv: list[str], tree: Tree) -> Params:
 
 
 def check(scale: str, tree: Tree) -> None:
-    """Raises Fault for the first stage whose parameters at this scale are wrong, in the order of the stages' names.
+    """Raises UserError for the first stage whose parameters at this scale are wrong, in the order of the stages' names.
 
     Every stage whose code is here is asked: a rented machine has that of one alone.
     """
@@ -64,20 +64,20 @@ def check(scale: str, tree: Tree) -> None:
 
 
 def load(cls: type[P], stage: str, scale: str, tree: Tree) -> P:
-    """The parameters of one stage. Raises Fault that names the key, its value and what it must be."""
+    """The parameters of one stage. Raises UserError that names the key, its value and what it must be."""
     values = _values(cls, stage, scale, tree)
     for name, value in values.items():
         try:
             json.dumps({name: value})
         except (TypeError, ValueError, RecursionError):  # a date, a loop of aliases, a number of thousands of digits
             key = f"{section(str(name), stage, scale)}: {name}"
-            raise Fault(f"{FILE}: {key} must be a plain text, number, list or mapping") from None
+            raise UserError(f"{FILE}: {key} must be a plain text, number, list or mapping") from None
     try:
         # by way of JSON, where strict means the types of JSON: a list is a list, and no text is a number
         return cls.model_validate_json(json.dumps(values))
     except ValidationError as error:
         faults = [_explained(cls, detail, stage, scale) for detail in error.errors()]
-        raise Fault(f"{FILE}: {'; '.join(faults)}") from None
+        raise UserError(f"{FILE}: {'; '.join(faults)}") from None
 
 
 def at(tree: Any, dotted: str) -> Any:
@@ -91,16 +91,16 @@ def _values(cls: type[Params], stage: str, scale: str, tree: Tree) -> dict[str, 
     """What the file says to each field of the stage."""
     scales = _section_of(tree, stage)
     if scale not in scales:
-        raise Fault(f"{FILE}: scale is {scale}, it must be one of: {', '.join(map(str, scales))}")
+        raise UserError(f"{FILE}: scale is {scale}, it must be one of: {', '.join(map(str, scales))}")
     values = dict(_section_of(tree, f"{stage}.{scale}"))
     data = _section_of(tree, f"data.{scale}")
     for name in values.keys() & {*TOP, *DATA}:
-        raise Fault(f"{FILE}: {stage}.{scale}.{name} is unknown, set {section(name, stage, scale)} instead")
+        raise UserError(f"{FILE}: {stage}.{scale}.{name} is unknown, set {section(name, stage, scale)} instead")
     for names, block, where in ((TOP, tree, ""), (DATA, data, f"data.{scale}.")):
         for name in names:
             if name in cls.model_fields:
                 if name not in block:
-                    raise Fault(f"{FILE}: {where}{name} is missing")
+                    raise UserError(f"{FILE}: {where}{name} is missing")
                 values[name] = block[name]
     return values
 
@@ -108,7 +108,7 @@ def _values(cls: type[Params], stage: str, scale: str, tree: Tree) -> dict[str, 
 def _section_of(tree: Tree, dotted: str) -> dict[str, Any]:
     value = at(tree, dotted)
     if not isinstance(value, dict):
-        raise Fault(f"{FILE}: the section {dotted} is missing")
+        raise UserError(f"{FILE}: the section {dotted} is missing")
     return value
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from warehouse_classifier.compute.machine_errors import PeerLost
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.training.distributed import MEETING, rank
 
 LAUNCHER = "TEAM_LAUNCHER"  # its process id
@@ -23,7 +23,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 def together(stage: str, argv: list[str], processes: int, threads: int, digest: str) -> None:
     """`digest`: of what the stage is made of, which each process has to find as well.
 
-    Raises Fault if one of the processes is killed, and SystemExit with its status where it has said why it failed."""
+    Raises UserError if one of the processes is killed, and SystemExit with its status where it has said why it failed."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, start_processes
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
@@ -55,13 +55,13 @@ def together(stage: str, argv: list[str], processes: int, threads: int, digest: 
     status, number = min((status == -signal.SIGTERM, status, number) for number, status in statuses.items())[1:]
     if status > 0:
         raise SystemExit(status)
-    raise Fault(
+    raise UserError(
         f"{stage}: process {number} of {processes} was ended by {signal.Signals(-status).name}, as a machine does that"
         " is out of memory; `dvc repro` goes on from the last checkpoint"
     )
 
 
-def speaks(fault: Fault) -> bool:
+def speaks(fault: UserError) -> bool:
     """Whether it is for this process of a team to say what is wrong: one line is enough for all of them.
 
     Whoever started them ends the others when one has failed; to be ended meanwhile is not to speak.
@@ -75,9 +75,9 @@ def speaks(fault: Fault) -> bool:
 
 
 def refuse_other(stage: str, digest: str) -> None:
-    """Raises Fault if what the stage is made of is no more what it was as its processes were started."""
+    """Raises UserError if what the stage is made of is no more what it was as its processes were started."""
     if os.environ.get(DIGEST, digest) != digest:
-        raise Fault(
+        raise UserError(
             f"{stage}: what it is made of was edited as its processes were started; `dvc repro` starts them again"
         )
 

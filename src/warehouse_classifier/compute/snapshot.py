@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from warehouse_classifier.compute import parameters, stage_spec
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 SOURCE = "src"
 
@@ -47,7 +47,7 @@ def again(snapshot: Snapshot) -> Snapshot:
     """The same things as they are now. What is gone has no hash, and what is no params.yaml any more no parameters."""
     try:
         tree = parameters.read()
-    except Fault:
+    except UserError:
         tree = {}
     return Snapshot(
         snapshot.stage,
@@ -59,7 +59,7 @@ def again(snapshot: Snapshot) -> Snapshot:
     )
 
 
-class Edited(Fault):
+class Edited(UserError):
     """What a stage is made of was edited while it ran. `sound`: what it computed is of what it was when it began."""
 
     def __init__(self, stage: str, changed: list[str], *, sound: bool) -> None:
@@ -125,7 +125,7 @@ def dvc_hashes(paths: list[str]) -> dict[str, str]:
     from dvc_data.hashfile.build import build
 
     if missing := [path for path in paths if not Path(path).exists()]:
-        raise Fault(f"{', '.join(missing)}: it is missing; `dvc repro` makes it, `dvc pull` brings it")
+        raise UserError(f"{', '.join(missing)}: it is missing; `dvc repro` makes it, `dvc pull` brings it")
     try:
         with Repo() as repo:
             odb, found = repo.cache.local, {}
@@ -133,5 +133,5 @@ def dvc_hashes(paths: list[str]) -> dict[str, str]:
                 _, _, tree = build(odb, str(Path(path).absolute()), repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
                 found[path] = str(tree.hash_info.value)
     except (OSError, DvcException) as error:
-        raise Fault(f"{', '.join(paths)}: DVC cannot read it ({' '.join(str(error).split())})") from None
+        raise UserError(f"{', '.join(paths)}: DVC cannot read it ({' '.join(str(error).split())})") from None
     return found

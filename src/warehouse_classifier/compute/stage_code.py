@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Callable
 
 from warehouse_classifier import stages
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.params import Params
 
 
@@ -16,14 +16,14 @@ def names() -> list[str]:
 
 
 def function_of(stage: str) -> Callable[..., None]:
-    """Takes the parameters, the paths of its command, a `watch`, and `work` where it leaves work for the next run.
+    """Takes the parameters, the paths of its command, `progress`, and `work` where it leaves work for the next run.
 
-    Raises Fault for a file that cannot be loaded.
+    Raises UserError for a file that cannot be loaded.
     """
     try:
         function: Callable[..., None] = getattr(importlib.import_module(f"{stages.__name__}.{stage}"), stage)
     except (SyntaxError, ImportError, AttributeError) as error:  # a file that somebody is at work on
-        raise Fault(f"{stages.__path__[0]}/{stage}.py cannot be loaded ({type(error).__name__}: {error})") from None
+        raise UserError(f"{stages.__path__[0]}/{stage}.py cannot be loaded ({type(error).__name__}: {error})") from None
     return function
 
 

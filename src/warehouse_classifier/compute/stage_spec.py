@@ -11,14 +11,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from warehouse_classifier.compute import dvc_hash, parameters
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 MAP, LOCK = Path("dvc.yaml"), Path("dvc.lock")
 OUTS = ("outs", "metrics", "plots")
 
 
 @dataclass(frozen=True)
-class Plan:
+class StageSpec:
     stage: str
     argv: list[str]  # scale and paths
     files: dict[str, str]  # deps of this tree, files and folders, and the MD5 that DVC knows each by
@@ -36,19 +36,19 @@ class Plan:
         return _hash(self.digest, self.params, self.outs, *more)
 
 
-def read(stage: str, argv: list[str], tree: parameters.Tree | None = None) -> Plan:
+def read(stage: str, argv: list[str], tree: parameters.Tree | None = None) -> StageSpec:
     """`argv`: of the stage's command, scale and paths. `tree`: params.yaml, where it was read already.
 
-    Raises Fault if dvc.yaml has no such stage, or a dep is missing.
+    Raises UserError if dvc.yaml has no such stage, or a dep is missing.
     """
     pipeline = load(MAP).get("stages", {})
     if stage not in pipeline:
-        raise Fault(f"{MAP} has no stage {stage}; there are: {', '.join(pipeline) or 'none'}")
+        raise UserError(f"{MAP} has no stage {stage}; there are: {', '.join(pipeline) or 'none'}")
     told = json.loads(json.dumps(pipeline[stage]).replace("${scale}", argv[0]))
     made = {**dict.fromkeys(_outs(pipeline, argv[0]), ""), **_made()}
     deps = [dep for dep in told.get("deps", []) if dep not in made]
     tree = parameters.read() if tree is None else tree
-    return Plan(
+    return StageSpec(
         stage,
         argv,
         files={dep: _md5(stage, dep) for dep in deps},
@@ -64,20 +64,20 @@ def is_command(stage: str, argv: list[str]) -> bool:
     return str(entry.get("cmd", "")).replace("${scale}", argv[0]).split()[-1 - len(argv) :] == [stage, *argv]
 
 
-def ran(stage: str) -> Plan:
+def ran(stage: str) -> StageSpec:
     """What a stage was as it made the outputs that dvc.lock knows.
 
-    Raises Fault if dvc.lock has no such stage, or what it read has become something else since.
+    Raises UserError if dvc.lock has no such stage, or what it read has become something else since.
     """
     known = locked()
     if stage not in known:
-        raise Fault(f"{LOCK} has no stage {stage}; `dvc repro` runs it")
+        raise UserError(f"{LOCK} has no stage {stage}; `dvc repro` runs it")
     entry, made = known[stage], _made()
     deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
     if others := [path for path, md5 in deps.items() if made.get(path, md5) != md5]:
-        raise Fault(f"{LOCK}: {stage} was not run since {', '.join(others)} became another; `dvc repro` runs it")
+        raise UserError(f"{LOCK}: {stage} was not run since {', '.join(others)} became another; `dvc repro` runs it")
     words = entry["cmd"].split()
-    return Plan(
+    return StageSpec(
         stage,
         argv=words[words.index(stage) + 1 :],
         files={path: md5 for path, md5 in deps.items() if path not in made},
@@ -105,13 +105,13 @@ def _made() -> dict[str, str]:
 
 
 def load(file: Path) -> dict[str, Any]:
-    """Raises Fault if the file is missing or no YAML."""
+    """Raises UserError if the file is missing or no YAML."""
     try:
         tree = YAML(typ="safe", pure=True).load(file)
     except OSError as error:
-        raise Fault(f"{file} cannot be read ({error.strerror}); run from the top of the project") from None
+        raise UserError(f"{file} cannot be read ({error.strerror}); run from the top of the project") from None
     except YAMLError as error:
-        raise Fault(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
     return tree if isinstance(tree, dict) else {}
 
 
@@ -119,7 +119,7 @@ def _md5(stage: str, dep: str) -> str:
     try:
         return dvc_hash.md5(Path(dep))
     except FileNotFoundError:
-        raise Fault(f"{stage} depends on {dep}, which is neither here nor an output that {LOCK} knows") from None
+        raise UserError(f"{stage} depends on {dep}, which is neither here nor an output that {LOCK} knows") from None
 
 
 def _hash(*values: Any) -> str:

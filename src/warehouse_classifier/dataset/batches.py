@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from warehouse_classifier.dataset.photo import Pixels
-from warehouse_classifier.work.parallel import in_order
+from warehouse_classifier.work.parallel import ordered_map
 
 AHEAD = 3  # batches: enough to bridge a slow one, little beside a network's memory
 CPU = torch.device("cpu")
@@ -36,7 +36,7 @@ def batches(images: Images, parts: Sequence[Rows], workers: int, device: torch.d
     """For each of `parts` the images of its rows: uint8 [B, 3, side, side] on `device`, channels last in memory.
 
     On the CPU a tensor is valid until the next one is asked for: its memory is then used again, so clone what is to be
-    kept. Raises Fault if an image is damaged or not of the size of the others.
+    kept. Raises UserError if an image is damaged or not of the size of the others.
     """
     ahead = max(AHEAD, workers)
     # one buffer for every batch under way and one for the reader: none is written to before it is free again
@@ -51,7 +51,7 @@ def batches(images: Images, parts: Sequence[Rows], workers: int, device: torch.d
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)  # in memory it stays channels last
 
     with ThreadPoolExecutor(workers) as pool:
-        filled = (images for _, images in in_order(pool, fill, zip(parts, cycle(buffers)), ahead))
+        filled = (images for _, images in ordered_map(pool, fill, zip(parts, cycle(buffers)), ahead))
         yield from _copied(filled, device) if gpu else filled
 
 

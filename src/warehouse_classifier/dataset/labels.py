@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-class Labels:
+class QuantityEncoder:
     """The quantities that a network tells apart, in ascending order; a label is a position in them."""
 
     def __init__(self, quantities: Sequence[int]) -> None:
@@ -15,7 +15,7 @@ class Labels:
     def __len__(self) -> int:
         return len(self.quantities)
 
-    def of(self, quantity: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    def encode(self, quantity: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Labels of one or many quantities. Raises ValueError for a quantity that has none."""
         wanted = np.asarray(quantity)
         label = np.searchsorted(self.quantities, wanted)
@@ -23,6 +23,6 @@ class Labels:
             raise ValueError(f"{wanted.tolist()} is not among the quantities {self.quantities}")
         return np.asarray(label, dtype=np.int64)
 
-    def quantity(self, label: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    def decode(self, label: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Quantities of one or many labels."""
         return np.take(np.asarray(self.quantities, dtype=np.int64), np.asarray(label))

@@ -19,16 +19,16 @@ import simplejpeg
 
 from warehouse_classifier.dataset.photo import Pixels
 from warehouse_classifier.dataset.shards import Shards
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing, root
-from warehouse_classifier.runtime.progress import Watch
-from warehouse_classifier.work.parallel import in_order
+from warehouse_classifier.runtime.progress import Progress
+from warehouse_classifier.work.parallel import ordered_map
 
 VARIABLE = "IMAGE_CACHE"
 PROBES = 32  # images by which a file is known for what it should be
 
 
-class Decoded:
+class PixelCache:
     """The pixels of every row of an index, to be read as Shards are."""
 
     def __init__(self, path: Path, count: int, side: int) -> None:
@@ -39,19 +39,19 @@ class Decoded:
         out[:] = self._pixels[row]
 
 
-def images_of(shards: Shards, workers: int, watch: Watch) -> Shards | Decoded:
+def images_of(shards: Shards, workers: int, progress: Progress) -> Shards | PixelCache:
     """The shards themselves or, where IMAGE_CACHE is set, all of them decoded, which the first run does for the next.
 
-    Raises Fault if the folder cannot be used or its disk is too small, or an image is damaged.
+    Raises UserError if the folder cannot be used or its disk is too small, or an image is damaged.
     """
     if not os.environ.get(VARIABLE):
         return shards
     folder = root() / os.environ[VARIABLE]
     path = folder / f"{_key(shards)}.rgb"
-    with _alone(folder, watch):
+    with _alone(folder, progress):
         if not _whole(path, shards):
-            _make(path, shards, workers, watch)
-    return Decoded(path, len(shards.index), shards.side)
+            _make(path, shards, workers, progress)
+    return PixelCache(path, len(shards.index), shards.side)
 
 
 def _key(shards: Shards) -> str:
@@ -61,20 +61,20 @@ def _key(shards: Shards) -> str:
 
 
 @contextmanager
-def _alone(folder: Path, watch: Watch) -> Iterator[None]:
+def _alone(folder: Path, progress: Progress) -> Iterator[None]:
     """Two runs that want the same wait for each other. The lock is on the folder itself and leaves no file."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise Fault(
+        raise UserError(
             f"{VARIABLE}: {folder} cannot be used ({error.strerror}); name another folder, or unset it"
         ) from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            watch.say(f"another run is decoding images into {folder}; waiting for it")
+            progress.say(f"another run is decoding images into {folder}; waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
@@ -86,7 +86,7 @@ def _whole(path: Path, shards: Shards) -> bool:
     count, side = len(shards.index), shards.side
     if not path.is_file() or path.stat().st_size != _size(shards):
         return False
-    decoded = Decoded(path, count, side)
+    decoded = PixelCache(path, count, side)
     found, wanted = np.empty((2, side, side, 3), np.uint8)
     for row in np.linspace(0, count - 1, min(count, PROBES), dtype=np.int64):
         decoded.read_into(int(row), found)
@@ -96,7 +96,7 @@ def _whole(path: Path, shards: Shards) -> bool:
     return True
 
 
-def _make(path: Path, shards: Shards, workers: int, watch: Watch) -> None:
+def _make(path: Path, shards: Shards, workers: int, progress: Progress) -> None:
     path.unlink(missing_ok=True)  # what is damaged makes room first
     with replacing(path) as half:
         _reserve(half, _size(shards))
@@ -108,8 +108,8 @@ def _make(path: Path, shards: Shards, workers: int, watch: Watch) -> None:
                 shards.read_into(int(row), flat[row])
 
         parts = np.array_split(np.arange(len(flat)), -(-len(flat) // 64))
-        with watch.bar("decode images", len(flat), "image") as bar, ThreadPoolExecutor(workers) as pool:
-            for part, _ in in_order(pool, fill, parts, 4 * workers):
+        with progress.bar("decode images", len(flat), "image") as bar, ThreadPoolExecutor(workers) as pool:
+            for part, _ in ordered_map(pool, fill, parts, 4 * workers):
                 bar.advance(len(part))
         pixels.flush()  # on the disk before it has its name
 
@@ -123,7 +123,7 @@ def _reserve(path: Path, size: int) -> None:
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
     except OSError:
-        raise Fault(
+        raise UserError(
             f"{VARIABLE}: the decoded images need {size / 1e9:.3g} GB and {path.parent} has {free / 1e9:.3g} GB free;"
             " name a folder on another disk, or unset it"
         ) from None

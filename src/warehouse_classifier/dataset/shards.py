@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from warehouse_classifier.dataset.photo import OURS, Pixels, decode, decode_into
-from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.work.parallel import in_order
+from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.work.parallel import ordered_map
 
 INDEX, REJECTED = "index.parquet", "rejected.csv"
 COLUMNS = ["id", "quantity", "split", "group", "shard", "offset", "length", "sha256"]
@@ -77,13 +77,13 @@ class Shards:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises Fault if the folder is not whole."""
+        """Raises UserError if the folder is not whole."""
         self.folder = folder
         try:
             self.index = pd.read_parquet(folder / INDEX, columns=COLUMNS)
         except (OSError, ValueError) as error:
             said = " ".join(str(error).split())
-            raise Fault(f"{folder / INDEX} cannot be read; `dvc repro resize_images` makes it ({said})") from None
+            raise UserError(f"{folder / INDEX} cannot be read; `dvc repro resize_images` makes it ({said})") from None
         self._offset = self.index["offset"].to_numpy()
         self._length = self.index["length"].to_numpy()
         self._shard = self.index["shard"].to_numpy()
@@ -91,7 +91,7 @@ class Shards:
         # in Python's integers, of which no sum of nonsense runs over
         ends = pd.Series(self._offset, dtype=object) + pd.Series(self._length, dtype=object)
         for row in np.flatnonzero((self._offset < 0) | (self._length < 1)):
-            raise Fault(
+            raise UserError(
                 f"{folder / INDEX} places image {self.index['id'].iloc[row]} at {self._offset[row]},"
                 f" {self._length[row]} bytes long; run `dvc checkout {folder}`"
             )
@@ -100,39 +100,39 @@ class Shards:
             path = folder / str(name)
             size = path.stat().st_size if path.exists() else 0
             if size != end:
-                raise Fault(f"{path} has {size} bytes, the index says {end}; run `dvc checkout {folder}`")
+                raise UserError(f"{path} has {size} bytes, the index says {end}; run `dvc checkout {folder}`")
             # mapped, not read: the system keeps what is used often, and threads need no file position of their own
             self._bytes[str(name)] = np.memmap(path, np.uint8, "r").data
 
     def verify(self, workers: int) -> None:
-        """Hold every image against its SHA-256 in the index. Raises Fault for the first one that differs."""
+        """Hold every image against its SHA-256 in the index. Raises UserError for the first one that differs."""
         parts = np.array_split(np.arange(len(self.index)), -(-len(self.index) // 256) or 1)
         with ThreadPoolExecutor(workers) as pool:
-            for _, wrong in in_order(pool, self._wrong, parts, 4 * workers):
+            for _, wrong in ordered_map(pool, self._wrong, parts, 4 * workers):
                 if wrong is not None:
                     facts = self.index.iloc[wrong]
-                    raise Fault(
+                    raise UserError(
                         f"{self.folder / facts['shard']}: image {facts['id']} is not the one in the index (another"
                         f" SHA-256); run `dvc checkout {self.folder}`, or `dvc repro -f resize_images` to make it again"
                     )
 
     def rows(self, split: str) -> npt.NDArray[np.int64]:
-        """Row numbers of one split, in the order of ids. Raises Fault if it has none."""
+        """Row numbers of one split, in the order of ids. Raises UserError if it has none."""
         rows = np.flatnonzero((self.index["split"] == split).to_numpy())
         if not rows.size:
-            raise Fault(f"{self.folder} holds no {split} image; look at selection.csv and {self.folder / REJECTED}")
+            raise UserError(f"{self.folder} holds no {split} image; look at selection.csv and {self.folder / REJECTED}")
         return rows
 
     @cached_property
     def side(self) -> int:
-        """Pixels a side of every image, as the first one has it. Raises Fault if that one is damaged."""
+        """Pixels a side of every image, as the first one has it. Raises UserError if that one is damaged."""
         try:
             return len(decode(self.jpeg(0), OURS))
         except ValueError as error:
             raise self._fault(0, error) from None
 
     def read_into(self, row: int, out: Pixels) -> None:
-        """The RGB pixels of one image into `out` [side, side, 3]. Raises Fault if it is damaged or of another size."""
+        """The RGB pixels of one image into `out` [side, side, 3]. Raises UserError if it is damaged or of another size."""
         try:
             decode_into(self.jpeg(row), out)
         except ValueError as error:
@@ -151,6 +151,6 @@ class Shards:
             (int(row) for row in rows if hashlib.sha256(self._view(row)).hexdigest() != self._sha256[row]), None
         )
 
-    def _fault(self, row: int, error: ValueError) -> Fault:
+    def _fault(self, row: int, error: ValueError) -> UserError:
         id = self.index["id"].iloc[row]
-        return Fault(f"{self.folder}: image {id} {error}; `dvc repro -f resize_images` makes it again")
+        return UserError(f"{self.folder}: image {id} {error}; `dvc repro -f resize_images` makes it again")

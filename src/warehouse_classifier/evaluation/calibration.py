@@ -14,20 +14,20 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.evaluation.expectations import right_of, wrong_of
 from warehouse_classifier.evaluation.temperature import STEEPEST, Floats, averaged, fit, probabilities, scaled
 from warehouse_classifier.evaluation.thresholds import match_upto, mismatch_above
 from warehouse_classifier.models.folder import BELONGS, hashes
 from warehouse_classifier.models.registry import NETWORKS
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 FILE = "calibration.json"
 VERSION: Literal[1] = 1  # of the file; another one means something else
 
 
-class Counted(BaseModel):
+class Calibrated(BaseModel):
     """What is known of one counter."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
@@ -43,7 +43,7 @@ class Counted(BaseModel):
         return self
 
 
-class Promise(BaseModel):
+class OperatingPoint(BaseModel):
     """What the networks were evaluated on, and what the thresholds were chosen for."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
@@ -63,9 +63,9 @@ class Promise(BaseModel):
         return quantities
 
 
-class Calibration(Promise):
+class Calibration(OperatingPoint):
     version: Literal[1]
-    counters: dict[str, Counted]
+    counters: dict[str, Calibrated]
     sha256: dict[str, dict[str, str]]  # of each network's files: what all this belongs to
 
     @model_validator(mode="after")
@@ -86,58 +86,60 @@ class Calibration(Promise):
 
 
 def load(models: Path) -> Calibration:
-    """The calibration of a models folder. Raises Fault if there is none, or one that this program cannot read."""
+    """The calibration of a models folder. Raises UserError if there is none, or one that this program cannot read."""
     path = models / FILE
     try:
         body = json.loads(path.read_bytes())
     except OSError as error:
-        raise Fault(
+        raise UserError(
             f"{path} cannot be read ({error.strerror}); `dvc pull` brings trained models, `dvc repro` makes them"
         ) from None
     except ValueError:
-        raise Fault(f"{path} is not JSON; `dvc checkout {path}` brings it back") from None
+        raise UserError(f"{path} is not JSON; `dvc checkout {path}` brings it back") from None
     version = body.get("version") if isinstance(body, dict) else None
     if version != VERSION:
-        raise Fault(f"{path} is of version {version}, this program reads {VERSION}; `dvc repro evaluate` makes it anew")
+        raise UserError(
+            f"{path} is of version {version}, this program reads {VERSION}; `dvc repro evaluate` makes it anew"
+        )
     try:
         return Calibration.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise Fault(
+        raise UserError(
             f"{path}: {where}: {first['msg'].lower()}; `dvc checkout {path}` brings it back, `dvc repro evaluate`"
             " makes it anew"
         ) from None
 
 
 def verify(calibration: Calibration, network: str, folder: Path) -> None:
-    """Raises Fault unless `folder` holds the very network that was calibrated."""
+    """Raises UserError unless `folder` holds the very network that was calibrated."""
     try:
         found = hashes(folder)
     except OSError as error:
-        raise Fault(
+        raise UserError(
             f"{folder} holds no trained {NETWORKS[network].title} ({error.strerror}: {error.filename}); `dvc pull` brings"
             f" it, `dvc repro train_{network}` makes it"
         ) from None
     for name in BELONGS:
         if found[name] != calibration.sha256[network][name]:
-            raise Fault(
+            raise UserError(
                 f"{folder / name} is not the one that {FILE} belongs to (another SHA-256); `dvc checkout {folder.parent}`"
                 " brings both back, `dvc repro evaluate` calibrates what is there"
             )
 
 
 def calibrate(
-    logits: Mapping[str, Floats], quantity: npt.NDArray[np.int64], promise: Promise, folders: Mapping[str, Path]
+    logits: Mapping[str, Floats], quantity: npt.NDArray[np.int64], promise: OperatingPoint, folders: Mapping[str, Path]
 ) -> Calibration:
     """Temperatures and thresholds from what the networks of `folders` say of images that they did not learn from.
 
     `quantity`: what each image holds.
     """
-    labels = Labels(promise.quantities)
-    temperatures = {network: fit(of, labels.of(quantity)) for network, of in logits.items()}
+    labels = QuantityEncoder(promise.quantities)
+    temperatures = {network: fit(of, labels.encode(quantity)) for network, of in logits.items()}
     said = {network: scaled(of, temperatures[network]) for network, of in logits.items()}
-    temperatures[AVERAGE] = fit(averaged(said), labels.of(quantity))
+    temperatures[AVERAGE] = fit(averaged(said), labels.encode(quantity))
     right = right_of(labels.quantities, quantity)
     wrong = wrong_of(labels.quantities, quantity, "one_off")
     counters = {}
@@ -145,7 +147,7 @@ def calibrate(
         doubts = 1 - of
         mismatch = mismatch_above(doubts[right], promise.false_alarms)
         match = min(mismatch, match_upto(doubts, right, wrong, promise.misses))
-        counters[who] = Counted(temperature=temperatures[who], match=match, mismatch=mismatch)
+        counters[who] = Calibrated(temperature=temperatures[who], match=match, mismatch=mismatch)
     known = promise.model_dump()
     found = {network: hashes(folder) for network, folder in folders.items()}
     return Calibration(version=VERSION, counters=counters, sha256=found, **known)

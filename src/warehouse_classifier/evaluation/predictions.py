@@ -16,8 +16,8 @@ from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.evaluation.temperature import probabilities
 from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
-from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.runtime.progress import Watch
+from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.runtime.progress import Progress
 
 Floats = npt.NDArray[np.float64]
 
@@ -64,19 +64,19 @@ def of_split(
 
 
 def logits(
-    shards: Shards, rows: Rows, folders: Mapping[str, Path], quantities: int, how: How, watch: Watch
+    shards: Shards, rows: Rows, folders: Mapping[str, Path], quantities: int, how: How, progress: Progress
 ) -> dict[str, Floats]:
     """By network, [rows, quantities]; its images per second are measured.
 
-    Raises Fault where a network fits another number of quantities, or answers with what is no number.
+    Raises UserError where a network fits another number of quantities, or answers with what is no number.
     """
-    pixels = images_of(shards, how.workers, watch)
+    pixels = images_of(shards, how.workers, progress)
     said: dict[str, list[torch.Tensor]] = {net: [] for net in folders}
     seconds = dict.fromkeys(folders, 0.0)
     with (
         arithmetic("evaluate", how.precision, how.threads, deterministic=True) as device,
         torch.inference_mode(),
-        watch.bar("evaluate", rows.size, "image") as bar,
+        progress.bar("evaluate", rows.size, "image") as bar,
     ):
         order = layout(how.precision)
         networks = {
@@ -89,17 +89,17 @@ def logits(
                     said[net].append(network(images.to(memory_format=order)).double().cpu())
                 seconds[net] += time.perf_counter() - start
             bar.advance(len(images))
-    watch.measure(None, **{f"{net}_images_per_second": rows.size / took for net, took in seconds.items()})
+    progress.measure(None, **{f"{net}_images_per_second": rows.size / took for net, took in seconds.items()})
     return {net: checked(net, torch.cat(of).numpy(), quantities) for net, of in said.items()}
 
 
 def checked(net: str, logits: Floats, quantities: int) -> Floats:
     if logits.shape[1] != quantities:
-        raise Fault(
+        raise UserError(
             f"{registry.NETWORKS[net].title} tells {logits.shape[1]} quantities apart and params.yaml names {quantities}; train it again"
         )
     if not np.isfinite(logits).all():
-        raise Fault(
+        raise UserError(
             f"{registry.NETWORKS[net].title} answers with what is no finite number; its weights are damaged, train it again"
         )
     return logits

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from warehouse_classifier.bins import contents
-from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.evaluation import roc, tables, verification
 from warehouse_classifier.evaluation.calibration import Calibration
 from warehouse_classifier.evaluation.counters import AVERAGE, BASELINE, COUNTERS, PRIOR, PRIOR_TITLE
@@ -70,10 +70,10 @@ def evaluation(
 ) -> Evaluation:
     """`learned`: quantities of the training split. `outside`: predictions for bins of quantities that no network knows.
     `inside`: what contents.read says of the test split's bins."""
-    labels = Labels(calibration.quantities)
+    labels = QuantityEncoder(calibration.quantities)
     answers = answered(test, labels, learned)
     counters, draws = list(test.probabilities), {"seed": method.seed, "resamples": method.resamples}
-    shares = np.bincount(labels.of(learned), minlength=len(labels)) / len(learned)
+    shares = np.bincount(labels.encode(learned), minlength=len(labels)) / len(learned)
     doubts = {**{key: test.doubts(key) for key in counters}, PRIOR: verification.prior(shares, len(answers))}
     reliability, errors = tables.reliabilities(test, labels, method.seed)
     verdicts = {key: tables.cases(key, calibration.counters[key], test, outside, labels) for key in counters}
@@ -104,10 +104,10 @@ def evaluation(
     )
 
 
-def answered(test: Predictions, labels: Labels, learned: Quantities) -> pd.DataFrame:
+def answered(test: Predictions, labels: QuantityEncoder, learned: Quantities) -> pd.DataFrame:
     """Facts of the test images, the most probable quantity by each counter, and the baseline's."""
     return test.facts.reset_index(drop=True).assign(
-        **{key: labels.quantity(shares.argmax(axis=1)) for key, shares in test.probabilities.items()},
+        **{key: labels.decode(shares.argmax(axis=1)) for key, shares in test.probabilities.items()},
         **{BASELINE: commonest(learned)},
     )
 

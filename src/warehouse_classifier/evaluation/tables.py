@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.evaluation import expectations, reliability, thresholds
-from warehouse_classifier.evaluation.calibration import Calibration, Counted
+from warehouse_classifier.evaluation.calibration import Calibrated, Calibration
 from warehouse_classifier.evaluation.counters import AVERAGE
 from warehouse_classifier.evaluation.expectations import CASES, HOLDS
 from warehouse_classifier.evaluation.metrics import interval
@@ -26,13 +26,13 @@ def uncalibrated(predictions: Predictions) -> dict[str, Floats]:
 
 
 def reliabilities(
-    predictions: Predictions, labels: Labels, seed: int
+    predictions: Predictions, labels: QuantityEncoder, seed: int
 ) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, float]]]:
     """By counter, the table of the reliability diagram before and after its temperature, and the errors of both.
 
     `seed`: of the draws that tell what error chance alone makes.
     """
-    label, plain = labels.of(predictions.quantity), uncalibrated(predictions)
+    label, plain = labels.encode(predictions.quantity), uncalibrated(predictions)
     tables, errors = {}, {}
     for who in predictions.probabilities:
         stages = {"before": plain[who], "after": predictions.probabilities[who]}
@@ -44,7 +44,9 @@ def reliabilities(
     return tables, errors
 
 
-def cases(who: str, known: Counted, test: Predictions, outside: Predictions, labels: Labels) -> pd.DataFrame:
+def cases(
+    who: str, known: Calibrated, test: Predictions, outside: Predictions, labels: QuantityEncoder
+) -> pd.DataFrame:
     """The share of each verdict by case: right expectations, wrong ones, and bins that hold a quantity outside what is known
     and come disguised as one inside, as often as each is expected in the test split."""
     quantities, ones = labels.quantities, np.ones(len(test.facts))
@@ -119,5 +121,5 @@ def promises(
     return found
 
 
-def _shares(known: Counted, doubts: Floats, weights: Floats) -> dict[str, float]:
+def _shares(known: Calibrated, doubts: Floats, weights: Floats) -> dict[str, float]:
     return thresholds.verdicts(doubts, weights, known.match, known.mismatch)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 
 def layout(precision: str) -> torch.memory_format:
@@ -27,13 +27,15 @@ def arithmetic(
     """Yield the device to compute on (the one given, a GPU or, without one, the processor) with torch set up for it.
 
     The same inputs give the same bits on the same kind of machine, on a GPU if `deterministic`: torch then raises
-    RuntimeError where it knows no such way. Raises Fault if the device cannot do the precision.
+    RuntimeError where it knows no such way. Raises UserError if the device cannot do the precision.
     """
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if precision != "fp32" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise Fault(f"params.yaml: {stage}'s precision is {precision}, which this machine's GPU cannot do; set fp32")
+        raise UserError(
+            f"params.yaml: {stage}'s precision is {precision}, which this machine's GPU cannot do; set fp32"
+        )
     if precision == "tf32" and device.type == "cpu":
-        raise Fault(f"params.yaml: {stage}'s precision is tf32, which only a GPU has; set fp32 or bf16")
+        raise UserError(f"params.yaml: {stage}'s precision is tf32, which only a GPU has; set fp32 or bf16")
     if deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
     memory: Any = torch.utils.deterministic

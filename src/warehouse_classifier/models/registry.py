@@ -46,6 +46,6 @@ NETWORKS = {
 def load(key: str, folder: Path) -> "nn.Module":
     """The trained network of `folder`, ready to answer: uint8 images [B, 3, H, W] -> logits [B, quantities].
 
-    Raises Fault if the folder holds none.
+    Raises UserError if the folder holds none.
     """
     return NETWORKS[key].loader(folder)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from warehouse_classifier.models.folder import CONFIG, WEIGHTS
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import root
 
 # torchvision's ResNet34_Weights.IMAGENET1K_V1: the address, the whole hash, and the normalisation it was trained with
@@ -43,7 +43,7 @@ class ResNet34(nn.Module):
 def build(answers: int, weights: str, sha256: str | None) -> ResNet34:
     """A network to be trained. `weights`: "none", "imagenet", or the path of a state dict relative to $DVC_ROOT.
 
-    The layer that answers is always new, unless the state dict has one for as many answers. Raises Fault if the weights
+    The layer that answers is always new, unless the state dict has one for as many answers. Raises UserError if the weights
     cannot be had, are not of the `sha256` that was asked for, or are of another network.
     """
     network = ResNet34(answers)
@@ -57,7 +57,7 @@ def build(answers: int, weights: str, sha256: str | None) -> ResNet34:
     try:
         network.network.load_state_dict(state)
     except RuntimeError as error:
-        raise Fault(f"{file} is no state dict of a ResNet34 ({' '.join(str(error).split())[:200]})") from None
+        raise UserError(f"{file} is no state dict of a ResNet34 ({' '.join(str(error).split())[:200]})") from None
     return network
 
 
@@ -70,14 +70,14 @@ def save(network: ResNet34, quantities: tuple[int, ...], folder: Path) -> None:
 
 
 def load(folder: Path) -> ResNet34:
-    """The trained network, ready to answer. Raises Fault if the folder holds none."""
+    """The trained network, ready to answer. Raises UserError if the folder holds none."""
     try:
         answers = len(json.loads((folder / CONFIG).read_text())["quantities"])
         network = ResNet34(answers)
         network.network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise Fault(f"{folder} holds no trained ResNet34 ({reason}); `dvc repro train_resnet34` makes it") from None
+        raise UserError(f"{folder} holds no trained ResNet34 ({reason}); `dvc repro train_resnet34` makes it") from None
     return network.eval()
 
 
@@ -89,7 +89,7 @@ def _imagenet() -> Path:
         try:
             torch.hub.download_url_to_file(IMAGENET_URL, str(file), hash_prefix=IMAGENET_SHA256, progress=False)
         except (OSError, RuntimeError, HTTPException) as error:
-            raise Fault(
+            raise UserError(
                 f"train_resnet34: weights is imagenet, but {IMAGENET_URL} cannot be downloaded ({error});"
                 f" put the file at {file}, set weights to the path of a state dict, or to none"
             ) from None
@@ -101,17 +101,17 @@ def _read(file: Path, sha256: str | None) -> dict[str, torch.Tensor]:
     try:
         body = file.read_bytes()
     except OSError as error:
-        raise Fault(
+        raise UserError(
             f"train_resnet34: weights: {file} cannot be read ({error.strerror}); set it to imagenet or none"
         ) from None
     found = hashlib.sha256(body).hexdigest()
     if sha256 is not None and found != sha256:
-        raise Fault(f"train_resnet34: {file} has the sha256 {found}, not {sha256}; it is another file or damaged")
+        raise UserError(f"train_resnet34: {file} has the sha256 {found}, not {sha256}; it is another file or damaged")
     try:
         state = parse(body) if file.suffix == ".safetensors" else torch.load(io.BytesIO(body), "cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 -- a damaged pickle can raise anything
-        raise Fault(f"train_resnet34: {file} is no state dict ({' '.join(str(error).split())[:200]})") from None
+        raise UserError(f"train_resnet34: {file} is no state dict ({' '.join(str(error).split())[:200]})") from None
     pairs = state.items() if isinstance(state, dict) else [(None, None)]
     if not all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in pairs):
-        raise Fault(f"train_resnet34: {file} is no state dict: it must map names to tensors and nothing else")
+        raise UserError(f"train_resnet34: {file} is no state dict: it must map names to tensors and nothing else")
     return state

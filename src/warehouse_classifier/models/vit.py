@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import root, sha256
 
 OWN = "own"  # the model_name of a network that starts from nothing, of the size given beside it
@@ -35,7 +35,7 @@ def build(
 
     `revision`: commit of a hub name, or sha256 of a folder's model.safetensors; None takes what is there. `size`:
     hidden_size, num_hidden_layers, num_attention_heads, intermediate_size and patch_size of an own one. The layer that
-    answers is new, unless the model has one for as many answers. Raises Fault if the model cannot be had.
+    answers is new, unless the model has one for as many answers. Raises UserError if the model cannot be had.
     """
     transformers = _transformers()
     names = {label: str(quantity) for label, quantity in enumerate(quantities)}
@@ -46,7 +46,7 @@ def build(
     folder = root() / model_name
     source = str(folder) if folder.is_dir() else model_name
     if not folder.is_dir() and (model_name.startswith((".", "/")) or model_name.count("/") > 1):
-        raise Fault(
+        raise UserError(
             f"train_vit: model_name {model_name}: there is no folder {folder}; it must be a hub name, a folder or own"
         )
     try:
@@ -68,13 +68,13 @@ def build(
             raise ValueError(f"its weights lack {', '.join(lost[:3])} or have it in another shape")
     except Exception as error:  # noqa: BLE001 -- the hub, the network and damaged files all raise their own
         reason = " ".join(str(error).split())[:200]
-        raise Fault(
+        raise UserError(
             f"train_vit: model_name {model_name} cannot be had ({reason}); set it to a folder that holds"
             " config.json and model.safetensors, or to own"
         ) from None
     patch = network.config.patch_size
     if side % patch:
-        raise Fault(
+        raise UserError(
             f"train_vit: model_name {model_name} sees patches of {patch} pixels, data.side is {side}; set a multiple"
         )
     return ViT(network)
@@ -86,7 +86,7 @@ def save(network: ViT, folder: Path) -> None:
 
 
 def load(folder: Path) -> ViT:
-    """The trained network, ready to answer. Raises Fault if the folder holds none."""
+    """The trained network, ready to answer. Raises UserError if the folder holds none."""
     try:
         network, report = _transformers().ViTForImageClassification.from_pretrained(
             str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
@@ -96,7 +96,7 @@ def load(folder: Path) -> ViT:
             raise ValueError(f"the weights and the config do not agree on {', '.join(lost[:3])}")
     except Exception as error:  # noqa: BLE001 -- damaged files raise whatever their parsers raise
         reason = " ".join(str(error).split())[:200]
-        raise Fault(f"{folder} holds no trained ViT ({reason}); `dvc repro train_vit` makes it") from None
+        raise UserError(f"{folder} holds no trained ViT ({reason}); `dvc repro train_vit` makes it") from None
     return ViT(network).eval()
 
 

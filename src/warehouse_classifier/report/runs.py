@@ -7,7 +7,7 @@ import pandas as pd
 
 from warehouse_classifier.report import speed_chart
 from warehouse_classifier.report.templates import render, trusted
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 PLACE = "<!-- here go the facts of the runs -->"  # as no text of the page can hold it: that is escaped
 LINK = "<!-- here goes the link to them -->"
@@ -23,9 +23,9 @@ class Runs:
 
 
 def added(page: str, facts: Runs) -> str:
-    """The page with the facts of its runs in it. Raises Fault where it has no place for them."""
+    """The page with the facts of its runs in it. Raises UserError where it has no place for them."""
     if page.count(PLACE) != 1 or page.count(LINK) != 1:
-        raise Fault(
+        raise UserError(
             "this report has no place for the facts of its runs: another version made it, or they stand in it already;"
             " `dvc checkout` brings back the one that `dvc repro` made"
         )

@@ -17,11 +17,11 @@ class Bar(Protocol):
         """
 
 
-class Watch(Protocol):
+class Progress(Protocol):
     @contextmanager
     def bar(self, title: str, total: int | None, unit: str, done: int = 0) -> Iterator[Bar]:
         """Progress of one long piece of work of `total` units (None: not known beforehand), `done` of them earlier."""
-        yield Silence()
+        yield NullProgress()
 
     def measure(self, step: int | None = None, **values: float) -> None:
         """Figures for the run's curves (`step` counts epochs) or, without a step, its results."""
@@ -30,7 +30,7 @@ class Watch(Protocol):
         """One plain line for whoever reads along."""
 
 
-class Silence:
+class NullProgress:
     """A watcher, and a bar, that shows nothing."""
 
     @contextmanager

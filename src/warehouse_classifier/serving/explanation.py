@@ -15,7 +15,7 @@ from warehouse_classifier.evaluation.temperature import Floats
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.report.style import listed, look, percent
 from warehouse_classifier.serving.heat_maps import METHODS, heat
-from warehouse_classifier.serving.predictor import Answer, Counter
+from warehouse_classifier.serving.predictor import Answer, Predictor
 
 DOTS = 160  # pixels of the picture to an inch
 # inches: a photo of any side is shown at 320 pixels
@@ -28,7 +28,7 @@ UNEXPLAINED = ("this network offers no heat map", "")
 WORDS = {"match": "match", "look": "look, too unsure to tell", "mismatch": "mismatch"}
 
 
-def picture(counter: Counter, pixels: Pixels, answer: Answer, expected: int | None = None) -> bytes:
+def picture(counter: Predictor, pixels: Pixels, answer: Answer, expected: int | None = None) -> bytes:
     """A PNG of a photo [side, side, 3] and, beside it, the same with the heat of each network; the same bytes every time.
 
     A network without an explanation has its answer beside the grey photo, and words that say so.
@@ -60,13 +60,13 @@ def picture(counter: Counter, pixels: Pixels, answer: Answer, expected: int | No
 
 
 def _panels(
-    counter: Counter, pixels: Pixels, predicted: int, maps: Mapping[str, Floats]
+    counter: Predictor, pixels: Pixels, predicted: int, maps: Mapping[str, Floats]
 ) -> Iterator[tuple[str, tuple[str, str], Pixels | Floats, Floats | None]]:
     """Of each panel the title, the words below, the image and the heat whose contours it shows."""
     words = f"as networks see it, {len(pixels)} x {len(pixels)}", "bright is hot; lines: 25, 50, 75 %"
     yield "the photo", words, pixels, None
     for network, module in counter.networks.items():
-        alone = Counter(network, counter.known, {network: module}, counter.device)
+        alone = Predictor(network, counter.known, {network: module}, counter.device)
         (said,) = alone.answers(alone.probabilities(pixels[None]), [None])
         title = f"{NETWORKS[network].title}: {_items(said.predicted)}, {_percent(said.probability)}"
         kind, hot = NETWORKS[network].explanation, maps.get(network)
@@ -95,7 +95,7 @@ def _blended(pixels: Pixels, hot: Floats) -> Floats:
     return mixed
 
 
-def _lines(counter: Counter, answer: Answer, expected: int | None, columns: int) -> list[str]:
+def _lines(counter: Predictor, answer: Answer, expected: int | None, columns: int) -> list[str]:
     titles = listed([NETWORKS[network].title for network in counter.networks])
     together = f"{titles} together" if len(counter.networks) > 1 else titles
     said = [f"{together}: {_items(answer.predicted)}, {_percent(answer.probability)}"]

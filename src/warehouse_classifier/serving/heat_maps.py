@@ -19,14 +19,14 @@ from torch import nn
 from warehouse_classifier.dataset.photo import Pixels
 from warehouse_classifier.evaluation.temperature import Floats
 from warehouse_classifier.models.registry import NETWORKS, Explanation
-from warehouse_classifier.serving.predictor import Counter
+from warehouse_classifier.serving.predictor import Predictor
 
 STRIDES = {"layer4": 32, "layer3": 16, "layer2": 8, "layer1": 4}  # pixels from one place of a stage's map to the next
 PLACES = 7  # that a map has at least along a side, as the last stage's has of the published 224 pixels
 LOOKED = "where it looked, for any count"
 
 
-def heat(counter: Counter, pixels: Pixels, label: int) -> dict[str, Floats]:
+def heat(counter: Predictor, pixels: Pixels, label: int) -> dict[str, Floats]:
     """What spoke for `label`, or was looked at, in a photo [side, side, 3]: by network a map [side, side] in 0..1.
 
     The hottest place of a map has 1; a map of zeros says that no place spoke for `label`. A network that offers no explanation

@@ -32,7 +32,7 @@ AT_ONCE = 64  # photos in the networks
 
 class Served(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
-        """Raises Fault if the artifacts are not whole."""
+        """Raises UserError if the artifacts are not whole."""
         from warehouse_classifier.serving.predictor import (
             opened,  # with torch, which whoever only logs a model does not wait for
         )

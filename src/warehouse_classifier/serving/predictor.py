@@ -17,7 +17,7 @@ from warehouse_classifier.evaluation.temperature import Floats
 from warehouse_classifier.evaluation.thresholds import judge
 from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 MOST_PIXELS = 50_000_000  # of a photo; one that claims more is not decoded
 
@@ -33,7 +33,7 @@ class Answer:
     reason: str | None
 
 
-class Counter:
+class Predictor:
     def __init__(self, name: str, known: Calibration, networks: dict[str, nn.Module], device: torch.device) -> None:
         self.name, self.known, self.networks, self.device = name, known, networks, device
         self.precision = "fp32" if device.type == "cpu" else known.precision
@@ -74,14 +74,14 @@ class Counter:
 
 
 @contextmanager
-def opened(models: Path, name: str = AVERAGE, threads: int | None = None) -> Iterator[Counter]:
+def opened(models: Path, name: str = AVERAGE, threads: int | None = None) -> Iterator[Predictor]:
     """One of COUNTERS, on a GPU or, without one, on the processor.
 
     `models` holds calibration.json and the folders of the networks; `threads`: of the processor, None for as torch does.
-    Raises Fault if something of that is missing, of another version, or not what was calibrated.
+    Raises UserError if something of that is missing, of another version, or not what was calibrated.
     """
     if name not in COUNTERS:
-        raise Fault(f"there is no model {name}; there are: {', '.join(COUNTERS)}")
+        raise UserError(f"there is no model {name}; there are: {', '.join(COUNTERS)}")
     known = calibration.load(models)
     precision = known.precision if torch.cuda.is_available() else "fp32"
     wanted = list(registry.NETWORKS) if name == AVERAGE else [name]
@@ -97,8 +97,8 @@ def opened(models: Path, name: str = AVERAGE, threads: int | None = None) -> Ite
             with torch.inference_mode():
                 answers = module(blank).shape[1]
             if answers != len(known.quantities):
-                raise Fault(
+                raise UserError(
                     f"{models / network} tells {answers} quantities apart and {calibration.FILE} names"
                     f" {len(known.quantities)}; `dvc checkout {models}` brings both back"
                 )
-        yield Counter(name, known, networks, device)
+        yield Predictor(name, known, networks, device)

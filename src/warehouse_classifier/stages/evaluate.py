@@ -12,7 +12,7 @@ from pydantic import Field
 
 from warehouse_classifier.runtime.files import replacing
 from warehouse_classifier.runtime.params import Batch, Params, Precision, Quality, Quantities, Seed, Side, Threads
-from warehouse_classifier.runtime.progress import Watch
+from warehouse_classifier.runtime.progress import Progress
 
 if TYPE_CHECKING:  # what takes seconds to import is imported where it is used: a bad parameter fails at once
     import pandas as pd
@@ -48,9 +48,9 @@ class Evaluate(Params):
 
 
 def evaluate(
-    params: Evaluate, images: Path, metadata: Path, published: Path, models: Path, reports: Path, *, watch: Watch
+    params: Evaluate, images: Path, metadata: Path, published: Path, models: Path, reports: Path, *, progress: Progress
 ) -> None:
-    """`models` holds a folder for each network of the registry. Raises Fault for what is missing or does not fit."""
+    """`models` holds a folder for each network of the registry. Raises UserError for what is missing or does not fit."""
     from warehouse_classifier.bins import contents
     from warehouse_classifier.bins.selection import OUTSIDE
     from warehouse_classifier.dataset.shards import Shards
@@ -68,7 +68,7 @@ def evaluate(
     inside = contents.read(metadata, shards.index["id"].iloc[shards.rows("test")].tolist())
     shards.verify(params.workers)
 
-    facts, logits = answered(params, shards, folders, watch)
+    facts, logits = answered(params, shards, folders, progress)
     calibration = calibrated(params, facts, logits, folders)
     test, outside = (of_split(split, facts, logits, calibration.temperatures) for split in ("test", OUTSIDE))
     method = Method(params.seed, params.resamples, Task(params.prevalence, params.recalls, params.budgets))
@@ -78,28 +78,28 @@ def evaluate(
     charts = drawings(measured, histories)
     origins = provenance(params.model_dump(), images, metadata, folders)
     shown = supplement(params, measured, test, shards, charts, literature, origins)
-    write(models, reports, calibration, measured, test, charts, page(measured, shown), watch)
+    write(models, reports, calibration, measured, test, charts, page(measured, shown), progress)
 
 
 def answered(
-    params: Evaluate, shards: "Shards", folders: Mapping[str, Path], watch: Watch
+    params: Evaluate, shards: "Shards", folders: Mapping[str, Path], progress: Progress
 ) -> "tuple[pd.DataFrame, dict[str, Floats]]":
     """Facts of all images that no network learned from, and the networks' logits of each, [images, quantities]."""
     from warehouse_classifier.evaluation.predictions import How, logits
 
     rows = (shards.index["split"] != "train").to_numpy().nonzero()[0]
     how = How(params.batch, params.workers, params.threads, params.precision)
-    return shards.index.iloc[rows], logits(shards, rows, folders, len(params.quantities), how, watch)
+    return shards.index.iloc[rows], logits(shards, rows, folders, len(params.quantities), how, progress)
 
 
 def calibrated(
     params: Evaluate, facts: "pd.DataFrame", logits: "Mapping[str, Floats]", folders: Mapping[str, Path]
 ) -> "Calibration":
     """Temperatures and thresholds by the validation split alone."""
-    from warehouse_classifier.evaluation.calibration import Promise, calibrate
+    from warehouse_classifier.evaluation.calibration import OperatingPoint, calibrate
 
     held_out = (facts["split"] == "validation").to_numpy()
-    promise = Promise(
+    promise = OperatingPoint(
         quantities=params.quantities, side=params.side, quality=params.quality, precision=params.precision,
         false_alarms=params.false_alarms, misses=params.misses,
     )  # fmt: skip
@@ -132,7 +132,7 @@ def supplement(
 
 def write(
     models: Path, reports: Path, calibration: "Calibration", evaluation: "Evaluation", test: "Predictions",
-    charts: "list[Chart]", page: str, watch: Watch,
+    charts: "list[Chart]", page: str, progress: Progress,
 ) -> None:  # fmt: skip
     """Write everything, and nothing before all of it is there."""
     from warehouse_classifier.evaluation import outputs
@@ -153,4 +153,4 @@ def write(
             half.write_text(text, encoding="utf-8")
     with replacing(reports / drawings.PLOTS) as half:
         drawings.write(charts, half)
-    watch.measure(None, **outputs.named(evaluation))
+    progress.measure(None, **outputs.named(evaluation))

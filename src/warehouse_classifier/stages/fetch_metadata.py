@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from warehouse_classifier.bins.metadata import PAIRS, UNREADABLE, parse
 from warehouse_classifier.bucket import bucket as buckets
 from warehouse_classifier.bucket.bucket import Bucket
-from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, Entry, Unreadable, id_of, key_of
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, ObjectInfo, Unreadable, id_of, key_of
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
 from warehouse_classifier.runtime.params import Concurrency, Count, CountOrZero, Params
-from warehouse_classifier.runtime.progress import Bar, Watch
+from warehouse_classifier.runtime.progress import Bar, Progress
 
 
 class FetchMetadata(Params):
@@ -33,38 +33,38 @@ class FetchMetadata(Params):
     part: Count  # pairs that are kept together when the stage is killed
 
 
-def fetch_metadata(params: FetchMetadata, table: Path, unreadable: Path, *, work: Path, watch: Watch) -> None:
+def fetch_metadata(params: FetchMetadata, table: Path, unreadable: Path, *, work: Path, progress: Progress) -> None:
     with closing(buckets.open_bucket(params.bucket, params.concurrency)) as bucket:
-        parts, unpaired = list_pairs(bucket, params.max_pairs, params.part, watch)
+        parts, unpaired = list_pairs(bucket, params.max_pairs, params.part, progress)
         if not parts:
-            raise Fault(
+            raise UserError(
                 f"bucket {params.bucket} holds no pair of {METADATA}/<id>.json and {PHOTOS}/<id>.jpg; check its name"
             )
         files: list[Path] = []
         rejected: list[dict[str, Any]] = []
-        with watch.bar("fetch_metadata", sum(map(len, parts)), "pair") as bar:
+        with progress.bar("fetch_metadata", sum(map(len, parts)), "pair") as bar:
             for part in parts:
                 files.append(read_part(bucket, part.to_pylist(), work, bar))
                 rejected += pq.read_table(files[-1], filters=pc.is_valid(pc.field("reason"))).to_pylist()
                 check(rejected, params.max_rejected)
         read = join(files, unpaired, table, unreadable)
-    watch.measure(pairs=read, unreadable=len(rejected) + len(unpaired))
-    watch.say(f"{read} pairs, {len(rejected) + len(unpaired)} that cannot be used (see {unreadable})")
+    progress.measure(pairs=read, unreadable=len(rejected) + len(unpaired))
+    progress.say(f"{read} pairs, {len(rejected) + len(unpaired)} that cannot be used (see {unreadable})")
 
 
 def list_pairs(
-    bucket: Bucket, most: int | None, part: int, watch: Watch
+    bucket: Bucket, most: int | None, part: int, progress: Progress
 ) -> tuple[list[pa.Table], list[dict[str, Any]]]:
     """Tables of LISTED in the order of ids, `part` rows each, and id, key and reason of each file that has no partner.
 
-    `most`: pairs, None for all. Both folders are walked side by side and not much further than that needs. Raises Fault if
+    `most`: pairs, None for all. Both folders are walked side by side and not much further than that needs. Raises UserError if
     the bucket cannot be listed.
     """
     parts: list[pa.Table] = []
     pairs: list[dict[str, Any]] = []
     unpaired: list[dict[str, Any]] = []
     with (
-        watch.bar("list the bucket", most, "pair") as bar,
+        progress.bar("list the bucket", most, "pair") as bar,
         closing(bucket.list(METADATA, most)) as metadata_files,
         closing(bucket.list(PHOTOS, most)) as photos,
     ):
@@ -93,7 +93,8 @@ def list_pairs(
 def read_part(bucket: Bucket, pairs: list[dict[str, Any]], work: Path, bar: Bar) -> Path:
     """Read the metadata of rows of LISTED into one file of PART, but for what an earlier run has read and is the same."""
     entries = {
-        pair["id"]: Entry(key_of(METADATA, pair["id"]), pair["metadata_bytes"], pair["metadata_etag"]) for pair in pairs
+        pair["id"]: ObjectInfo(key_of(METADATA, pair["id"]), pair["metadata_bytes"], pair["metadata_etag"])
+        for pair in pairs
     }
     stamps = [bucket.stamp(entry) for entry in entries.values()]
     file = work / f"part-{hashlib.sha256(repr((pairs, stamps)).encode()).hexdigest()[:16]}.parquet"
@@ -109,17 +110,17 @@ def read_part(bucket: Bucket, pairs: list[dict[str, Any]], work: Path, bar: Bar)
 
 
 def check(rejected: list[dict[str, Any]], most: int) -> None:
-    """Raises Fault for more rejected files than the most there may be."""
+    """Raises UserError for more rejected files than the most there may be."""
     if len(rejected) > most:
         listed = "; ".join(f"{row['key']} {row['reason']}" for row in rejected[:3])
-        raise Fault(
+        raise UserError(
             f"fetch_metadata: more metadata files are rejected than max_rejected says; raise it or mend the bucket"
             f" (among them: {listed})"
         )
 
 
 def join(parts: list[Path], unpaired: list[dict[str, Any]], table: Path, unreadable: Path) -> int:
-    """Write both tables part by part; returns how many pairs can be used. Raises Fault if there is none."""
+    """Write both tables part by part; returns how many pairs can be used. Raises UserError if there is none."""
     read = 0
     with replacing(table) as good_half, replacing(unreadable) as bad_half:
         with pq.ParquetWriter(good_half, PAIRS) as good, pq.ParquetWriter(bad_half, UNREADABLE) as rest:
@@ -131,7 +132,7 @@ def join(parts: list[Path], unpaired: list[dict[str, Any]], table: Path, unreada
             rest.write_table(pa.Table.from_pylist(unpaired, UNREADABLE))
         if not read:
             first = pq.read_table(bad_half).slice(0, 1).to_pylist()[0]
-            raise Fault(f"no metadata can be used; the first is {first['key']}: {first['reason']}")
+            raise UserError(f"no metadata can be used; the first is {first['key']}: {first['reason']}")
     return read
 
 
@@ -150,8 +151,8 @@ PART = pa.schema([*PAIRS, ("key", pa.string()), ("reason", pa.string()), ("again
 
 
 def _side_by_side(
-    metadata: Iterator[Entry], photos: Iterator[Entry]
-) -> Iterator[tuple[str | None, Entry | None, Entry | None]]:
+    metadata: Iterator[ObjectInfo], photos: Iterator[ObjectInfo]
+) -> Iterator[tuple[str | None, ObjectInfo | None, ObjectInfo | None]]:
     """Merge two listings, each in the order of its keys. What is no key of the layout comes with id None."""
     left, right = next(metadata, None), next(photos, None)
     while left or right:
@@ -176,7 +177,7 @@ def _known(file: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _row(bucket: Bucket, pair: dict[str, Any], entry: Entry, body: Body, bar: Bar) -> dict[str, Any]:
+def _row(bucket: Bucket, pair: dict[str, Any], entry: ObjectInfo, body: Body, bar: Bar) -> dict[str, Any]:
     row = {name: pair[name] for name in ("id", "image_bytes", "image_etag")} | {"key": entry.key, "again": False}
     if isinstance(body, Unreadable):
         bar.advance(errors=bucket.errors)

@@ -18,15 +18,15 @@ from pydantic import Field
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bucket import bucket as buckets
 from warehouse_classifier.bucket.bucket import Bucket
-from warehouse_classifier.bucket.objects import PHOTOS, Body, Entry, Unreadable, key_of
+from warehouse_classifier.bucket.objects import PHOTOS, Body, ObjectInfo, Unreadable, key_of
 from warehouse_classifier.dataset import shards
 from warehouse_classifier.dataset.photo import decode, encode, square
 from warehouse_classifier.dataset.shards import Shards
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
 from warehouse_classifier.runtime.params import Concurrency, CountOrZero, Params, Quality, Side, Threads
-from warehouse_classifier.runtime.progress import Bar, Watch
-from warehouse_classifier.work.parallel import in_order
+from warehouse_classifier.runtime.progress import Bar, Progress
+from warehouse_classifier.work.parallel import ordered_map
 
 
 class ResizeImages(Params):
@@ -42,13 +42,13 @@ class ResizeImages(Params):
     workers: Threads  # that decode and resize
 
 
-def resize_images(params: ResizeImages, selection: Path, images: Path, *, work: Path, watch: Watch) -> None:
+def resize_images(params: ResizeImages, selection: Path, images: Path, *, work: Path, progress: Progress) -> None:
     chosen = selections.read(selection)
     chosen = chosen.assign(shard=chosen["id"].map(shards.shard_of)).sort_values(["shard", "id"])
     rejected: list[dict[str, Any]] = []
     with closing(buckets.open_bucket(params.bucket, params.concurrency)) as bucket:
         parts = {work / str(name): rows for name, rows in chosen.groupby("shard")}
-        with watch.bar("resize_images", len(chosen), "image") as bar:
+        with progress.bar("resize_images", len(chosen), "image") as bar:
             for folder, rows in parts.items():
                 rejected += make_part(params, bucket, rows, folder, params.max_rejected - len(rejected), bar)
         with replacing(images) as half:
@@ -56,8 +56,8 @@ def resize_images(params: ResizeImages, selection: Path, images: Path, *, work: 
             count = shards.join(parts, half)
             listed = pd.DataFrame(rejected, columns=["id", "reason"]).sort_values("id")
             listed.to_csv(half / shards.REJECTED, index=False, lineterminator="\n")
-    watch.measure(images=count, rejected=len(rejected))
-    watch.say(f"{count} images, {len(rejected)} rejected (see {images / shards.REJECTED})")
+    progress.measure(images=count, rejected=len(rejected))
+    progress.say(f"{count} images, {len(rejected)} rejected (see {images / shards.REJECTED})")
 
 
 Row = dict[str, Any]  # of the selection
@@ -68,7 +68,7 @@ def make_part(
 ) -> list[dict[str, Any]]:
     """Pack the bins of one shard, but for what an earlier run has packed and is the same; returns what is rejected.
 
-    Raises Fault if that is more than `most`.
+    Raises UserError if that is more than `most`.
     """
     rows: list[Row] = [{str(name): value for name, value in row.items()} for row in chosen.to_dict("records")]
     entries = {row["id"]: _entry(row) for row in rows}
@@ -102,12 +102,12 @@ def make_part(
     return rejected
 
 
-def resized(params: ResizeImages, bucket: Bucket, entries: list[Entry], bar: Bar) -> Generator[Body, None, None]:
+def resized(params: ResizeImages, bucket: Bucket, entries: list[ObjectInfo], bar: Bar) -> Generator[Body, None, None]:
     """The small JPEG of every photo, in the order asked for, as a stream."""
     # decoder and resizer let go of the interpreter, so threads use every processor
     with closing(bucket.get_many(entries)) as bodies, ThreadPoolExecutor(params.workers) as pool:
         photos = (body for _, body in bodies)
-        for body, small in in_order(pool, lambda body: shrink(body, params), photos, 4 * params.workers):
+        for body, small in ordered_map(pool, lambda body: shrink(body, params), photos, 4 * params.workers):
             if isinstance(small, bytes):
                 bar.advance(size=len(body) if isinstance(body, bytes) else 0, errors=bucket.errors)
             yield small
@@ -123,10 +123,10 @@ def shrink(body: Body, params: ResizeImages) -> Body:
 
 
 def check(rejected: list[dict[str, Any]], most: int) -> None:
-    """Raises Fault for more rejected images than the most there may be."""
+    """Raises UserError for more rejected images than the most there may be."""
     if len(rejected) > most:
         listed = "; ".join(f"{row['id']} {row['reason']}" for row in rejected[:3])
-        raise Fault(
+        raise UserError(
             "resize_images: more images are rejected than max_rejected says; raise it or mend the bucket"
             f" (among them: {listed})"
         )
@@ -145,7 +145,7 @@ def _known(folder: Path, stamp: str | None, workers: int) -> dict[str, Unreadabl
             return {}
         packed = Shards(folder)
         packed.verify(workers)
-    except (Fault, OSError, ValueError, KeyError):  # a power cut leaves empty files under good names
+    except (UserError, OSError, ValueError, KeyError):  # a power cut leaves empty files under good names
         return {}
     rejected = (row for row in progress["rejected"] if not row["again"])
     known: dict[str, Unreadable | Callable[[], bytes]] = {
@@ -154,6 +154,6 @@ def _known(folder: Path, stamp: str | None, workers: int) -> dict[str, Unreadabl
     return known | {id: partial(packed.jpeg, row) for row, id in enumerate(packed.index["id"])}
 
 
-def _entry(row: Row) -> Entry:
+def _entry(row: Row) -> ObjectInfo:
     size, etag = row["image_bytes"], row["image_etag"]
-    return Entry(key_of(PHOTOS, row["id"]), None if pd.isna(size) else int(size), None if pd.isna(etag) else etag)
+    return ObjectInfo(key_of(PHOTOS, row["id"]), None if pd.isna(size) else int(size), None if pd.isna(etag) else etag)

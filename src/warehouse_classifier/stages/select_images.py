@@ -15,9 +15,9 @@ from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.groups import articles_of, siblings
 from warehouse_classifier.bins.selection import OUTSIDE, SPLITS
 from warehouse_classifier.bins.split import drawn, share_out
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.params import Count, CountOrZero, Params, Quantities, Seed
-from warehouse_classifier.runtime.progress import Watch
+from warehouse_classifier.runtime.progress import Progress
 
 
 class SelectImages(Params):
@@ -30,9 +30,9 @@ class SelectImages(Params):
     outside_images: CountOrZero  # bins of other quantities, at most
 
 
-def select_images(params: SelectImages, metadata: Path, selection: Path, *, watch: Watch) -> None:
+def select_images(params: SelectImages, metadata: Path, selection: Path, *, progress: Progress) -> None:
     if not metadata.exists():
-        raise Fault(f"{metadata} is missing; `dvc repro fetch_metadata` makes it")
+        raise UserError(f"{metadata} is missing; `dvc repro fetch_metadata` makes it")
     with pq.ParquetFile(metadata) as file:
         table = file.read(["id", "quantity", "image_bytes", "image_etag", "items.list.element.asin"])
     pairs, articles = table.drop_columns("items").to_pandas(), articles_of(table)
@@ -46,18 +46,18 @@ def select_images(params: SelectImages, metadata: Path, selection: Path, *, watc
     chosen = pairs.assign(split=pairs["id"].map(split), group=pairs["id"].map(group)).dropna(subset="split")
     check(chosen, params)
     selections.write(chosen, selection)
-    watch.measure(**{f"{name}_images": int((chosen["split"] == name).sum()) for name in (*SPLITS, OUTSIDE)})
+    progress.measure(**{f"{name}_images": int((chosen["split"] == name).sum()) for name in (*SPLITS, OUTSIDE)})
 
 
 def sizes_of(available: int, params: SelectImages) -> dict[str, int]:
-    """How many images each split is to hold. Raises Fault if there are too few for all three."""
+    """How many images each split is to hold. Raises UserError if there are too few for all three."""
     total = min(available, params.max_images or available)
     rest = total - params.test_images
     sizes = {"test": params.test_images, "validation": round(params.validation_share * rest)}
     sizes["train"] = rest - sizes["validation"]
     for name in SPLITS:
         if sizes[name] < 1:
-            raise Fault(
+            raise UserError(
                 f"select_images: {total} images of quantity {_said(params.quantities)} are too few, {name} gets"
                 f" {max(sizes[name], 0)} of them; lower test_images ({params.test_images}), set validation_share so that"
                 " it gives at least one, or fetch more pairs"
@@ -80,14 +80,16 @@ def outside(pairs: pd.DataFrame, group: Mapping[str, str], split: Mapping[str, s
 
 
 def check(chosen: pd.DataFrame, params: SelectImages) -> None:
-    """Raises Fault if a quantity cannot be learned or a split is empty."""
+    """Raises UserError if a quantity cannot be learned or a split is empty."""
     for name in SPLITS:
         present = set(chosen.loc[chosen["split"] == name, "quantity"])
         if not present:
-            raise Fault(f"select_images: no group is small enough for {name}; raise test_images or validation_share")
+            raise UserError(
+                f"select_images: no group is small enough for {name}; raise test_images or validation_share"
+            )
         missing = sorted(set(params.quantities) - present)
         if missing and name == "train":
-            raise Fault(
+            raise UserError(
                 f"select_images: train holds no image of quantity {_said(missing)}; drop it from data.quantities"
             )
 

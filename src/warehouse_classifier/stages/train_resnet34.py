@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.runtime.files import replacing
-from warehouse_classifier.runtime.progress import Watch
+from warehouse_classifier.runtime.progress import Progress
 from warehouse_classifier.training.distributed import rank
 from warehouse_classifier.training.recipe import Recipe
 
@@ -31,7 +31,7 @@ class TrainResnet34(Recipe):  # whose learning_rate is of Adam, and constant
         return sha256
 
 
-def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Path, watch: Watch) -> None:
+def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Path, progress: Progress) -> None:
     import torch
 
     from warehouse_classifier.dataset.shards import Shards
@@ -40,11 +40,11 @@ def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Pa
 
     torch.manual_seed(params.seed)
     torch.set_num_threads(params.threads)
-    labels, shards = Labels(params.quantities), Shards(images)
+    labels, shards = QuantityEncoder(params.quantities), Shards(images)
     network = resnet34.build(len(labels), params.weights, params.weights_sha256)
     rate = params.lr or params.learning_rate
     optimizer = torch.optim.Adam(network.parameters(), rate, fused=True)
-    rows = loop.train("train_resnet34", network, optimizer, lambda _: rate, shards, labels, params, work, watch)
+    rows = loop.train("train_resnet34", network, optimizer, lambda _: rate, shards, labels, params, work, progress)
     if rank() == 0:
         with replacing(model) as half:
             half.mkdir()

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from warehouse_classifier.dataset.labels import Labels
+from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.runtime.files import replacing
 from warehouse_classifier.runtime.params import Side
-from warehouse_classifier.runtime.progress import Watch
+from warehouse_classifier.runtime.progress import Progress
 from warehouse_classifier.training.distributed import rank
 from warehouse_classifier.training.recipe import Recipe
 
@@ -64,7 +64,7 @@ class TrainVit(Recipe):  # whose learning_rate is of AdamW, and falls to 0 in a 
         return size
 
 
-def train_vit(params: TrainVit, images: Path, model: Path, *, work: Path, watch: Watch) -> None:
+def train_vit(params: TrainVit, images: Path, model: Path, *, work: Path, progress: Progress) -> None:
     import torch
 
     from warehouse_classifier.dataset.shards import Shards
@@ -73,14 +73,14 @@ def train_vit(params: TrainVit, images: Path, model: Path, *, work: Path, watch:
 
     torch.manual_seed(params.seed)
     torch.set_num_threads(params.threads)
-    labels, shards = Labels(params.quantities), Shards(images)
+    labels, shards = QuantityEncoder(params.quantities), Shards(images)
     size = params.own_size.model_dump() if params.own_size else None
     network = vit.build(params.model_name, params.revision, size, params.side, labels.quantities)
     highest = params.lr or params.learning_rate
     optimizer = torch.optim.AdamW(network.parameters(), highest, weight_decay=params.weight_decay, fused=True)
     rows = loop.train(
         "train_vit", network, optimizer, lambda done: highest * rise_and_fall(done, params.warmup),
-        shards, labels, params, work, watch,
+        shards, labels, params, work, progress,
     )  # fmt: skip
     if rank() == 0:
         with replacing(model) as half:

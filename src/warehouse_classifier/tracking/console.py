@@ -21,7 +21,7 @@ class Run(Protocol):
 
 
 class Screen:
-    """A Watch (see runtime/progress.py) for people."""
+    """A Progress (see runtime/progress.py) for people."""
 
     def __init__(self, run: Run | None = None) -> None:
         """Without a run nothing is kept."""

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.tracking.mlflow_run import EXPERIMENT, client_of
 from warehouse_classifier.tracking.store import SQLITE, VARIABLE, address, in_one_line
 
 
 def runs(stage: str, inputs: str) -> list[Any]:
-    """A stage's finished runs on these inputs, the newest first, as MLflow has them. Raises Fault if there is no store."""
+    """A stage's finished runs on these inputs, the newest first, as MLflow has them. Raises UserError if there is no store."""
     uri = address()
     database = uri.removeprefix(SQLITE)
     if uri != database and not Path(database).is_file():
-        raise Fault(
+        raise UserError(
             f"there is no {database}, where MLflow keeps runs; `dvc repro` makes it, or {VARIABLE} names another"
         )
     wanted = f"tags.stage = '{stage}' and tags.inputs = '{inputs}' and attributes.status = 'FINISHED'"

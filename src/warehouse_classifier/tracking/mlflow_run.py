@@ -44,7 +44,7 @@ class Run:
         self._known: set[tuple[str, int]] = set()  # figures that an earlier follower of the job has passed on
 
     def measure(self, step: int | None, values: dict[str, float], at: float | None = None) -> None:
-        """`at`: when, in seconds since 1970. Raises Fault if the store cannot be written to."""
+        """`at`: when, in seconds since 1970. Raises UserError if the store cannot be written to."""
         with in_one_line():
             self._open()
             for name, value in values.items():
@@ -54,14 +54,14 @@ class Run:
                     self._known.add((name, step or 0))
 
     def tell(self, **tags: str) -> None:
-        """What is known later than the first figure. Raises Fault if the store cannot be written to."""
+        """What is known later than the first figure. Raises UserError if the store cannot be written to."""
         with in_one_line():
             self._open()
             for name, value in tags.items():
                 self._client.set_tag(self._run_id, name, value)
 
     def end(self, status: str, **results: float) -> None:
-        """`status`: FINISHED, FAILED or KILLED. Raises Fault if the store cannot be written to."""
+        """`status`: FINISHED, FAILED or KILLED. Raises UserError if the store cannot be written to."""
         if self._client is not None:
             self.measure(None, results or {"seconds": time.time() - self.begun})
             with in_one_line():
@@ -71,7 +71,7 @@ class Run:
         """Keep a model as the next version under a name, and as what this run has made; the version, and where a new one is.
 
         `content`: a hash over all that it is made of; a version that has the same is taken, and nothing is written.
-        `model`: what mlflow.pyfunc.save_model is told. Raises Fault if the store cannot be written to.
+        `model`: what mlflow.pyfunc.save_model is told. Raises UserError if the store cannot be written to.
         """
         with in_one_line():
             self._open()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import root
 
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -21,12 +21,12 @@ def address() -> str:
 
 @contextmanager
 def in_one_line(act: str = "written to") -> Iterator[None]:
-    """Raises Fault with what MLflow has to say of a store that does not answer. `act`: what was to be done to it."""
+    """Raises UserError with what MLflow has to say of a store that does not answer. `act`: what was to be done to it."""
     try:
         yield
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise Fault(f"MLflow's store cannot be {act}; check {VARIABLE} ({reason})") from error
+        raise UserError(f"MLflow's store cannot be {act}; check {VARIABLE} ({reason})") from error
 
 
 @contextmanager

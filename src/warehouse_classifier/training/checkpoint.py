@@ -17,14 +17,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing, same
 
 BEST, WEIGHTS, OPTIMIZER, POSITION = "best.safetensors", "weights.safetensors", "optimizer.safetensors", "position.json"
 
 
 @dataclass
-class Position:
+class TrainState:
     """How far a run is: `history` and `speeds` have a row for each epoch that is whole, and `step` steps of the next one
     are done, over which the losses of the images add up to `loss`."""
 
@@ -34,7 +34,7 @@ class Position:
     loss: float = 0.0
 
 
-def save(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
+def save(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer, position: TrainState) -> None:
     """At the end of an epoch (`position.step` is 0), validation_accuracy in its row decides whether it is the best."""
     older = _folders(work)
     new = work / f"{len(position.history):05}-{position.step:07}"
@@ -60,10 +60,10 @@ def save(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer, posit
         shutil.rmtree(folder)
 
 
-def resume(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+def resume(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> TrainState:
     """Put the newest state of `work` into network and optimizer; returns where it stands, the start for a new run.
 
-    Raises Fault for a checkpoint that is damaged or of another network.
+    Raises UserError for a checkpoint that is damaged or of another network.
     """
     folders = _folders(work)
     for rest in {*work.glob(".*.half"), *work.glob("[0-9]*-[0-9]*")} - {
@@ -71,12 +71,12 @@ def resume(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> 
     }:  # of a run that was killed as it saved
         shutil.rmtree(rest)
     if not folders:
-        return Position()
+        return TrainState()
     newest = folders[-1]
     try:
         known = json.loads((newest / POSITION).read_text())
         groups = known.pop("param_groups")
-        position = Position(**known)
+        position = TrainState(**known)
         if position.history:
             network.load_state_dict(load_file(newest / BEST))  # proves that it can be had in the end
         network.load_state_dict(load_file(newest / WEIGHTS))
@@ -88,7 +88,7 @@ def resume(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> 
         optimizer.load_state_dict({"state": state, "param_groups": groups})
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise Fault(f"the checkpoint {newest} cannot be used ({reason}); remove it to start anew") from None
+        raise UserError(f"the checkpoint {newest} cannot be used ({reason}); remove it to start anew") from None
     return position
 
 
@@ -98,7 +98,7 @@ def restore_best(work: Path, network: nn.Module) -> None:
 
 
 def best(history: list[dict[str, Any]]) -> int:
-    """Position of the best epoch: the highest validation accuracy, the first of equals."""
+    """Index of the best epoch: the highest validation accuracy, the first of equals."""
     return max(range(len(history)), key=lambda i: (history[i]["validation_accuracy"], -i))
 
 

@@ -15,10 +15,10 @@ from torch.distributed import init_process_group
 from torch.nn.functional import cross_entropy
 
 from warehouse_classifier.models.device import arithmetic, autocast, layout
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.training import checkpoint, distributed
 from warehouse_classifier.training.batchnorm import RunningAverages
-from warehouse_classifier.training.checkpoint import Position
+from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.recipe import Recipe
 
 
@@ -31,7 +31,7 @@ class MicroBatch(NamedTuple):
     seed: int
 
 
-class Engine:
+class TrainStep:
     """`network` and `optimizer` under `recipe`. To be entered: torch is set up for it until it is left."""
 
     def __init__(self, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
@@ -40,15 +40,17 @@ class Engine:
         self._entered = ExitStack()
 
     def __enter__(self) -> Self:
-        """Raises Fault where the machine or the processes are not those of the recipe."""
+        """Raises UserError where the machine or the processes are not those of the recipe."""
         recipe = self.recipe
         if distributed.size() != recipe.processes:
-            raise Fault(
+            raise UserError(
                 f"params.yaml: {self.name}'s processes is {recipe.processes}, and {distributed.size()} were started together"
             )
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if 0 < gpus < distributed.local_size():
-            raise Fault(f"params.yaml: {self.name}'s processes is {recipe.processes}, which is more than {gpus} GPUs")
+            raise UserError(
+                f"params.yaml: {self.name}'s processes is {recipe.processes}, which is more than {gpus} GPUs"
+            )
         if distributed.size() > 1:
             os.environ.setdefault("OMP_NUM_THREADS", str(recipe.threads))  # else accelerate picks a number, and warns
         if meeting := distributed.meeting():
@@ -121,15 +123,15 @@ class Engine:
         """For all processes to come to this point."""
         self.accelerator.wait_for_everyone()
 
-    def save(self, work: Path, position: Position) -> None:
+    def save(self, work: Path, position: TrainState) -> None:
         checkpoint.save(work, self.bare, self.optimizer, position)
 
-    def resume(self, work: Path) -> Position:
+    def resume(self, work: Path) -> TrainState:
         """What the first process finds, in all of them."""
-        position = checkpoint.resume(work, self.bare, self.optimizer) if self.first else Position()
+        position = checkpoint.resume(work, self.bare, self.optimizer) if self.first else TrainState()
         if self.recipe.processes > 1:
             (position,) = broadcast_object_list([position])
-            if position != Position():  # else all begin with the same seed
+            if position != TrainState():  # else all begin with the same seed
                 state = [self.bare.state_dict(), self.optimizer.state_dict()]
                 # on the processor, for a tensor of a GPU comes back on that GPU in every process
                 weights, moments = broadcast_object_list(send_to_device(state, "cpu"))

@@ -9,7 +9,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def in_order(
+def ordered_map(
     pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: int, weight: Callable[[A], int] = lambda _: 1
 ) -> Iterator[tuple[A, B]]:
     """`work` of each item on the pool, given back in the order of items.

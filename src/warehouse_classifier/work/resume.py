@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import root
 
 VARIABLE = "WORK_FOLDER"
@@ -26,7 +26,7 @@ def resumable(stage: str, *depends_on: Any, follow: bool = False) -> Iterator[Pa
     """Yield the folder of this work; it is removed if the block succeeds and kept if it fails, or where WORK_FOLDER is set.
 
     `depends_on`: everything that the work depends on, as values that JSON can hold. `follow`: another process of the same
-    training holds the folder, and this one only has to know where it is. Raises Fault if another run holds the same work.
+    training holds the folder, and this one only has to know where it is. Raises UserError if another run holds the same work.
     """
     key = hashlib.sha256(json.dumps([stage, *depends_on], sort_keys=True).encode()).hexdigest()[:16]
     place = folder() / f"{stage}-{key}"
@@ -41,7 +41,7 @@ def resumable(stage: str, *depends_on: Any, follow: bool = False) -> Iterator[Pa
             if not os.path.samestat(os.fstat(lock.fileno()), Path(lock.name).stat()):
                 raise BlockingIOError
         except OSError:
-            raise Fault(f"{stage}: another run is doing this very work in {place}; wait for it or end it") from None
+            raise UserError(f"{stage}: another run is doing this very work in {place}; wait for it or end it") from None
         # not before the lock is ours: whoever holds it may be taking the folder away
         over = place.with_name(f".{place.name}.half")
         shutil.rmtree(over, ignore_errors=True)

@@ -24,7 +24,7 @@ from warehouse_classifier.cli.__main__ import answer
 from warehouse_classifier.cli.check import lock, part_files
 from warehouse_classifier.cli.check.lock import held
 from warehouse_classifier.cli.check.part_files import OURS
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 Run = Callable[..., int]
 
@@ -240,9 +240,9 @@ def test_a_fault_in_the_middle_leaves_whole_parts_alone(
     mirror(bins(10), tmp_path / "bins")
     get = StoreBucket.get
 
-    def broken(self: StoreBucket, entry: bucket.Entry) -> bucket.Body:
+    def broken(self: StoreBucket, entry: bucket.ObjectInfo) -> bucket.Body:
         if "00007" in entry.key:
-            raise Fault("bucket bins is gone")
+            raise UserError("bucket bins is gone")
         return get(self, entry)
 
     with monkeypatch.context() as bad:

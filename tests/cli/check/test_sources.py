@@ -23,7 +23,7 @@ from warehouse_classifier.cli.check.photos import Seen
 from warehouse_classifier.cli.check.records import Csv, JsonLines, read_back
 from warehouse_classifier.cli.check.sources import listed, photos_of
 from warehouse_classifier.cli.check.table import Table
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 NOTHING = Same(None)
 
@@ -90,7 +90,7 @@ def test_folders_files_and_patterns_stand_for_photos_each_once(shelf: Path) -> N
 def test_what_is_no_photo_to_be_found_is_a_fault(shelf: Path, told: list[str], fault: str) -> None:
     for folder in ("empty", "bucket/bin-images", "bucket/metadata"):
         (shelf.parent / folder).mkdir(parents=True)
-    with pytest.raises(Fault, match=fault):
+    with pytest.raises(UserError, match=fault):
         names(*told)
 
 
@@ -109,11 +109,11 @@ def test_pictures_of_an_explanation_are_no_photos_and_have_names_of_their_own(sh
 @pytest.mark.parametrize("ours", ["shelf", ".", "shelf/deep"])
 def test_no_pictures_are_put_among_photos(shelf: Path, ours: str) -> None:
     with pytest.raises(
-        Fault, match=rf"^--explain {ours} holds photos \(shelf/.*\); name a folder for the pictures alone"
+        UserError, match=rf"^--explain {ours} holds photos \(shelf/.*\); name a folder for the pictures alone"
     ):
         photos_of(["shelf"], NOTHING, 1, Path(ours))
     mirror(bins(2), shelf / "bucket")
-    with pytest.raises(Fault, match=r"^--explain shelf/bucket/bin-images holds the bucket's photos"):
+    with pytest.raises(UserError, match=r"^--explain shelf/bucket/bin-images holds the bucket's photos"):
         photos_of(["shelf/bucket"], NOTHING, 1, Path("shelf/bucket/bin-images"))
 
 
@@ -206,7 +206,7 @@ def test_marks_change_with_the_photo_or_its_metadata(tmp_path: Path, s3: S3) -> 
     "told", ["-1", "2.5", "1,5", "three", "", "1e3", "1000001", "9" * 5000, "nowhere", "\u0663", "."]
 )
 def test_an_expectation_that_is_no_quantity_is_a_fault(told: str) -> None:
-    with pytest.raises(Fault, match=r"^--expected is '") as caught:
+    with pytest.raises(UserError, match=r"^--expected is '") as caught:
         expectations(told)
     assert len(str(caught.value)) < 250
 
@@ -233,16 +233,16 @@ def test_an_expectation_that_is_no_quantity_is_a_fault(told: str) -> None:
     ],
 )
 def test_a_csv_that_says_no_quantities_is_a_fault(tmp_path: Path, lines: list[str], fault: str) -> None:
-    with pytest.raises(Fault, match=fault) as caught:
+    with pytest.raises(UserError, match=fault) as caught:
         listing(tmp_path / "q.csv", *lines)
     assert "\n" not in str(caught.value)
 
 
 def test_a_csv_that_is_not_there_or_not_text_is_a_fault(tmp_path: Path) -> None:
-    with pytest.raises(Fault, match=r"nowhere.csv cannot be read"):
+    with pytest.raises(UserError, match=r"nowhere.csv cannot be read"):
         expectations(str(tmp_path / "nowhere.csv"))
     (tmp_path / "photo.csv").write_bytes(jpeg())
-    with pytest.raises(Fault, match="is not UTF-8"):
+    with pytest.raises(UserError, match="is not UTF-8"):
         expectations(str(tmp_path / "photo.csv"))
 
 
@@ -263,14 +263,16 @@ def test_rows_name_photos_by_path_by_file_or_by_id(shelf: Path) -> None:
 
 def test_a_name_that_two_photos_have_is_ambiguous(shelf: Path) -> None:
     table = listing(shelf / "q.csv", "photo,quantity", "b.JPG,1", "a.jpeg,2")
-    with pytest.raises(Fault, match=r"q.csv, line 3: a.jpeg may be .*shelf/a.jpeg or .*shelf/deep/a.jpeg; write whole"):
+    with pytest.raises(
+        UserError, match=r"q.csv, line 3: a.jpeg may be .*shelf/a.jpeg or .*shelf/deep/a.jpeg; write whole"
+    ):
         photos_of(["shelf"], table, 1)
     twice = listing(shelf / "r.csv", "photo,quantity", "shelf/b.JPG,1", "b.JPG,2")
-    with pytest.raises(Fault, match=r"r.csv, lines 2 and 3: shelf/b.JPG and b.JPG are one photo, of which 1 and 2"):
+    with pytest.raises(UserError, match=r"r.csv, lines 2 and 3: shelf/b.JPG and b.JPG are one photo, of which 1 and 2"):
         photos_of(["shelf"], twice, 1)
     (shelf / "b.png").write_bytes(jpeg())
     by_id = listing(shelf / "s.csv", "id,quantity", "b,1")
-    with pytest.raises(Fault, match=r"s.csv, line 2: b may be .*b.JPG or .*b.png"):
+    with pytest.raises(UserError, match=r"s.csv, line 2: b may be .*b.JPG or .*b.png"):
         photos_of(["shelf"], by_id, 1)
 
 
@@ -296,7 +298,7 @@ def test_what_a_csv_says_is_what_is_expected(tmp_path_factory, told: dict[str, i
 def test_any_file_is_a_csv_of_quantities_or_a_fault_in_one_line(tmp_path_factory, body: bytes) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(body)
-    with suppress(Fault):
+    with suppress(UserError):
         assert all(0 <= quantity <= 1_000_000 for quantity, _ in Listed(path).rows.values())
 
 

@@ -15,7 +15,7 @@ from support.projects import TOP
 from warehouse_classifier.compute import metrics_log, stage_spec
 from warehouse_classifier.compute.sagemaker import code_archive
 from warehouse_classifier.compute.sagemaker.dvc_remote import Remote
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 MAP = """\
 stages:
@@ -176,7 +176,7 @@ def test_the_plan_is_what_the_map_says(tree: Path) -> None:
     }  # fmt: skip
     assert told.outs == ["out", "out.json"]
     assert told.params == {"lr": 1, "count.small": {"a": 1}}
-    with pytest.raises(Fault, match=r"dvc\.yaml has no stage counts; there are: count"):
+    with pytest.raises(UserError, match=r"dvc\.yaml has no stage counts; there are: count"):
         stage_spec.read("counts", ARGV)
 
 

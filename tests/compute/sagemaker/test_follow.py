@@ -18,7 +18,7 @@ from warehouse_classifier.compute.sagemaker.relay import Relay
 from warehouse_classifier.compute.sagemaker.settings import Settings
 from warehouse_classifier.compute.sagemaker.state import State
 from warehouse_classifier.compute.sagemaker.status_line import StatusLine, duration
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.tracking.mlflow_run import Run
 
 TAGS = {"runner": "sagemaker", "job": "train-vit-0-1"}
@@ -88,7 +88,7 @@ def test_figures_wait_for_an_mlflow_that_does_not_answer(store: str, tmp_path: P
 
 
 def fails(*_: object) -> None:
-    raise Fault("no such host")
+    raise UserError("no such host")
 
 
 def test_a_job_is_whole_when_its_last_life_has_ended(store: str, tmp_path: Path) -> None:

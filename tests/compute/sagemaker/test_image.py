@@ -25,7 +25,7 @@ from support.projects import TOP
 from support.s3 import S3
 from warehouse_classifier.compute.sagemaker import image
 from warehouse_classifier.compute.sagemaker.ecr import REPOSITORY
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 FILES = ("params.yaml", "Dockerfile", ".dockerignore", "requirements.lock")
 REGION = "eu-west-1"
@@ -256,7 +256,7 @@ def test_the_tag_is_of_all_that_goes_in_and_of_nothing_else(top: Path) -> None:
     assert len(others - {first}) == 3
     assert image.fingerprint(None) == first
     (top / "requirements.lock").unlink()
-    with pytest.raises(Fault, match=r"^requirements\.lock cannot be read \(No such file or directory\)"):
+    with pytest.raises(UserError, match=r"^requirements\.lock cannot be read \(No such file or directory\)"):
         image.fingerprint(None)
 
 

@@ -13,7 +13,7 @@ from warehouse_classifier.compute.sagemaker.follow import Follower
 from warehouse_classifier.compute.sagemaker.job import Jobs
 from warehouse_classifier.compute.sagemaker.settings import Settings
 from warehouse_classifier.compute.sagemaker.state import State
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_job_is_asked_for_as_the_settings_say(jobs: Jobs, aws: pytest.MonkeyPa
     aws.setenv("SAGEMAKER_MAX_HOURS", "0.5")
     aws.setenv("CHECKPOINT_SECONDS", "600")
     aws.setenv("HF_TOKEN", "a-secret")
-    warm = Jobs(jobs.plan, jobs.remote, Settings.load()).request("a-1")
+    warm = Jobs(jobs.spec, jobs.remote, Settings.load()).request("a-1")
     assert warm["StoppingCondition"] == {"MaxRuntimeInSeconds": 1800}
     assert warm["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 600
     assert {*warm["Environment"]} == {"AWS_ENDPOINT_URL", "CHECKPOINT_SECONDS"}
@@ -68,7 +68,7 @@ def test_whoever_leaves_while_being_asked_is_told_that_the_job_goes_on(
         raise KeyboardInterrupt
 
     def refused(*_: Any) -> Any:
-        raise Fault("no such right")
+        raise UserError("no such right")
 
     monkeypatch.setattr(Follower, "follow", interrupted)
     monkeypatch.setattr(run, "ask", interrupted)
@@ -77,7 +77,7 @@ def test_whoever_leaves_while_being_asked_is_told_that_the_job_goes_on(
     assert "a-1 goes on at SageMaker, and so does its price" in capfd.readouterr().err
     monkeypatch.setattr(run, "ask", lambda _: "stop")
     monkeypatch.setattr(jobs, "stop", refused)
-    with pytest.raises(Fault, match="no such right"):
+    with pytest.raises(UserError, match="no such right"):
         run.followed(jobs, "a-1")
     assert "to stop it: python -m warehouse_classifier.compute.sagemaker.stop a-1\n" in capfd.readouterr().err
 
@@ -86,19 +86,22 @@ def test_a_gpu_that_cannot_be_used_is_not_paid_for(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(container, "DEVICE", tmp_path / "nvidia0")
     container.refuse_idle_gpu()
     container.DEVICE.touch()
-    with pytest.raises(Fault, match=r"cannot use this machine's GPU, whose driver may be too old"):
+    with pytest.raises(UserError, match=r"cannot use this machine's GPU, whose driver may be too old"):
         container.refuse_idle_gpu()
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (Fault("`dvc pull data/images` failed: no such key"), "error: `dvc pull data/images` failed: no such key\n"),
+        (
+            UserError("`dvc pull data/images` failed: no such key"),
+            "error: `dvc pull data/images` failed: no such key\n",
+        ),
         (container.Told("train_vit: the disk is full"), ""),  # the stage itself has said it
     ],
 )
 def test_a_container_says_why_it_fails_to_the_service_and_in_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Fault, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: UserError, said: str
 ) -> None:
     def fails() -> None:
         raise error

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from support.projects import STAGES, TOP
 from warehouse_classifier.compute.sagemaker.settings import Settings
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 ROLE = "arn:aws:iam::123456789012:role/warehouse-classifier"
 
@@ -86,7 +86,7 @@ def test_the_environment_overrides(section: Path, monkeypatch: pytest.MonkeyPatc
 )
 def test_a_mistake_names_the_key(section: Path, values: dict[str, Any], said: str) -> None:
     change(section, **values)
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(UserError) as fault:
         Settings.load(section)
     assert said in str(fault.value).replace(str(section), "params.yaml")
     assert "\n" not in str(fault.value)
@@ -106,7 +106,7 @@ def test_a_mistake_names_the_variable(
     section: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(UserError) as fault:
         Settings.load(section)
     assert str(fault.value).startswith(said)
 
@@ -118,7 +118,7 @@ def test_variables_of_other_programs_are_left_alone(section: Path, monkeypatch: 
 
 def test_a_stage_without_a_machine_is_named(section: Path) -> None:
     change(section, instances={})
-    with pytest.raises(Fault, match=r"params\.yaml: sagemaker\.instances\.train_vit is missing"):
+    with pytest.raises(UserError, match=r"params\.yaml: sagemaker\.instances\.train_vit is missing"):
         Settings.load(section).instance("train_vit")
 
 
@@ -129,5 +129,5 @@ def test_whatever_stands_there_is_taken_or_told_in_one_line(values: dict[str, An
     told = YAML(typ="safe", pure=True).load(TOP / "params.yaml")["sagemaker"]
     try:
         Settings.checked({**told, **values}, lambda name: name)
-    except Fault as fault:
+    except UserError as fault:
         assert "\n" not in str(fault) and str(fault)  # noqa: PT017, PT018

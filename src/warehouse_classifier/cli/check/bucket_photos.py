@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from warehouse_classifier.bins.metadata import parse
 from warehouse_classifier.bucket.bucket import Bucket, open_bucket
-from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, Entry, Unreadable, id_of, key_of
+from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, ObjectInfo, Unreadable, id_of, key_of
 from warehouse_classifier.cli.check.expectations import Expectations, Expected, Unknown
 from warehouse_classifier.cli.check.photos import SUFFIXES, Mark, Photo, Seen
 
@@ -17,7 +17,7 @@ class Bins:
     longest = 0
 
     def __init__(self, url: str, expected: Expectations | None, concurrency: int) -> None:
-        """`expected`: None for what the bucket's metadata says. Raises Fault for a URL that names no bucket."""
+        """`expected`: None for what the bucket's metadata says. Raises UserError for a URL that names no bucket."""
         self.name, self.expected = f"bucket {url}", expected
         self.bucket: Bucket = open_bucket(url, concurrency)
 
@@ -50,7 +50,7 @@ class Bins:
     def read(self, photos: Iterable[Photo]) -> Generator[Seen, None, None]:
         asked: deque[Photo] = deque()
 
-        def entries() -> Iterator[Entry]:
+        def entries() -> Iterator[ObjectInfo]:
             for photo in photos:
                 asked.append(photo)
                 yield from filter(None, (photo.metadata, photo.image))
@@ -70,7 +70,7 @@ class Bins:
     def close(self) -> None:
         self.bucket.close()
 
-    def _photo(self, image: Entry, expected: Expected, metadata: Entry | None = None) -> Iterator[Photo]:
+    def _photo(self, image: ObjectInfo, expected: Expected, metadata: ObjectInfo | None = None) -> Iterator[Photo]:
         """None of what is no photo by its name."""
         id = id_of(image.key)
         if id:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from warehouse_classifier.bins.metadata import LARGEST
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 PHOTO, ID, QUANTITY = "photo", "id", "quantity"  # columns of the CSV
 WANTED = f"the columns {PHOTO} (or {ID}) and {QUANTITY}"
@@ -43,7 +43,7 @@ class Listed:
     """A CSV. Names and ids are texts: "1" is not "00001"."""
 
     def __init__(self, path: Path) -> None:
-        """Raises Fault for a file that cannot be read, lacks a column, or says what is no quantity."""
+        """Raises UserError for a file that cannot be read, lacks a column, or says what is no quantity."""
         self.path = path
         self.by_id = False
         self.rows: dict[str, tuple[int, int]] = {}  # quantity and line number, by name
@@ -52,16 +52,16 @@ class Listed:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 self._read(file)
         except OSError as error:
-            raise Fault(f"{path} cannot be read ({error.strerror})") from None
+            raise UserError(f"{path} cannot be read ({error.strerror})") from None
         except UnicodeDecodeError:
-            raise Fault(f"{path} is not UTF-8; save it as CSV in UTF-8") from None
+            raise UserError(f"{path} is not UTF-8; save it as CSV in UTF-8") from None
         except csv.Error as error:
-            raise Fault(f"{path} is not a CSV ({error})") from None
+            raise UserError(f"{path} is not a CSV ({error})") from None
 
     def of(self, names: Sequence[str]) -> Expected:
         """What is expected of the photo that goes by these names, its own first.
 
-        Raises Fault where lines disagree about it, or where one line could mean another photo as well.
+        Raises UserError where lines disagree about it, or where one line could mean another photo as well.
         """
         found = [(name, *self.rows[name]) for name in dict.fromkeys(names) if name in self.rows]
         if not found:
@@ -69,14 +69,14 @@ class Listed:
         name, quantity, line = found[0]
         for other, another, later in found[1:]:
             if another != quantity:
-                raise Fault(
+                raise UserError(
                     f"{self.path}, lines {line} and {later}: {name} and {other} are one photo, of which {quantity} and"
                     f" {another} are expected; keep one of them"
                 )
         for name, _, line in found:
             user = self.users.setdefault(line, names[0])
             if user != names[0]:
-                raise Fault(
+                raise UserError(
                     f"{self.path}, line {line}: {name} may be {user} or {names[0]}; write whole paths in the column {PHOTO}"
                 )
         return quantity
@@ -96,10 +96,10 @@ class Listed:
         if not keys or QUANTITY not in header:
             said = f"{self.path} must have {WANTED}; its first line is {','.join(header)[:80]!r}"
             parted = any(mark in name for name in header for mark in ";\t")
-            raise Fault(f"{said}; put commas between the names" if parted else said)
+            raise UserError(f"{said}; put commas between the names" if parted else said)
         for name in (keys[0], QUANTITY):
             if header.count(name) > 1:
-                raise Fault(f"{self.path} has the column {name} {header.count(name)} times; keep one of them")
+                raise UserError(f"{self.path} has the column {name} {header.count(name)} times; keep one of them")
         self.by_id = keys[0] == ID
         for cells in reader:
             if cells:
@@ -108,14 +108,14 @@ class Listed:
 
     def _add(self, name: str, said: str, line: int) -> None:
         if not name:
-            raise Fault(f"{self.path}, line {line}: names no photo")
+            raise UserError(f"{self.path}, line {line}: names no photo")
         try:
             quantity = quantity_of(said)
         except ValueError as error:
-            raise Fault(f"{self.path}, line {line}: the quantity of {name} is {said[:40]!r}, {error}") from None
+            raise UserError(f"{self.path}, line {line}: the quantity of {name} is {said[:40]!r}, {error}") from None
         before, first = self.rows.setdefault(name, (quantity, line))
         if before != quantity:
-            raise Fault(
+            raise UserError(
                 f"{self.path}, line {line}: {quantity} are expected of {name}, and {before} in line {first}; keep one of them"
             )
 
@@ -124,7 +124,7 @@ Expectations = Same | Listed
 
 
 def expectations(told: str | None) -> Expectations:
-    """What `--expected` says: a quantity, or the path of a CSV. Raises Fault if that is neither."""
+    """What `--expected` says: a quantity, or the path of a CSV. Raises UserError if that is neither."""
     if told is None:
         return Same(None)
     if not re.fullmatch(r"\s*[+-]?[0-9.,]+\s*", told) and (told.lower().endswith(".csv") or Path(told).is_file()):
@@ -132,7 +132,7 @@ def expectations(told: str | None) -> Expectations:
     try:
         return Same(quantity_of(told.strip()))
     except ValueError as error:
-        raise Fault(f"--expected is {told[:80]!r}, {error}, nor the path of a CSV with {WANTED}") from None
+        raise UserError(f"--expected is {told[:80]!r}, {error}, nor the path of a CSV with {WANTED}") from None
 
 
 def quantity_of(said: str) -> int:

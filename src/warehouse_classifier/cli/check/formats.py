@@ -10,7 +10,7 @@ from typing import Protocol
 from warehouse_classifier.cli.check.finding import Finding
 from warehouse_classifier.cli.check.records import Csv, JsonLines
 from warehouse_classifier.cli.check.table import Table
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 
 class Form(Protocol):
@@ -26,13 +26,13 @@ class Form(Protocol):
 
 
 def form_of(format: str | None, output: str | None, longest: int, *, in_parts: bool) -> Form:
-    """`output`: where to, None for standard output; its name may tell the format. Raises Fault for a table in parts."""
+    """`output`: where to, None for standard output; its name may tell the format. Raises UserError for a table in parts."""
     ends = Path(output).suffix if output else ""
     format = format or {Csv.suffix: "csv", JsonLines.suffix: "jsonl"}.get(ends, "csv" if in_parts else "table")
     if format != "table":
         return Csv() if format == "csv" else JsonLines()
     if in_parts:
-        raise Fault(f"--format table makes no parts; name a file, or csv or jsonl for the folder {output}")
+        raise UserError(f"--format table makes no parts; name a file, or csv or jsonl for the folder {output}")
     shown = output is None and sys.stdout.isatty()
     colour = shown and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Table(longest, shutil.get_terminal_size().columns if shown else None, colour=colour)

@@ -13,8 +13,8 @@ from warehouse_classifier.cli.check.finding import Finding
 from warehouse_classifier.cli.check.local_photos import body_of
 from warehouse_classifier.cli.check.photos import Photo, Seen
 from warehouse_classifier.dataset.photo import Pixels
-from warehouse_classifier.serving.predictor import Answer, Counter
-from warehouse_classifier.work.parallel import in_order
+from warehouse_classifier.serving.predictor import Answer, Predictor
+from warehouse_classifier.work.parallel import ordered_map
 
 HEAVY = 1 << 18  # bytes of a body that are worth one more photo ahead
 
@@ -23,7 +23,7 @@ Draw = Callable[[Photo, Pixels, Answer, int | None], None]  # the last: what is 
 
 
 def inspect(
-    counter: Counter, seen: Iterable[Seen], batch: int, workers: int, threads: int, draw: Draw | None = None
+    counter: Predictor, seen: Iterable[Seen], batch: int, workers: int, threads: int, draw: Draw | None = None
 ) -> Generator[list[Finding], None, None]:
     """What is found, some `batch` photos at a time. `draw` is called for each photo that was counted.
 
@@ -44,9 +44,9 @@ def inspect(
 
     readers, counters = ThreadPoolExecutor(workers), ThreadPoolExecutor(threads)
     try:
-        begun = in_order(readers, pixels, seen, 2 * batch, _weight)
+        begun = ordered_map(readers, pixels, seen, 2 * batch, _weight)
         groups = iter(lambda: list(islice(begun, batch)), [])
-        for _, found in in_order(counters, lambda group: list(_found(counter, group, draw)), groups, threads):
+        for _, found in ordered_map(counters, lambda group: list(_found(counter, group, draw)), groups, threads):
             yield found
     finally:
         readers.shutdown(cancel_futures=True)
@@ -57,7 +57,7 @@ def _weight(of: Seen) -> int:
     return 1 + (len(of.body) // HEAVY if isinstance(of.body, bytes) else 0)
 
 
-def _found(counter: Counter, group: list[tuple[Seen, Pixels | Unreadable]], draw: Draw | None) -> Iterator[Finding]:
+def _found(counter: Predictor, group: list[tuple[Seen, Pixels | Unreadable]], draw: Draw | None) -> Iterator[Finding]:
     counted = [(of.photo.expected, pixels) for of, pixels in group if not isinstance(pixels, Unreadable)]
     answers: Iterator[Answer] = iter(())
     if counted:

@@ -8,12 +8,12 @@ from pathlib import Path
 from warehouse_classifier.bucket.objects import LARGEST, PHOTOS
 from warehouse_classifier.cli.check.expectations import Expectations
 from warehouse_classifier.cli.check.photos import SUFFIXES, Mark, Photo, Seen
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 
 class Files:
     def __init__(self, paths: Sequence[str], expected: Expectations) -> None:
-        """Raises Fault where `expected` cannot tell the photos apart."""
+        """Raises UserError where `expected` cannot tell the photos apart."""
         self.paths, self.expected = paths, expected
         self.name = paths[0]
         self.total: int | None = len(paths)
@@ -63,21 +63,21 @@ class Files:
 
 
 def files(told: str) -> list[str]:
-    """Files that a file, a folder or a pattern stands for, sorted. Raises Fault if there is none."""
+    """Files that a file, a folder or a pattern stands for, sorted. Raises UserError if there is none."""
     if os.path.isdir(told):  # noqa: PTH112
         found = sorted(_within(told))
         if not found:
-            raise Fault(f"{told} holds no {', '.join(SUFFIXES)}")
+            raise UserError(f"{told} holds no {', '.join(SUFFIXES)}")
         return found
     if os.path.lexists(told):
         return [told]
     if not glob.has_magic(told):
-        raise Fault(f"{told} does not exist")
+        raise UserError(f"{told} does not exist")
     matches = glob.glob(told, recursive=True)  # noqa: PTH207 -- of a path that may be absolute
     all_files = {file for match in matches for file in (_within(match) if os.path.isdir(match) else [match])}  # noqa: PTH112
     photos = sorted(file for file in all_files if file.lower().endswith(SUFFIXES))
     if not photos:
-        raise Fault(f"{told} matches no {', '.join(SUFFIXES)}")
+        raise UserError(f"{told} matches no {', '.join(SUFFIXES)}")
     return photos
 
 
@@ -85,7 +85,7 @@ def _within(folder: str) -> Iterator[str]:
     """Photos in a folder and below, but for what is hidden."""
 
     def stop(error: OSError) -> None:
-        raise Fault(f"{error.filename} cannot be read ({error.strerror})")
+        raise UserError(f"{error.filename} cannot be read ({error.strerror})")
 
     for path, folders, files in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 LOCK = ".lock"
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Make the folder, and keep it to ourselves. Raises Fault if another run has it."""
+    """Make the folder, and keep it to ourselves. Raises UserError if another run has it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
         try:
@@ -22,9 +22,9 @@ def held(folder: Path) -> Iterator[None]:
             if not os.path.samestat(os.fstat(lock.fileno()), Path(lock.name).stat()):
                 raise BlockingIOError
         except (BlockingIOError, FileNotFoundError):
-            raise Fault(f"{folder}: another run is writing its parts there; wait for it or end it") from None
+            raise UserError(f"{folder}: another run is writing its parts there; wait for it or end it") from None
         except OSError as error:  # as of a network's disk
-            raise Fault(f"{folder} cannot be locked ({error.strerror}); name a folder on another disk") from None
+            raise UserError(f"{folder} cannot be locked ({error.strerror}); name a folder on another disk") from None
         try:
             yield
         finally:

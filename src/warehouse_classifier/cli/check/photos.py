@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from warehouse_classifier.bucket.objects import Body, Entry
+from warehouse_classifier.bucket.objects import Body, ObjectInfo
 from warehouse_classifier.cli.check.expectations import Expected
 
 SUFFIXES = (".jpg", ".jpeg", ".png")  # in any case
@@ -16,8 +16,8 @@ class Photo:
     name: str  # a path as it was given, or a bin's id
     place: str  # below a folder of pictures; no two photos share one
     expected: Expected
-    image: Entry | None = None  # of a bucket; None for what is no <id>.jpg
-    metadata: Entry | None = None
+    image: ObjectInfo | None = None  # of a bucket; None for what is no <id>.jpg
+    metadata: ObjectInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from warehouse_classifier.cli.check.photos import Photo
 from warehouse_classifier.dataset.photo import Pixels
 from warehouse_classifier.runtime.files import replacing
 from warehouse_classifier.serving.explanation import picture
-from warehouse_classifier.serving.predictor import Answer, Counter
+from warehouse_classifier.serving.predictor import Answer, Predictor
 
 LONGEST = 255 - len("..png.half")  # bytes of a photo's own name: the file systems of Linux and macOS end there
 
@@ -30,7 +30,7 @@ class Pictures:
     def there(self, photo: Photo) -> bool:
         return self.path(photo).exists()
 
-    def draw(self, counter: Counter) -> Draw:
+    def draw(self, counter: Predictor) -> Draw:
         """Puts the picture of a photo into the folder."""
 
         def draw(photo: Photo, pixels: Pixels, answer: Answer, expected: int | None) -> None:

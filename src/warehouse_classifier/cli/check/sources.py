@@ -11,7 +11,7 @@ from warehouse_classifier.cli.check.bucket_photos import Bins
 from warehouse_classifier.cli.check.expectations import Expectations, Same
 from warehouse_classifier.cli.check.local_photos import Files, files
 from warehouse_classifier.cli.check.photos import SUFFIXES, Photo, Photos
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 URL = re.compile(r"(s3|synthetic):|\w+://")
 ONE_BUCKET = "a bucket is checked alone; name it and nothing else"
@@ -21,15 +21,15 @@ def photos_of(told: Sequence[str], expected: Expectations, concurrency: int, our
     """What the paths, patterns or the one bucket in `told` stand for, each photo once.
 
     `expected` nothing: of a bucket's bins, what its metadata says. `ours`: a folder of pictures that --explain draws, which
-    are no photos. Raises Fault where there is no photo, or one in `ours`.
+    are no photos. Raises UserError where there is no photo, or one in `ours`.
     """
     buckets = [one for one in told if URL.match(one) or _is_bucket(one)]
     if buckets and len(told) > 1:
-        raise Fault(f"{buckets[0]}: {ONE_BUCKET}")
+        raise UserError(f"{buckets[0]}: {ONE_BUCKET}")
     if buckets:
         url = buckets[0] if URL.match(buckets[0]) else os.path.abspath(buckets[0])  # noqa: PTH100
         if ours and os.path.abspath(ours) == os.path.join(url, PHOTOS):  # noqa: PTH100, PTH118
-            raise Fault(f"--explain {ours} holds the bucket's photos; name a folder for the pictures alone")
+            raise UserError(f"--explain {ours} holds the bucket's photos; name a folder for the pictures alone")
         nothing = isinstance(expected, Same) and expected.quantity is None
         return Bins(url, None if nothing else expected, concurrency)
     paths: dict[str, str] = {}
@@ -38,32 +38,32 @@ def photos_of(told: Sequence[str], expected: Expectations, concurrency: int, our
             paths.setdefault(os.path.abspath(path), path)  # noqa: PTH100 -- of the name; a link keeps its own
     found = [path for absolute, path in paths.items() if not (ours and _is_picture(absolute, path, ours))]
     if not found:
-        raise Fault(f"{' '.join(told)[:80]} holds no {', '.join(SUFFIXES)}")
+        raise UserError(f"{' '.join(told)[:80]} holds no {', '.join(SUFFIXES)}")
     return Files(found, expected)
 
 
 def listed(photos: Photos) -> Iterator[Photo]:
-    """Raises Fault if there is none."""
+    """Raises UserError if there is none."""
     every = photos.listing()
     first = next(every, None)
     if first is None:
-        raise Fault(f"{photos.name} holds no photo {key_of(PHOTOS, '<id>')}")
+        raise UserError(f"{photos.name} holds no photo {key_of(PHOTOS, '<id>')}")
     return chain([first], every)
 
 
 def not_over(output: str, photos: Photos) -> None:
-    """Raises Fault where the file would take the place of a photo."""
+    """Raises UserError where the file would take the place of a photo."""
     if output.lower().endswith(SUFFIXES) or (isinstance(photos, Files) and photos.holds(output)):
-        raise Fault(f"--output {output} would be in the place of a photo; name another file, such as findings.csv")
+        raise UserError(f"--output {output} would be in the place of a photo; name another file, such as findings.csv")
 
 
 def _is_picture(absolute: str, path: str, ours: Path) -> bool:
-    """Whether --explain has drawn it, by its name: 1.jpg.png. Raises Fault for a photo among the pictures."""
+    """Whether --explain has drawn it, by its name: 1.jpg.png. Raises UserError for a photo among the pictures."""
     if os.path.commonpath([absolute, folder := os.path.abspath(ours)]) != folder:  # noqa: PTH100
         return False
     if absolute.endswith(".png") and absolute.removesuffix(".png").lower().endswith(SUFFIXES):
         return True
-    raise Fault(f"--explain {ours} holds photos ({path}); name a folder for the pictures alone")
+    raise UserError(f"--explain {ours} holds photos ({path}); name a folder for the pictures alone")
 
 
 def _is_bucket(path: str) -> bool:

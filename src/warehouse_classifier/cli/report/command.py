@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from warehouse_classifier.compute import stage_spec
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
 
 if TYPE_CHECKING:  # seconds to import, and --help needs none of it
@@ -38,7 +38,7 @@ def report(
     plans = {name: stage_spec.ran(name) for name in stages}
     found = {name: records.of(told) for name, told in plans.items()}
     if not any(found.values()):
-        raise Fault(
+        raise UserError(
             "MLflow has no run that made what dvc.lock knows; MLFLOW_TRACKING_URI may name the store of those who did,"
             " `dvc repro --force` runs all of it here"
         )
@@ -54,28 +54,30 @@ def report(
         )
     print(target)
     if open and not webbrowser.open(target.resolve().as_uri()):
-        raise Fault(f"there is no browser here to show {target} in")
+        raise UserError(f"there is no browser here to show {target} in")
     return 0
 
 
 def made() -> tuple[str, Path]:
-    """The stage that leaves a page, and the page. Raises Fault if there is none."""
+    """The stage that leaves a page, and the page. Raises UserError if there is none."""
     for name, entry in stage_spec.locked().items():
         for out in entry.get("outs", []):
             if out["path"].endswith(".html"):
                 return name, Path(out["path"])
-    raise Fault("dvc.lock knows no report; run `dvc repro` at the top of the project")
+    raise UserError("dvc.lock knows no report; run `dvc repro` at the top of the project")
 
 
 def _as_locked(stage: str, page: Path) -> str:
-    """The page, if it is the one that dvc.lock knows: facts of other runs would stand in another. Raises Fault."""
+    """The page, if it is the one that dvc.lock knows: facts of other runs would stand in another. Raises UserError."""
     try:
         body = page.read_bytes()
     except OSError as error:
-        raise Fault(f"{page} cannot be read ({error.strerror}); `dvc repro` makes it, `dvc pull` brings it") from None
+        raise UserError(
+            f"{page} cannot be read ({error.strerror}); `dvc repro` makes it, `dvc pull` brings it"
+        ) from None
     outs = {out["path"]: out["md5"] for out in stage_spec.locked()[stage]["outs"]}
     if hashlib.md5(body, usedforsecurity=False).hexdigest() != outs[str(page)]:
-        raise Fault(
+        raise UserError(
             f"{page} is not the one that dvc.lock knows; `dvc repro` makes it anew, `dvc checkout {page}` brings it back"
         )
     return body.decode()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from warehouse_classifier.compute.stage_spec import Plan
+from warehouse_classifier.compute.stage_spec import StageSpec
 from warehouse_classifier.tracking import history
 
 COLUMNS = ("stage", "commit", "begun", "took", "place", "cost", "speed", "memory", "run")
@@ -23,8 +23,8 @@ class Record:
     figures: dict[str, float]  # the last of each name
 
 
-def of(told: Plan) -> Record | None:
-    """The newest finished run with the same inputs and parameters, if there is one. Raises Fault if there is no store."""
+def of(told: StageSpec) -> Record | None:
+    """The newest finished run with the same inputs and parameters, if there is one. Raises UserError if there is no store."""
     for run in history.runs(told.stage, told.digest):
         if all(_same(run.data.params.get(name), value) for name, value in _told(told.params)):
             took = ((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000

@@ -19,7 +19,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 EXPIRED = (
     "ExpiredToken",
@@ -40,35 +40,35 @@ SERVERS = 500  # and above: an error of theirs
 DENIED = ("AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation")
 
 
-class Unreachable(Fault):
+class Unreachable(UserError):
     """AWS does not answer now, and may do so later."""
 
 
 @contextmanager
 def asking(what: str) -> Iterator[None]:
-    """Turn what AWS answers into a Fault of one line. `what`: what is asked for, for people."""
+    """Turn what AWS answers into a UserError of one line. `what`: what is asked for, for people."""
     try:
         yield
     except (NoCredentialsError, ProfileNotFound) as error:
-        raise Fault(f"{what}: there are no AWS credentials ({error}); log in, or set AWS_PROFILE") from None
+        raise UserError(f"{what}: there are no AWS credentials ({error}); log in, or set AWS_PROFILE") from None
     except (CredentialRetrievalError, SSOError, TokenRetrievalError) as error:
-        raise Fault(
+        raise UserError(
             f"{what}: the AWS credentials cannot be had ({' '.join(str(error).split())}); log in again"
         ) from None
     except ClientError as error:
         code, said = code_of(error), " ".join(str(error.response["Error"].get("Message", "")).split())
         if code in EXPIRED:
-            raise Fault(f"{what}: the AWS credentials are refused ({code}: {said}); log in again") from None
+            raise UserError(f"{what}: the AWS credentials are refused ({code}: {said}); log in again") from None
         if code in DENIED:
             action = f"{error.operation_name} is not allowed"
-            raise Fault(f"{what}: {action} ({said}); README has the rights it takes, On rented machines") from None
+            raise UserError(f"{what}: {action} ({said}); README has the rights it takes, On rented machines") from None
         if code in BUSY or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= SERVERS:
             raise Unreachable(f"{what}: AWS does not answer {error.operation_name} now ({code}: {said})") from None
-        raise Fault(f"{what}: AWS refuses {error.operation_name} ({code}: {said})") from None
+        raise UserError(f"{what}: AWS refuses {error.operation_name} ({code}: {said})") from None
     except (ConnectTimeoutError, EndpointConnectionError, HTTPClientError) as error:
         raise Unreachable(f"{what}: AWS cannot be reached ({' '.join(str(error).split())})") from None
     except BotoCoreError as error:
-        raise Fault(f"{what}: {' '.join(str(error).split())}") from None
+        raise UserError(f"{what}: {' '.join(str(error).split())}") from None
 
 
 def code_of(error: ClientError) -> str:

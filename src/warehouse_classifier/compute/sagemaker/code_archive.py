@@ -6,7 +6,7 @@ from pathlib import Path
 
 from warehouse_classifier.compute import dvc_hash
 from warehouse_classifier.compute.sagemaker.dvc_remote import Remote
-from warehouse_classifier.compute.stage_spec import Plan
+from warehouse_classifier.compute.stage_spec import StageSpec
 
 PACKAGE = Path("src/warehouse_classifier")
 # the launcher, and what it imports before it knows which stage there is
@@ -14,7 +14,7 @@ ROOMS = ("compute", "runtime", "tracking", "training", "work")
 MAPS = ("dvc.yaml", "dvc.lock", "params.yaml", "pyproject.toml", ".dvcignore")
 
 
-def pack(told: Plan, remote: Remote) -> bytes:
+def pack(told: StageSpec, remote: Remote) -> bytes:
     """A tar.gz with the stage's deps that lie in this tree, the launcher, the map and a .dvc/config."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
@@ -24,7 +24,7 @@ def pack(told: Plan, remote: Remote) -> bytes:
     return out.getvalue()
 
 
-def contents(told: Plan) -> list[Path]:
+def contents(told: StageSpec) -> list[Path]:
     """The files of the working tree that travel, as paths from its top."""
     deps = {file for dep in told.files for file in dvc_hash.files(Path(dep))}
     launcher = {file for room in ROOMS for file in (PACKAGE / room).rglob("*.py")}

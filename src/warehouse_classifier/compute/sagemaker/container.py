@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from warehouse_classifier.compute import metrics_log, stage_spec
 from warehouse_classifier.compute.sagemaker import dvc_remote
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.work.resume import VARIABLE as WORK_FOLDER
 
 BASE = Path(os.environ.get("OPT_ML") or "/opt/ml")
@@ -31,7 +31,7 @@ GRACE = 100  # seconds for processes to save what is done, of the 120 there are
 PORTS = range(20000, 30000)  # in one of which machines meet; by the job's name, for an emulator has several jobs
 
 
-class Told(Fault):
+class Told(UserError):
     """Stands in the log already, as the stage has said it."""
 
 
@@ -44,16 +44,16 @@ class Container:
         resources = json.loads((BASE / "input/config/resourceconfig.json").read_text())
         self.hosts, self.host = resources["hosts"], resources["current_host"]
         self.interface = resources.get("network_interface_name", "eth0")
-        self.plan = stage_spec.read(self.stage, self.argv)
+        self.spec = stage_spec.read(self.stage, self.argv)
         self.running: subprocess.Popen[str] | None = None
         self.asked = False  # to end
 
     def run(self) -> None:
-        """Raises Fault with the reason where the stage fails."""
+        """Raises UserError with the reason where the stage fails."""
         signal.signal(signal.SIGTERM, self._end)
         refuse_idle_gpu()
-        if self.plan.inputs:
-            dvc_remote.dvc("pull", *self.plan.inputs)
+        if self.spec.inputs:
+            dvc_remote.dvc("pull", *self.spec.inputs)
         self._work()
         if self.host == self.hosts[0]:
             dvc_remote.dvc("commit", "--force", self.stage)
@@ -93,7 +93,7 @@ class Container:
             )
 
     def _torchrun(self) -> list[str]:
-        processes = self.plan.params[f"{self.stage}.{self.argv[0]}"]["processes"]
+        processes = self.spec.params[f"{self.stage}.{self.argv[0]}"]["processes"]
         port = PORTS[crc32(os.environ.get("TRAINING_JOB_NAME", "").encode()) % len(PORTS)]
         return [
             "-m", "torch.distributed.run", f"--nnodes={len(self.hosts)}", f"--node-rank={self.hosts.index(self.host)}",
@@ -115,7 +115,7 @@ def refuse_idle_gpu() -> None:
         import torch
 
         if not torch.cuda.is_available():
-            raise Fault(
+            raise UserError(
                 f"the image's torch, of CUDA {torch.version.cuda}, cannot use this machine's GPU, whose driver may be too old;"
                 " choose another instance type, or build the image with an older CUDA"
             )
@@ -126,10 +126,10 @@ def main() -> int:
         Container().run()
     except Exception as error:
         # a bug as well: whoever waits for the job sees this and not the machine
-        said = str(error) if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
+        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         (BASE / "output").mkdir(parents=True, exist_ok=True)
         (BASE / "output/failure").write_text(said[-REASON:])
-        if not isinstance(error, Fault):
+        if not isinstance(error, UserError):
             raise
         if not isinstance(error, Told):
             print(f"error: {said}", file=sys.stderr, flush=True)

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 
 def docker(*words: str, why: str, environment: Mapping[str, str] | None = None, stdin: str | None = None) -> None:
     """Run docker. What takes long is shown, on stderr, since stdout is for the address; of the rest the last line tells.
 
-    `environment`: in place of this process's own; `stdin`: what it reads. Raises Fault, which begins with `why`.
+    `environment`: in place of this process's own; `stdin`: what it reads. Raises UserError, which begins with `why`.
     """
     shown = words[0] in ("build", "buildx", "push")
     where = 2 if shown else subprocess.PIPE
@@ -24,10 +24,12 @@ def docker(*words: str, why: str, environment: Mapping[str, str] | None = None, 
             ["docker", *words], check=False, env=environment, input=stdin, text=True, stdout=where, stderr=where
         )
     except OSError as error:
-        raise Fault(f"docker cannot be started ({error.strerror}); install it, or see to it that PATH has it") from None
+        raise UserError(
+            f"docker cannot be started ({error.strerror}); install it, or see to it that PATH has it"
+        ) from None
     if done.returncode:
         said = f"docker says above why, status {done.returncode}" if shown else " ".join(done.stderr.splitlines()[-1:])
-        raise Fault(f"{why} ({said or f'status {done.returncode}'})")
+        raise UserError(f"{why} ({said or f'status {done.returncode}'})")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from warehouse_classifier.compute.sagemaker import aws
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 # what a rented machine needs of the remote's configuration, and nothing that is a secret or a place on this machine
 SAFE = ("url", "endpointurl", "region", "verify", "use_ssl", "sse", "sse_kms_key_id")
@@ -57,25 +57,25 @@ class Remote:
 
 
 def read() -> Remote:
-    """The default one. Raises Fault if there is none, or none that a rented machine can reach."""
+    """The default one. Raises UserError if there is none, or none that a rented machine can reach."""
     from dvc.config import Config, ConfigError
 
     try:
         config = Config.from_cwd()
     except ConfigError as error:
-        raise Fault(f"DVC cannot read its configuration: {error}") from None
+        raise UserError(f"DVC cannot read its configuration: {error}") from None
     name = config["core"].get("remote")
     told = dict(config["remote"].get(name) or {}) if name else {}
     way_out = f"point it at a bucket of yours: `dvc remote modify --local {name or 'storage'} url s3://...`"
     if not told:
-        raise Fault(f"DVC has no default remote; {way_out}")
+        raise UserError(f"DVC has no default remote; {way_out}")
     address = urlsplit(str(told["url"]))
     if address.scheme != "s3":
-        raise Fault(f"the DVC remote {name} is {told['url']}, and SageMaker reaches S3 alone; {way_out}")
+        raise UserError(f"the DVC remote {name} is {told['url']}, and SageMaker reaches S3 alone; {way_out}")
     if "<" in address.netloc or not address.netloc:
-        raise Fault(f"the DVC remote {name} is still {told['url']}; {way_out}")
+        raise UserError(f"the DVC remote {name} is still {told['url']}; {way_out}")
     if "@" in str(told.get("endpointurl") or ""):
-        raise Fault(
+        raise UserError(
             f"the endpointurl of the DVC remote {name} holds a name or a password, which would travel; take it out"
         )
     return Remote(name, told)
@@ -89,7 +89,7 @@ def changed(paths: Iterable[str]) -> list[str]:
 
 
 def dvc(*words: str, folder: Path | None = None) -> str:
-    """Run DVC within a command of DVC; what it writes on stdout. Raises Fault with its reason."""
+    """Run DVC within a command of DVC; what it writes on stdout. Raises UserError with its reason."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("DVC_") or name in KEPT}
     # its bars are for a terminal, and so is what it says then
     shown = sys.stderr.isatty()
@@ -99,5 +99,5 @@ def dvc(*words: str, folder: Path | None = None) -> str:
     )  # fmt: skip
     if ran.returncode:
         said = [line.removeprefix("ERROR: ") for line in (ran.stderr or "").splitlines() if line.startswith("ERROR")]
-        raise Fault(f"`dvc {' '.join(words)}` failed: {'; '.join(said[:2]) or 'its reason is above'}")
+        raise UserError(f"`dvc {' '.join(words)}` failed: {'; '.join(said[:2]) or 'its reason is above'}")
     return ran.stdout.strip()

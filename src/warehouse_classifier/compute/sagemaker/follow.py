@@ -9,7 +9,7 @@ from warehouse_classifier.compute.sagemaker.logs import Log
 from warehouse_classifier.compute.sagemaker.relay import Relay
 from warehouse_classifier.compute.sagemaker.state import State
 from warehouse_classifier.compute.sagemaker.status_line import StatusLine
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.tracking.mlflow_run import Run
 
 LATE = {"Completed": 30.0}  # seconds in which the last lines of a log may still come
@@ -50,12 +50,12 @@ class Follower:
                 time.sleep(min(self.poll, 1.0) if ended else self.poll)
 
     def look(self, status: StatusLine) -> None:
-        """Once at its state and its log. Raises Fault if the job is gone, Unreachable if AWS does not answer."""
+        """Once at its state and its log. Raises UserError if the job is gone, Unreachable if AWS does not answer."""
         state = self.jobs.state(self.name)
         if state is None:
             self.missed += 1
             if self.missed > MISSES:
-                raise Fault(f"the job {self.name} is gone")
+                raise UserError(f"the job {self.name} is gone")
             return
         self.state, self.missed = state, 0
         status.show(state)

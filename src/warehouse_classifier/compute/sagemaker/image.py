@@ -14,14 +14,14 @@ from types import FrameType
 from warehouse_classifier.compute.sagemaker import aws, ecr
 from warehouse_classifier.compute.sagemaker.docker import build_command, docker, signed_in
 from warehouse_classifier.compute.sagemaker.settings import Settings
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 PLATFORM = "linux/amd64"  # of SageMaker's machines
 DOCKERFILE, ADMITTED = Path("Dockerfile"), Path(".dockerignore")
 
 
 def bring(region: str, base: str | None) -> str:
-    """Returns the image's address. `base`: another one than the Dockerfile's. Raises Fault of one line."""
+    """Returns the image's address. `base`: another one than the Dockerfile's. Raises UserError of one line."""
     tag = fingerprint(base)
     client = aws.client("ecr", region)
     with aws.asking("the image"):
@@ -43,7 +43,7 @@ def bring(region: str, base: str | None) -> str:
         _say(f"sending it to account {account} in {region}")
         try:
             docker("push", address, why="the push failed", environment=environment)
-        except Fault:
+        except UserError:
             with aws.asking("the image"):
                 if not ecr.holds(client, tag):  # else somebody was faster, and a tag keeps what it has
                     raise
@@ -59,7 +59,9 @@ def fingerprint(base: str | None) -> str:
             body = file.read_bytes()
             digest.update(f"{file} {len(body)}\n".encode() + body)
     except OSError as error:
-        raise Fault(f"{error.filename} cannot be read ({error.strerror}); run from the top of the project") from None
+        raise UserError(
+            f"{error.filename} cannot be read ({error.strerror}); run from the top of the project"
+        ) from None
     return digest.hexdigest()[:16]
 
 
@@ -75,7 +77,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         address = bring(Settings.load().region, os.environ.get("BASE"))
-    except Fault as fault:
+    except UserError as fault:
         print(f"error: {' '.join(str(fault).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -9,17 +9,17 @@ from warehouse_classifier.compute.sagemaker.dvc_remote import Remote
 from warehouse_classifier.compute.sagemaker.request import address, request_for
 from warehouse_classifier.compute.sagemaker.settings import Settings
 from warehouse_classifier.compute.sagemaker.state import State
-from warehouse_classifier.compute.stage_spec import Plan
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.compute.stage_spec import StageSpec
+from warehouse_classifier.runtime.errors import UserError
 
 GAP = 3  # attempts in a row that are not there are the end of them
 
 
 class Jobs:
-    """The jobs that do the very work of one plan: `<stage>-<hash>-<attempt>`, one after the other."""
+    """The jobs that do the very work of one spec: `<stage>-<hash>-<attempt>`, one after the other."""
 
-    def __init__(self, told: Plan, remote: Remote, settings: Settings) -> None:
-        self.plan, self.remote, self.settings = told, remote, settings
+    def __init__(self, told: StageSpec, remote: Remote, settings: Settings) -> None:
+        self.spec, self.remote, self.settings = told, remote, settings
         digest = told.with_params(remote.url, remote.told.get("endpointurl"))
         self.work = f"{told.stage.replace('_', '-')[:40]}-{digest}"  # names have 63 characters
         self.client = aws.client("sagemaker", settings.region)
@@ -48,8 +48,8 @@ class Jobs:
                 raise
 
     def create(self, name: str) -> None:
-        """Raises Fault where SageMaker does not want it. A job of this name that someone else was faster to create is fine."""
-        stage, settings = self.plan.stage, self.settings
+        """Raises UserError where SageMaker does not want it. A job of this name that someone else was faster to create is fine."""
+        stage, settings = self.spec.stage, self.settings
         with aws.asking(f"{stage} on SageMaker"):
             try:
                 self.client.create_training_job(**self.request(name))
@@ -59,17 +59,17 @@ class Jobs:
                     return
                 if code == "ResourceLimitExceeded":
                     instance = settings.instance(stage)
-                    raise Fault(
+                    raise UserError(
                         f"{stage}: the account has no quota for {instance.count} {instance.type}"
                         f"{' spot' if settings.spot else ''} ({said}); ask for it in Service Quotas,"
                         f" or set another sagemaker.instances.{stage}.type, or sagemaker.spot"
                     ) from None
                 if "assume role" in said.lower():
-                    raise Fault(f"{stage}: SageMaker cannot take the role {settings.role} ({said})") from None
+                    raise UserError(f"{stage}: SageMaker cannot take the role {settings.role} ({said})") from None
                 raise
 
     def stop(self, name: str) -> None:
-        """One that has ended meanwhile is fine. Raises Fault where SageMaker cannot be asked."""
+        """One that has ended meanwhile is fine. Raises UserError where SageMaker cannot be asked."""
         with aws.asking("SageMaker"):
             try:
                 self.client.stop_training_job(TrainingJobName=name)
@@ -79,7 +79,7 @@ class Jobs:
 
     def request(self, name: str) -> dict[str, Any]:
         """What CreateTrainingJob is asked."""
-        return request_for(name, self.work, self.plan, self.remote, self.settings)
+        return request_for(name, self.work, self.spec, self.remote, self.settings)
 
     def address(self, *names: str) -> str:
         """Of what a job is given or leaves, below the remote's own address."""

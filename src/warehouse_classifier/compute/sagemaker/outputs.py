@@ -16,7 +16,7 @@ from warehouse_classifier.compute import stage_spec
 from warehouse_classifier.compute.sagemaker import aws, dvc_remote
 from warehouse_classifier.compute.sagemaker.job import Jobs
 from warehouse_classifier.compute.sagemaker.request import CHECKPOINTS, RUNS
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
 
 Entry = dict[str, Any]
@@ -40,11 +40,11 @@ def read(jobs: Jobs, name: str) -> Entry | None:
             # by name and in memory: nothing is unpacked
             found = [member for member in tar if member.isfile() and Path(member.name).name == stage_spec.LOCK.name]
             file = tar.extractfile(found[0]) if found and found[0].size < MOST else None
-            entry = YAML(typ="safe", pure=True).load(file.read())["stages"][jobs.plan.stage] if file else None
+            entry = YAML(typ="safe", pure=True).load(file.read())["stages"][jobs.spec.stage] if file else None
     except (tarfile.TarError, OSError, EOFError, YAMLError, LookupError, TypeError) as error:
-        raise Fault(f"the outcome of {name} in {jobs.address(name, ARCHIVE)} cannot be read ({error})") from None
-    if not isinstance(entry, dict) or {out["path"] for out in entry.get("outs", [])} != {*jobs.plan.outs}:
-        raise Fault(f"the outcome of {name} is not of {jobs.plan.stage} as dvc.yaml has it")
+        raise UserError(f"the outcome of {name} in {jobs.address(name, ARCHIVE)} cannot be read ({error})") from None
+    if not isinstance(entry, dict) or {out["path"] for out in entry.get("outs", [])} != {*jobs.spec.outs}:
+        raise UserError(f"the outcome of {name} is not of {jobs.spec.stage} as dvc.yaml has it")
     return entry
 
 
@@ -80,7 +80,7 @@ def is_there(jobs: Jobs, entry: Entry) -> bool:
 
 
 def bring(jobs: Jobs, entry: Entry) -> None:
-    """Put the outputs in place, all of them or none. Raises Fault if the remote lacks one or it is damaged."""
+    """Put the outputs in place, all of them or none. Raises UserError if the remote lacks one or it is damaged."""
     from dvc.config import Config
 
     here = Path(".dvc")
@@ -98,8 +98,8 @@ def bring(jobs: Jobs, entry: Entry) -> None:
         for file in (stage_spec.MAP, "params.yaml"):
             shutil.copy2(file, tree)
         with (tree / stage_spec.LOCK).open("w") as lock:
-            YAML(typ="safe", pure=True).dump({"schema": "2.0", "stages": {jobs.plan.stage: entry}}, lock)
-        dvc_remote.dvc("pull", jobs.plan.stage, folder=tree)
+            YAML(typ="safe", pure=True).dump({"schema": "2.0", "stages": {jobs.spec.stage: entry}}, lock)
+        dvc_remote.dvc("pull", jobs.spec.stage, folder=tree)
         for out in entry["outs"]:
             with replacing(Path(out["path"])) as half:
                 shutil.move(tree / out["path"], half)

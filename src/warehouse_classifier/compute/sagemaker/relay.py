@@ -6,7 +6,7 @@ from typing import Any, TextIO
 
 from warehouse_classifier.compute import metrics_log
 from warehouse_classifier.compute.sagemaker.logs import Line
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.tracking.mlflow_run import Run
 
 
@@ -50,7 +50,7 @@ class Relay:
                 elif "host" in told:
                     self.run.tell(**told)
                 del self.waiting[0]
-        except Fault as fault:
+        except UserError as fault:
             return f"{fault}; its figures wait"
         return ""
 

@@ -8,7 +8,7 @@ from typing import Any
 from warehouse_classifier.compute import metrics_log
 from warehouse_classifier.compute.sagemaker.dvc_remote import Remote
 from warehouse_classifier.compute.sagemaker.settings import HOUR, Settings
-from warehouse_classifier.compute.stage_spec import Plan
+from warehouse_classifier.compute.stage_spec import StageSpec
 
 RUNS = "runs"  # below the remote's address: code, checkpoints and outcome of each job
 CODE, CHANNEL = "code.tar.gz", "code"
@@ -21,13 +21,13 @@ UNPACK = f'cd "$(mktemp -d)" && tar -xzf "${{OPT_ML:-/opt/ml}}/input/data/{CHANN
 START = ["sh", "-c", f"{UNPACK} && exec env PYTHONPATH=src python -m warehouse_classifier.compute.sagemaker.container"]
 
 
-def request_for(name: str, work: str, plan: Plan, remote: Remote, settings: Settings) -> dict[str, Any]:
+def request_for(name: str, work: str, spec: StageSpec, remote: Remote, settings: Settings) -> dict[str, Any]:
     """What CreateTrainingJob is asked for the job `name`, one of the attempts at `work`, which share their checkpoints."""
-    instance, hours = settings.instance(plan.stage), settings.max_hours
+    instance, hours = settings.instance(spec.stage), settings.max_hours
     asked: dict[str, Any] = {
         "TrainingJobName": name,
         "RoleArn": settings.role,
-        "HyperParameters": {"stage": plan.stage, "argv": json.dumps(plan.argv)},
+        "HyperParameters": {"stage": spec.stage, "argv": json.dumps(spec.argv)},
         "AlgorithmSpecification": {
             "TrainingImage": settings.image,
             "TrainingInputMode": "File",

@@ -18,7 +18,7 @@ from warehouse_classifier.compute.sagemaker.request import CODE, RUNS
 from warehouse_classifier.compute.sagemaker.settings import HOUR, Settings
 from warehouse_classifier.compute.sagemaker.state import State
 from warehouse_classifier.compute.snapshot import Snapshot
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import root
 from warehouse_classifier.tracking.mlflow_run import Run
 
@@ -33,7 +33,7 @@ class Gone(KeyboardInterrupt):
 
 
 def run(stage: str, argv: list[str]) -> None:
-    """Raises Fault if the stage fails there or cannot be started, and KeyboardInterrupt if nobody waits for it any more."""
+    """Raises UserError if the stage fails there or cannot be started, and KeyboardInterrupt if nobody waits for it any more."""
     signal.signal(signal.SIGTERM, _gone)
     tree = parameters.read()
     told, settings, place = stage_spec.read(stage, argv, tree), Settings.load(), dvc_remote.read()
@@ -62,16 +62,16 @@ def run(stage: str, argv: list[str]) -> None:
     if state.status != "Completed":
         phase = f", {state.phase}" if state.phase != state.status else ""
         why = state.reason or WHY.get(state.phase, "somebody stopped it; the same command goes on from its checkpoint")
-        raise Fault(f"{stage} on SageMaker: {state.status}{phase} ({name}): {why}")
+        raise UserError(f"{stage} on SageMaker: {state.status}{phase} ({name}): {why}")
     if (entry := outputs.read(jobs, name)) is None:
-        raise Fault(f"{stage} on SageMaker: {name} is done, and its outcome is not in {jobs.address(name)}")
+        raise UserError(f"{stage} on SageMaker: {name} is done, and its outcome is not in {jobs.address(name)}")
     return bring(jobs, entry, tracked, begun)
 
 
-def refuse_other_inputs(told: stage_spec.Plan, begun: Snapshot | None) -> None:
-    """Raises Fault if an input here is not what dvc.lock says: a job gets that, and DVC would record this."""
+def refuse_other_inputs(told: stage_spec.StageSpec, begun: Snapshot | None) -> None:
+    """Raises UserError if an input here is not what dvc.lock says: a job gets that, and DVC would record this."""
     if others := [path for path, md5 in (begun.inputs if begun else {}).items() if told.inputs[path] != md5]:
-        raise Fault(
+        raise UserError(
             f"{', '.join(others)} is not what dvc.lock says, and the job would get that;"
             " `dvc commit` keeps the change, `dvc checkout` undoes it"
         )
@@ -79,13 +79,13 @@ def refuse_other_inputs(told: stage_spec.Plan, begun: Snapshot | None) -> None:
 
 def start(jobs: Jobs, name: str) -> None:
     """Send what the remote lacks, and ask for the job."""
-    told, place = jobs.plan, jobs.remote
+    told, place = jobs.spec, jobs.remote
     packed = code_archive.pack(told, place)
     if stage_spec.read(told.stage, told.argv) != told:
-        raise Fault(f"{told.stage}: what it is made of was edited as it was sent; start it again")
+        raise UserError(f"{told.stage}: what it is made of was edited as it was sent; start it again")
     if told.inputs:
         if others := dvc_remote.changed(told.inputs):
-            raise Fault(
+            raise UserError(
                 f"{', '.join(others)} is not what dvc.lock says, and the job would get that;"
                 " `dvc commit` keeps the change, `dvc checkout` undoes it"
             )
@@ -103,7 +103,7 @@ def start(jobs: Jobs, name: str) -> None:
 def wanted(jobs: Jobs, name: str) -> outputs.Entry | None:
     """What a completed job has left, unless it is gone, or known here already: then the stage is to be run anew."""
     entry = outputs.read(jobs, name)
-    if entry is None or outputs.is_known(jobs.plan.stage, entry) or not outputs.is_there(jobs, entry):
+    if entry is None or outputs.is_known(jobs.spec.stage, entry) or not outputs.is_there(jobs, entry):
         return None
     return entry
 
@@ -112,17 +112,17 @@ def bring(jobs: Jobs, entry: outputs.Entry, tracked: Run, begun: Snapshot | None
     """Put the outputs in place, unless what the job was made of was edited here meanwhile: then they stay in the remote."""
     snapshot.refuse_changes(begun)  # before anything is fetched, and after, for that may take minutes
     outputs.bring(jobs, entry)
-    model_registry.models(tracked, jobs.plan.stage, jobs.plan.argv)
+    model_registry.models(tracked, jobs.spec.stage, jobs.spec.argv)
     snapshot.refuse_changes(begun)
     try:
         outputs.tidy(jobs)
-    except Fault as fault:  # the stage is done all the same
+    except UserError as fault:  # the stage is done all the same
         say(f"{fault}; its checkpoints stay in {jobs.address(jobs.work)}")
 
 
 def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
     """The job's end and its figures, however often one asks to leave. Raises KeyboardInterrupt if it is left or was to be stopped."""
-    settings, told = jobs.settings, jobs.plan
+    settings, told = jobs.settings, jobs.spec
     follower, stopped = None, False
     try:
         begun = jobs.state(name) or State(jobs.request(name))  # perhaps with other settings than today's
@@ -156,7 +156,7 @@ def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
             seconds=state.seconds(time.time()),
             **({} if price is None else {"dollars": state.billed(time.time()) / HOUR * price}),
         )
-    except Fault as fault:  # what the job has left is worth more than its curves
+    except UserError as fault:  # what the job has left is worth more than its curves
         say(f"{fault}; the figures of {name} are not whole there")
     if stopped:
         raise KeyboardInterrupt

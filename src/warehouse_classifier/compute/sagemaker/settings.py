@@ -17,7 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from warehouse_classifier.compute import parameters
 from warehouse_classifier.compute.params_errors import explain
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 SECTION, PREFIX = "sagemaker", "SAGEMAKER_"
 TEXTS = ("region", "role", "image", "mlflow")  # taken from the environment as they are
@@ -56,10 +56,10 @@ class Settings(BaseModel):
 
     @classmethod
     def load(cls, file: Path = parameters.FILE) -> Self:
-        """Raises Fault that names the key or the variable, its value and what it must be."""
+        """Raises UserError that names the key or the variable, its value and what it must be."""
         tree = parameters.read(file).get(SECTION)
         if not isinstance(tree, dict):
-            raise Fault(f"{file}: the section {SECTION} is missing")
+            raise UserError(f"{file}: the section {SECTION} is missing")
         overridden = _environment([*cls.model_fields])
         values = {name: _over(tree.get(name), overridden.get(name)) for name in {**tree, **overridden}}
         return cls.checked(
@@ -68,7 +68,7 @@ class Settings(BaseModel):
 
     @classmethod
     def checked(cls, values: dict[str, Any], where: Callable[[str], str]) -> Self:
-        """`where`: what a value is called in front of people. Raises Fault, as load does."""
+        """`where`: what a value is called in front of people. Raises UserError, as load does."""
         try:
             return cls.model_validate_json(json.dumps(values))
         except ValidationError as error:
@@ -77,9 +77,9 @@ class Settings(BaseModel):
                 name, *deeper = map(str, detail["loc"])
                 known = [*(Instance if len(deeper) > 1 else cls).model_fields]
                 faults.append(explain(".".join([where(name), *deeper]), detail, known))
-            raise Fault("; ".join(faults)) from None
+            raise UserError("; ".join(faults)) from None
         except TypeError:  # a date
-            raise Fault(f"{SECTION} must hold plain texts, numbers and mappings") from None
+            raise UserError(f"{SECTION} must hold plain texts, numbers and mappings") from None
 
     @field_validator("mlflow")
     @classmethod
@@ -91,9 +91,9 @@ class Settings(BaseModel):
         return address
 
     def instance(self, stage: str) -> Instance:
-        """Raises Fault if none is named for the stage."""
+        """Raises UserError if none is named for the stage."""
         if stage not in self.instances:
-            raise Fault(f"params.yaml: {SECTION}.instances.{stage} is missing, as {{type: ml.m5.xlarge, count: 1}}")
+            raise UserError(f"params.yaml: {SECTION}.instances.{stage} is missing, as {{type: ml.m5.xlarge, count: 1}}")
         return self.instances[stage]
 
     def price(self, type: str, count: int) -> float | None:
@@ -115,9 +115,9 @@ def _environment(names: list[str]) -> dict[str, Any]:
             try:
                 found[name] = YAML(typ="safe", pure=True).load(text)
             except YAMLError:
-                raise Fault(f"{variable} is {text}, which is not YAML") from None
+                raise UserError(f"{variable} is {text}, which is not YAML") from None
         elif near := difflib.get_close_matches(name, names, n=1, cutoff=0.8):
-            raise Fault(f"{variable} is unknown, did you mean {PREFIX}{near[0].upper()}?")
+            raise UserError(f"{variable} is unknown, did you mean {PREFIX}{near[0].upper()}?")
     return found
 
 

@@ -4,18 +4,18 @@ import sys
 
 from warehouse_classifier.compute.sagemaker import aws
 from warehouse_classifier.compute.sagemaker.settings import Settings
-from warehouse_classifier.runtime.errors import Fault
+from warehouse_classifier.runtime.errors import UserError
 
 
 def main(words: list[str]) -> int:
     try:
         if len(words) != 1:
-            raise Fault(
+            raise UserError(
                 "usage: python -m warehouse_classifier.compute.sagemaker.stop <job>, by the name that its launcher told"
             )
         with aws.asking(words[0]):
             aws.client("sagemaker", Settings.load().region).stop_training_job(TrainingJobName=words[0])
-    except Fault as fault:
+    except UserError as fault:
         print(f"error: {' '.join(str(fault).split())}", file=sys.stderr)
         return 1
     print(f"{words[0]} is being stopped; it saves what is done, and the same stage goes on from there")

@@ -5,17 +5,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from warehouse_classifier.runtime.errors import Fault
-from warehouse_classifier.training.checkpoint import Position
+from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.training.checkpoint import TrainState
 
 VARIABLE = "CHECKPOINT_SECONDS"
 
 
-class Keeper:
+class Checkpointer:
     """Saves now and then, and when the run is asked to end."""
 
     def __init__(
-        self, work: Path, save: Callable[[Path, Position], None], seconds: float, asked: Callable[[], bool]
+        self, work: Path, save: Callable[[Path, TrainState], None], seconds: float, asked: Callable[[], bool]
     ) -> None:
         """`save`: puts a position and all that belongs to it into `work`. `asked`: whether the run is to end."""
         self._work, self._save, self._seconds, self._asked = work, save, seconds, asked
@@ -25,7 +25,7 @@ class Keeper:
         """Whether `keep` is to be called at the next step that can be gone on from."""
         return self._asked() or time.monotonic() - self._saved > self._seconds
 
-    def keep(self, position: Position) -> None:
+    def keep(self, position: TrainState) -> None:
         """Raises KeyboardInterrupt if the run is to end, when all is saved."""
         self._save(self._work, position)
         self._saved = time.monotonic()
@@ -36,7 +36,7 @@ class Keeper:
 def interval() -> float:
     """Seconds from one checkpoint within an epoch to the next, which is what a kill -9 costs at most.
 
-    It changes no result, so it is no parameter. Raises Fault if the environment says something that is no number.
+    It changes no result, so it is no parameter. Raises UserError if the environment says something that is no number.
     """
     said = os.environ.get(VARIABLE) or "120"
     try:
@@ -44,5 +44,5 @@ def interval() -> float:
     except ValueError:
         seconds = -1.0
     if not seconds >= 0:
-        raise Fault(f"{VARIABLE} is {said}, it must be a number of seconds; unset it for 120")
+        raise UserError(f"{VARIABLE} is {said}, it must be a number of seconds; unset it for 120")
     return seconds
