@@ -23,7 +23,7 @@ from support import deps
 from support.deps import PACKAGE, ROOT, SOURCE
 from support.launching import stand_in
 from warehouse_classifier import stages
-from warehouse_classifier.compute import dvc_hash, local, parameters, stage_code
+from warehouse_classifier.compute import dvc_hash, local, parameters, stage_code, tracked_run
 from warehouse_classifier.compute.stage_code import params_of
 from warehouse_classifier.runtime.params import DATA, TOP
 
@@ -342,7 +342,7 @@ def test_one_name_in_six_places(stage: str, monkeypatch: pytest.MonkeyPatch, tmp
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setattr(local, "Run", Told)
+    monkeypatch.setattr(tracked_run, "Run", Told)
     stand_in(monkeypatch, stage, lambda _: None)
     before = signal.getsignal(signal.SIGTERM)
     try:

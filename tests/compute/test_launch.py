@@ -24,7 +24,7 @@ from support.launching import error_line, stand_in
 from support.projects import TOP
 from support.server import Kind, Request, Served
 from warehouse_classifier.bucket import client
-from warehouse_classifier.compute import local, stage_code
+from warehouse_classifier.compute import stage_code, tracked_run
 from warehouse_classifier.compute.__main__ import launch, place_of
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.tracking import console
@@ -248,15 +248,15 @@ def test_a_stage_that_fails_keeps_no_models(project: Path, monkeypatch: pytest.M
 
 
 def test_inputs_have_a_hash_that_follows_their_content(project: Path) -> None:
-    assert local.inputs_of("fetch_metadata", ["small"]) == ""
+    assert tracked_run.inputs_of("fetch_metadata", ["small"]) == ""
     (project / "dvc.yaml").write_text("stages: {fetch_metadata: {deps: [a.txt]}}")
     hashes = []
     for text in ("one", "two", "one"):
         (project / "a.txt").write_text(text)
-        hashes.append(local.inputs_of("fetch_metadata", ["small"]))
+        hashes.append(tracked_run.inputs_of("fetch_metadata", ["small"]))
     assert hashes[0] == hashes[2] != hashes[1]
     (project / "dvc.lock").write_text("stages: {before: {outs: [{path: a.txt, md5: 0123}]}}")
-    assert local.inputs_of("fetch_metadata", ["small"]) not in hashes
+    assert tracked_run.inputs_of("fetch_metadata", ["small"]) not in hashes
 
 
 # ---- what whoever reads along sees

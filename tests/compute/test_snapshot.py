@@ -1,5 +1,6 @@
 """A stage's code, parameters and inputs before and after: whatever was edited meanwhile is named, and nothing is lost."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 from dvc_data.hashfile import hash as dvc_hash
 
 from support.launching import error_line, stand_in
-from warehouse_classifier.compute import finished, parameters, snapshot
+from warehouse_classifier.compute import finished, metrics_log, parameters, snapshot, stage_code
 from warehouse_classifier.compute.__main__ import launch
+from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.stages.fetch_metadata import FetchMetadata
 
 ARGV = ["small", "in/table.parquet", "out.csv"]
 MAP = """\
@@ -153,6 +156,52 @@ def test_parameters_that_are_broken_in_the_end_lose_nothing(
     stand_in(monkeypatch, "select_images", lambda _: pytest.fail("it was run again"))
     assert launch("select_images", ARGV) == 0
     assert Path("out.csv").read_text() == "the result"
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """A store of figures; while the list is not empty it refuses the end of a run."""
+    refuses = [True]
+
+    def end(_: metrics_log.Lines, status: str) -> None:
+        if refuses and status == "FINISHED":
+            raise UserError("MLflow cannot be reached")
+
+    monkeypatch.setenv("FIGURES", "log")
+    monkeypatch.setattr(metrics_log.Lines, "end", end)
+    return refuses
+
+
+def test_a_store_that_refuses_the_last_figure_loses_no_result(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], store: list[bool]
+) -> None:
+    stand_in(monkeypatch, "select_images", lambda _: Path("out.csv").write_text("the result"))
+    assert error_line(capfd, "select_images", *ARGV) == "MLflow cannot be reached"
+    Path("out.csv").unlink()
+    store.clear()
+    stand_in(monkeypatch, "select_images", lambda _: pytest.fail("it was run again"))
+    assert launch("select_images", ARGV) == 0
+    assert Path("out.csv").read_text() == "the result"
+    assert not list(Path(".work").iterdir())
+
+
+def test_a_store_that_refuses_the_last_figure_loses_no_work(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], store: list[bool]
+) -> None:
+    """Of a stage that goes on from its parts."""
+    argv = ["small", *stage_code.paths_of("fetch_metadata")]
+    stage, names = "warehouse_classifier.stages.fetch_metadata", []
+
+    def fetch_metadata(params: FetchMetadata, metadata: Path, unreadable: Path, *, work: Path, progress: Any) -> None:
+        names.append(sorted(path.name for path in work.iterdir()))
+        (work / "a part").write_text("what is done so far")
+
+    monkeypatch.setattr(importlib.import_module(stage), "fetch_metadata", fetch_metadata)
+    assert error_line(capfd, "fetch_metadata", *argv) == "MLflow cannot be reached"
+    store.clear()
+    assert launch("fetch_metadata", argv) == 0
+    assert names == [[], ["a part"]]
+    assert not list(Path(".work").iterdir())
 
 
 def test_outputs_are_kept_whole_or_not_at_all(tmp_path: Path) -> None:

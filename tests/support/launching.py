@@ -55,7 +55,7 @@ def act(stage: str, params: Params, *paths: Path, progress: Progress) -> None:
     """A stage's function as the launcher calls it, in the folder of its work."""
     argv = ["", *map(str, paths)]
     with work_folder(stage, params, argv, None) as work:
-        call(stage, params, argv, work, progress)
+        call(stage, params, argv, None, work, progress)
 
 
 def loaded(stage: str, scale: str, file: Path = parameters.FILE) -> Params:

@@ -1,7 +1,7 @@
-"""What a stage computed whose code or parameters were edited while it ran: kept in `.work/finished-<stage>-<key>` until undone.
+"""What a stage has computed that leaves nothing on its way: kept in `.work/finished-<stage>-<key>` until its run has ended well.
 
-Kept files are second names of the outputs (or copies, where the file system has no such thing), so an interruption at any moment
-leaves what there was.
+MLflow that is out of reach in the end, or an edit of code or parameters that is undone, loses no result. Kept files are second
+names of the outputs (or copies, where the file system has no such thing), so an interruption at any moment leaves what there was.
 """
 
 import json

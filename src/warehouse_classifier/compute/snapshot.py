@@ -71,8 +71,8 @@ class Edited(UserError):
         )
 
 
-def refuse_changes(before: Snapshot | None) -> None:
-    """Raises Edited that names what was edited since `before`.
+def refuse_changes(before: Snapshot | None, *, unsound_only: bool = False) -> None:
+    """Raises Edited that names what was edited since `before`; with `unsound_only` if that may be in what was computed.
 
     Parameters are read once, and modules are loaded before the work begins: their edit changes nothing of what is computed.
     Inputs and templates are read all along.
@@ -80,14 +80,14 @@ def refuse_changes(before: Snapshot | None) -> None:
     if before is None:
         return
     after = again(before)
-    params, code, inputs = (
-        _different(before.params, after.params),
-        _different(before.code, after.code),
-        _different(before.inputs, after.inputs),
-    )
+    params = _different(before.params, after.params)
+    code = _different(before.code, after.code)
+    inputs = _different(before.inputs, after.inputs)
     if params or code or inputs:
         sound = not inputs and all(path.endswith(".py") for path in code)
-        raise Edited(before.stage, [*(f"{parameters.FILE}: {name}" for name in params), *code, *inputs], sound=sound)
+        if not (sound and unsound_only):
+            names = [f"{parameters.FILE}: {name}" for name in params]
+            raise Edited(before.stage, [*names, *code, *inputs], sound=sound)
 
 
 def load_code(snapshot: Snapshot) -> None:
@@ -128,10 +128,10 @@ def dvc_hashes(paths: list[str]) -> dict[str, str]:
         raise UserError(f"{', '.join(missing)}: it is missing; `dvc repro` makes it, `dvc pull` brings it")
     try:
         with Repo() as repo:
-            odb, found = repo.cache.local, {}
+            odb, hashes = repo.cache.local, {}
             for path in paths:
                 _, _, tree = build(odb, str(Path(path).absolute()), repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
-                found[path] = str(tree.hash_info.value)
+                hashes[path] = str(tree.hash_info.value)
     except (OSError, DvcException) as error:
         raise UserError(f"{', '.join(paths)}: DVC cannot read it ({' '.join(str(error).split())})") from None
-    return found
+    return hashes

@@ -60,6 +60,12 @@ def resumable(stage: str, *depends_on: Any, follow: bool = False) -> Iterator[Pa
         Path(lock.name).unlink(missing_ok=True)
 
 
+def clear(place: Path) -> None:
+    """Remove what lies in a folder of work, and keep the folder."""
+    for path in place.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def folder() -> Path:
     """Where all work in progress lies."""
     return Path(os.environ.get(VARIABLE) or root() / ".work").resolve()

@@ -14,7 +14,7 @@ from support.projects import Project
 from warehouse_classifier.cli.__main__ import answer
 from warehouse_classifier.cli.report.command import dotted, speeds
 from warehouse_classifier.compute import parameters, stage_spec
-from warehouse_classifier.compute.local import inputs_of, tracked_params
+from warehouse_classifier.compute.tracked_run import inputs_of, tracked_params
 from warehouse_classifier.report.runs import LINK, PLACE
 from warehouse_classifier.tracking import mlflow_run
 

@@ -9,7 +9,6 @@ import time
 from types import FrameType
 
 from warehouse_classifier.compute import model_registry, parameters, snapshot, stage_spec
-from warehouse_classifier.compute.local import tracked_params
 from warehouse_classifier.compute.sagemaker import aws, code_archive, dvc_remote, outputs, preflight
 from warehouse_classifier.compute.sagemaker.follow import Follower
 from warehouse_classifier.compute.sagemaker.job import Jobs
@@ -18,6 +17,7 @@ from warehouse_classifier.compute.sagemaker.request import CODE, RUNS
 from warehouse_classifier.compute.sagemaker.settings import HOUR, Settings
 from warehouse_classifier.compute.sagemaker.state import State
 from warehouse_classifier.compute.snapshot import Snapshot
+from warehouse_classifier.compute.tracked_run import tracked_params
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import root
 from warehouse_classifier.tracking.mlflow_run import Run
