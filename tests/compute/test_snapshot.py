@@ -163,12 +163,12 @@ def store(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """A store of figures; while the list is not empty it refuses the end of a run."""
     refuses = [True]
 
-    def end(_: metrics_log.Lines, status: str) -> None:
+    def end(_: metrics_log.MetricsLog, status: str) -> None:
         if refuses and status == "FINISHED":
             raise UserError("MLflow cannot be reached")
 
     monkeypatch.setenv("FIGURES", "log")
-    monkeypatch.setattr(metrics_log.Lines, "end", end)
+    monkeypatch.setattr(metrics_log.MetricsLog, "end", end)
     return refuses
 
 

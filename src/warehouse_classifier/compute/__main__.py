@@ -18,18 +18,18 @@ PLACES = ("local", "sagemaker")
 def launch(stage: str, argv: list[str]) -> int:
     """Run a stage where it belongs; returns the exit status. What is wrong is said in one line on stderr."""
     try:
-        known = stage_code.names()
-        if stage not in known:
-            raise UserError(f"there is no stage {stage}; there are: {', '.join(known)}")
-        if place_of(stage, os.environ.get(VARIABLE, ""), known) == "sagemaker":
+        stages = stage_code.names()
+        if stage not in stages:
+            raise UserError(f"there is no stage {stage}; there are: {', '.join(stages)}")
+        if place_of(stage, os.environ.get(VARIABLE, ""), stages) == "sagemaker":
             from warehouse_classifier.compute.sagemaker import run  # with boto3, which no local run waits for
 
             run.run(stage, argv)
         else:
             local.run(stage, argv)
-    except UserError as fault:
-        if processes.speaks(fault):
-            print(f"error: {' '.join(str(fault).split())}", file=sys.stderr)
+    except UserError as error:
+        if processes.speaks(error):
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         if size() == 1:  # else whoever started the processes says it
@@ -38,18 +38,18 @@ def launch(stage: str, argv: list[str]) -> int:
     return 0
 
 
-def place_of(stage: str, told: str, known: list[str]) -> str:
-    """`told`: a place for all stages, or for those that it names: `train_vit:sagemaker,train_resnet34:sagemaker`.
+def place_of(stage: str, runner: str, stages: list[str]) -> str:
+    """`runner`: a place for all stages, or for those that it names: `train_vit:sagemaker,train_resnet34:sagemaker`.
 
     Raises UserError for a place or a stage that is none.
     """
     places = {"": "local"}
-    for words in filter(None, (words.strip() for words in told.split(","))):
+    for words in filter(None, (words.strip() for words in runner.split(","))):
         name, _, place = words.rpartition(":")
         if place not in PLACES:
-            raise UserError(f"{VARIABLE} is {told}, it must be one of: {', '.join(PLACES)}; unset it to run here")
-        if name and name not in known:
-            raise UserError(f"{VARIABLE} is {told}, and there is no stage {name}; there are: {', '.join(known)}")
+            raise UserError(f"{VARIABLE} is {runner}, it must be one of: {', '.join(PLACES)}; unset it to run here")
+        if name and name not in stages:
+            raise UserError(f"{VARIABLE} is {runner}, and there is no stage {name}; there are: {', '.join(stages)}")
         places[name] = place
     return places.get(stage, places[""])
 

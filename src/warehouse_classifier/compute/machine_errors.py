@@ -35,55 +35,51 @@ def explained(stage: str, params: Any) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        fault = in_words(error, stage, params)
-        if fault is None:
+        explanation = in_words(error, stage, params)
+        if explanation is None:
             raise
-        raise fault from (error if isinstance(error, OSError) else None)
+        raise explanation from (error if isinstance(error, OSError) else None)
 
 
 def in_words(error: Exception, stage: str, params: Any) -> UserError | None:
-    """None for what is no fault of the machine's."""
-    said = " ".join(str(error).split())
+    """What to tell of an error; None for one that is not the machine's."""
+    message = " ".join(str(error).split())
     if is_memory(error):
         return _too_much(stage, params)
     if is_full_disk(error):
         return UserError(f"{stage}: the disk is full; free some space, `dvc repro` goes on from what is done")
-    if "can't start new thread" in said:
+    if "can't start new thread" in message:
         return UserError(f"{stage} cannot start as many threads as its workers and threads say; lower them")
     if isinstance(error, RuntimeError):  # of which torch's own errors are kinds
-        return _of_torch(error, said[:SHOWN], stage, params)
+        return _of_torch(error, message[:SHOWN], stage, params)
     if isinstance(error, OSError):
         return UserError(f"{stage}: {error}")
     return None
 
 
 def is_memory(error: Exception) -> bool:
-    said = str(error)
-    none_left = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    return (
-        isinstance(error, MemoryError)
-        or none_left
-        or (
-            isinstance(error, RuntimeError)
-            and (any(words in said for words in MEMORY) or ("memory" in said and "alloc" in said))
-        )
-    )
+    """Whether there was too little memory, of the processor or of a GPU."""
+    if isinstance(error, RuntimeError):
+        message = str(error)
+        return any(words in message for words in MEMORY) or ("memory" in message and "alloc" in message)
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
 
 
 def is_full_disk(error: Exception) -> bool:
+    """Whether a disk is full, or somebody's share of it."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     return full or any(words in str(error) for words in DISK)
 
 
-def _of_torch(error: RuntimeError, said: str, stage: str, params: Any) -> UserError | None:
+def _of_torch(error: RuntimeError, message: str, stage: str, params: Any) -> UserError | None:
     where = f"params.yaml: {stage}'s"
     if getattr(params, "compile", False) and _of_the_compiler(error):
-        return UserError(f"{where} compile is true, which fails on this machine ({said}); set it to false")
-    if getattr(params, "deterministic", False) and "deterministic" in said:
-        return UserError(f"{where} deterministic is true, which it cannot be here ({said}); set it to false")
+        return UserError(f"{where} compile is true, which fails on this machine ({message}); set it to false")
+    if getattr(params, "deterministic", False) and "deterministic" in message:
+        return UserError(f"{where} deterministic is true, which it cannot be here ({message}); set it to false")
     processes = getattr(params, "processes", 1)
-    if processes > 1 and (_of_peers(error) or any(words in said for words in PEERS)):
-        return PeerLost(f"{stage}: another of its {processes} processes ended ({said}); `dvc repro` goes on")
+    if processes > 1 and (_of_peers(error) or any(words in message for words in PEERS)):
+        return PeerLost(f"{stage}: another of its {processes} processes ended ({message}); `dvc repro` goes on")
     return None
 
 

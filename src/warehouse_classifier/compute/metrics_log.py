@@ -6,11 +6,11 @@ import platform
 import sys
 from typing import Any
 
-VARIABLE = "FIGURES"  # "log": there is no MLflow here
+VARIABLE = "FIGURES"  # set to "log" inside a job, where MLflow is out of reach
 MARK = "figures "  # begins such a line
 
 
-class Lines:
+class MetricsLog:
     """A Run that is written to the log."""
 
     def __init__(self) -> None:
@@ -28,6 +28,7 @@ class Lines:
 
 
 def wanted() -> bool:
+    """Whether figures go to the log, as in a job."""
     return os.environ.get(VARIABLE) == "log"
 
 
@@ -36,10 +37,10 @@ def read(line: str) -> dict[str, Any] | None:
     if not line.startswith(MARK):
         return None
     try:
-        told = json.loads(line.removeprefix(MARK))
+        report = json.loads(line.removeprefix(MARK))
     except ValueError:
         return None
-    return told if isinstance(told, dict) else None
+    return report if isinstance(report, dict) else None
 
 
 def pattern(name: str) -> str:

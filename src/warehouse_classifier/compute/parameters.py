@@ -1,6 +1,6 @@
 """params.yaml, checked at the door: the whole file for the scale in use, before any stage begins.
 
-A wrong value of the last stage is told in the first second of the first one, and not after hours of work.
+A wrong value of the last stage is reported in the first second of the first one, and not after hours of work.
 """
 
 import json
@@ -76,8 +76,8 @@ def load(cls: type[P], stage: str, scale: str, tree: Tree) -> P:
         # by way of JSON, where strict means the types of JSON: a list is a list, and no text is a number
         return cls.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        faults = [_explained(cls, detail, stage, scale) for detail in error.errors()]
-        raise UserError(f"{FILE}: {'; '.join(faults)}") from None
+        problems = [_explained(cls, detail, stage, scale) for detail in error.errors()]
+        raise UserError(f"{FILE}: {'; '.join(problems)}") from None
 
 
 def at(tree: Any, dotted: str) -> Any:

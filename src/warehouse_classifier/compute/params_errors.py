@@ -8,14 +8,14 @@ from pydantic_core import ErrorDetails
 SHOWN = 80  # characters of a value
 
 
-def explain(key: str, detail: ErrorDetails, known: list[str]) -> str:
-    """What pydantic has against a key, in the words of whoever wrote it. `known`: the keys there are beside it."""
+def explain(key: str, detail: ErrorDetails, siblings: list[str]) -> str:
+    """What pydantic has against a key, in the words of whoever wrote it. `siblings`: the keys there are beside it."""
     kind, context, value = detail["type"], detail.get("ctx", {}), _shown(detail["input"])
     if kind == "missing":
         return f"{key} is missing"
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
-        return f"{key} is unknown" + (f", did you mean {near[0]}?" if near else f"; known are: {', '.join(known)}")
+        near = difflib.get_close_matches(key.rpartition(".")[2], siblings, n=1)
+        return f"{key} is unknown" + (f", did you mean {near[0]}?" if near else f"; known are: {', '.join(siblings)}")
     words = {
         "greater_than": f"it must be above {_bound(context.get('gt'))}",
         "greater_than_equal": f"it must be at least {_bound(context.get('ge'))}",

@@ -15,7 +15,7 @@ from warehouse_classifier.training.distributed import MEETING, rank
 
 LAUNCHER = "TEAM_LAUNCHER"  # its process id
 DIGEST = "TEAM_DIGEST"
-PATIENCE = 5  # seconds for another process to say what is wrong
+PEER_SPEAKS = 5  # seconds that another process has to say what is wrong
 GRACE = 100  # seconds to save what is done, of the 120 that a rented machine gives
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -30,7 +30,7 @@ def together(stage: str, argv: list[str], processes: int, threads: int, digest: 
     everyone = range(processes)
     words = ("-m", "warehouse_classifier.compute", stage, *argv)
     with tempfile.TemporaryDirectory() as folder:
-        known = {
+        environment = {
             "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, MEETING: Path(folder, "meeting"),
             LAUNCHER: os.getpid(), DIGEST: digest, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
             "TORCH_CPP_LOG_LEVEL": "ERROR",  # it warns of what training/step.py asks for
@@ -38,7 +38,7 @@ def together(stage: str, argv: list[str], processes: int, threads: int, digest: 
         }  # fmt: skip
         context = start_processes(
             stage, sys.executable, dict.fromkeys(everyone, words),
-            {n: {name: str(value) for name, value in {**known, "RANK": n, "LOCAL_RANK": n}.items()} for n in everyone},
+            {n: {name: str(value) for name, value in {**environment, "RANK": n, "LOCAL_RANK": n}.items()} for n in everyone},
             DefaultLogsSpecs(log_dir=folder),
         )  # fmt: skip
         try:
@@ -61,16 +61,16 @@ def together(stage: str, argv: list[str], processes: int, threads: int, digest: 
     )
 
 
-def speaks(fault: UserError) -> bool:
+def speaks(error: UserError) -> bool:
     """Whether it is for this process of a team to say what is wrong: one line is enough for all of them.
 
     Whoever started them ends the others when one has failed; to be ended meanwhile is not to speak.
     """
-    if rank() and isinstance(fault, PeerLost):
+    if rank() and isinstance(error, PeerLost):
         return False
-    if rank() or isinstance(fault, PeerLost):
+    if rank() or isinstance(error, PeerLost):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        time.sleep(PATIENCE)
+        time.sleep(PEER_SPEAKS)
     return True
 
 

@@ -44,17 +44,17 @@ def read(stage: str, argv: list[str], tree: parameters.Tree | None = None) -> St
     pipeline = load(MAP).get("stages", {})
     if stage not in pipeline:
         raise UserError(f"{MAP} has no stage {stage}; there are: {', '.join(pipeline) or 'none'}")
-    told = json.loads(json.dumps(pipeline[stage]).replace("${scale}", argv[0]))
+    entry = json.loads(json.dumps(pipeline[stage]).replace("${scale}", argv[0]))
     made = {**dict.fromkeys(_outs(pipeline, argv[0]), ""), **_made()}
-    deps = [dep for dep in told.get("deps", []) if dep not in made]
+    deps = [dep for dep in entry.get("deps", []) if dep not in made]
     tree = parameters.read() if tree is None else tree
     return StageSpec(
         stage,
         argv,
         files={dep: _md5(stage, dep) for dep in deps},
-        inputs={dep: made[dep] for dep in told.get("deps", []) if dep in made},
-        outs=[out for kind in OUTS for out in told.get(kind, [])],
-        params={name: parameters.at(tree, name) for name in told.get("params", [])},
+        inputs={dep: made[dep] for dep in entry.get("deps", []) if dep in made},
+        outs=[out for kind in OUTS for out in entry.get(kind, [])],
+        params={name: parameters.at(tree, name) for name in entry.get("params", [])},
     )
 
 
@@ -69,10 +69,10 @@ def ran(stage: str) -> StageSpec:
 
     Raises UserError if dvc.lock has no such stage, or what it read has become something else since.
     """
-    known = locked()
-    if stage not in known:
+    stages = locked()
+    if stage not in stages:
         raise UserError(f"{LOCK} has no stage {stage}; `dvc repro` runs it")
-    entry, made = known[stage], _made()
+    entry, made = stages[stage], _made()
     deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
     if others := [path for path, md5 in deps.items() if made.get(path, md5) != md5]:
         raise UserError(f"{LOCK}: {stage} was not run since {', '.join(others)} became another; `dvc repro` runs it")
@@ -83,7 +83,7 @@ def ran(stage: str) -> StageSpec:
         files={path: md5 for path, md5 in deps.items() if path not in made},
         inputs={path: md5 for path, md5 in deps.items() if path in made},
         outs=[out["path"] for out in entry.get("outs", [])],
-        params={name: value for told in entry.get("params", {}).values() for name, value in told.items()},
+        params={name: value for file in entry.get("params", {}).values() for name, value in file.items()},
     )
 
 

@@ -18,7 +18,7 @@ def tracked(stage: str, argv: list[str], tree: parameters.Tree) -> Iterator[Metr
     Raises UserError where MLflow refuses.
     """
     run: MetricsSink = (
-        metrics_log.Lines()
+        metrics_log.MetricsLog()
         if metrics_log.wanted()
         else Run(stage, tracked_params(stage, argv[0], tree), inputs_of(stage, argv))
     )

@@ -181,7 +181,7 @@ def test_the_plan_is_what_the_map_says(tree: Path) -> None:
 
 
 def test_figures_go_through_the_log_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = metrics_log.Lines()
+    lines = metrics_log.MetricsLog()
     lines.measure(3, {"train_loss": 1e-05, "accuracy": float("nan"), "images": 3})
     lines.measure(None, {"count": 2})
     lines.end("FINISHED")
