@@ -29,9 +29,33 @@ from warehouse_classifier.bucket import retry
 
 
 def pytest_configure() -> None:
+    # A shell starts what runs in its background with SIGINT ignored, and nohup with SIGHUP; so would be the processes of tests,
+    # which are sent these signals. What is handled here is at its default there.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
     # pytest shows every warning; photo.py has hidden Pillow's from everyone else
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request that the S3 server answers
+
+
+# What takes long to make: in one process (of pytest -n) it is made once, and the tests that share it begin first.
+SHARED = ("reproduced", "account")
+
+
+def group_of(item: pytest.Item) -> str:
+    """Tests of one group run one after the other in one process: those that share something, and those of one file."""
+    fixtures = getattr(item, "fixturenames", ())
+    return next((name for name in SHARED if name in fixtures), str(item.path))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    groups = {item: group_of(item) for item in items}
+    items.sort(key=lambda item: SHARED.index(groups[item]) if groups[item] in SHARED else len(SHARED))
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 OWN_PATHS: list[str] = []
