@@ -23,13 +23,13 @@ lint: $(VENV)/ready
 	mypy
 	lint-imports
 
-# an S3 server on loopback for those without an account, and DVC led to it, until Ctrl-C; not ?=, many a shell has a PORT
+# an S3 server on loopback for those without an account, DVC's remote `laptop`, until Ctrl-C; not ?=, many a shell has a PORT
 s3: PORT = 9000
 s3: $(VENV)/ready
 	@exec python -m warehouse_classifier.compute.local_s3 '$(PORT)'  # exec: a SIGTERM to make reaches its child alone
 
 # SageMaker on this machine, for those without an account, until Ctrl-C; with RUN='dvc repro' until that has ended
-sagemaker-dry-run: PORT = 9100
+sagemaker-dry-run: PORT = 9000
 sagemaker-dry-run: RUN =
 sagemaker-dry-run: export DRY_RUN = $(value RUN)
 sagemaker-dry-run: $(VENV)/ready

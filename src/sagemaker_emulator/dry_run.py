@@ -2,9 +2,9 @@
 
     python -m sagemaker_emulator.dry_run <port> [command], as `make sagemaker-dry-run` says it
 
-moto's server stands for S3, IAM, ECR and CloudWatch, the emulator beside it, one port on, for SageMaker. DVC is led to
-the former as `make s3` does it, and everything else to both by the variables in a file that a shell reads. Where docker
-has an image of the name in SAGEMAKER_IMAGE, the jobs run in it, else as processes of this machine.
+moto's server stands for S3, IAM, ECR and CloudWatch, the emulator beside it, one port on, for SageMaker. The
+former is DVC's remote `laptop`, as with `make s3`, and everything else is led to both by the variables in a file that a shell
+reads. Where docker has an image of the name in SAGEMAKER_IMAGE, the jobs run in it, else as processes of this machine.
 """
 
 import os
@@ -41,20 +41,32 @@ def dry_run(port: int, command: str) -> int:
     for name in [name for name in os.environ if name.startswith("AWS_")]:  # moto stumbles over a profile too
         del os.environ[name]
     os.environ |= NOWHERE
-    with local_s3.alone():
-        local_s3.put_back()
-        with (
-            local_s3.server(port, TARGET) as aws,
-            local_s3.led_to(aws),
-            tempfile.TemporaryDirectory(prefix=f"{TARGET}-") as folder,
-            _emulator(Path(folder), aws, port + 1) as emulator,
-        ):
-            furnish(Cloud.at(aws))
-            variables = _variables(aws, emulator.url)
-            with _written(variables):
-                status = _run(command, variables, signals) if command else _wait(emulator.url, signals)
-    print(f"ended; {local_s3.CONFIG} is again what it was", file=sys.stderr, flush=True)
-    return status
+    with (
+        local_s3.server(port, TARGET) as aws,
+        tempfile.TemporaryDirectory(prefix=f"{TARGET}-") as folder,
+        _emulator(Path(folder), aws, port + 1) as emulator,
+    ):
+        _refuse_other_address(aws)
+        furnish(Cloud.at(aws))
+        variables = _variables(aws, emulator.url)
+        with _written(variables):
+            return _run(command, variables, signals) if command else _wait(emulator.url, signals)
+
+
+def _refuse_other_address(aws: str) -> None:
+    """Raises UserError unless DVC looks for its remote here."""
+    from dvc.config import Config, ConfigError
+
+    try:
+        remote = Config.from_cwd()["remote"].get(local_s3.REMOTE)
+    except ConfigError as error:
+        raise UserError(f"DVC cannot read its configuration: {error}") from None
+    if not remote:
+        raise UserError(f"DVC has no remote {local_s3.REMOTE} here; run this in the project's folder")
+    if remote.get("endpointurl") != aws:
+        raise UserError(
+            f"DVC looks for its remote {local_s3.REMOTE} at {remote.get('endpointurl')}; `{local_s3.lead_to(aws)}` leads it here"
+        )
 
 
 def _emulator(folder: Path, aws: str, port: int) -> Emulator:
@@ -67,10 +79,10 @@ def _emulator(folder: Path, aws: str, port: int) -> Emulator:
 def _variables(aws: str, sagemaker: str) -> dict[str, str]:
     direct = ",".join([HOST, "localhost", *filter(None, [os.environ.get("no_proxy")])])
     return {
-        **dict.fromkeys(NOWHERE, str(EMPTY.resolve())), "AWS_ENDPOINT_URL": aws, "AWS_ENDPOINT_URL_SAGEMAKER": sagemaker, "AWS_ACCESS_KEY_ID": local_s3.KEY,
-        "AWS_SECRET_ACCESS_KEY": local_s3.SECRET, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "no_proxy": direct,
+        **dict.fromkeys(NOWHERE, str(EMPTY.resolve())), "AWS_ENDPOINT_URL": aws, "AWS_ENDPOINT_URL_SAGEMAKER": sagemaker, "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "none", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "no_proxy": direct,
         "NO_PROXY": direct, "STAGE_RUNNER": "sagemaker", "SAGEMAKER_REGION": REGION, "SAGEMAKER_ROLE": ROLE,
-        "SAGEMAKER_IMAGE": IMAGE, "SAGEMAKER_POLL_SECONDS": "1",
+        "SAGEMAKER_IMAGE": IMAGE, "SAGEMAKER_REMOTE": local_s3.REMOTE, "SAGEMAKER_POLL_SECONDS": "1",
     }  # fmt: skip
 
 
@@ -88,7 +100,7 @@ def _written(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _wait(sagemaker: str, signals: Signals) -> int:
-    print(f"SageMaker is at {sagemaker}; {local_s3.CONFIG} leads DVC to an empty bucket beside it")
+    print(f"SageMaker is at {sagemaker}; DVC's remote {local_s3.REMOTE} is an empty bucket beside it")
     print(f"in another terminal: . {VARIABLES}, and then dvc repro")
     print(f"""to take a spot job's machine away: curl -d '{{"TrainingJobName": "<its name>"}}' {sagemaker}/interrupt""")
     print("Ctrl-C ends it, its jobs and all that they have stored", flush=True)

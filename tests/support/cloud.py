@@ -49,9 +49,9 @@ class Account:
         }  # fmt: skip
 
     def settle(self, project: Project, prefix: str) -> None:
-        """Lead a project here, to a remote that nobody else has."""
-        project.run("dvc", "remote", "modify", "--local", "storage", "url", f"s3://{BUCKET}/{prefix}")
-        project.environment |= self.environment
+        """Lead a project here, to a remote that nobody else has; the project's default one stays a placeholder."""
+        project.run("dvc", "remote", "add", "--local", "--force", "team", f"s3://{BUCKET}/{prefix}")
+        project.environment |= {**self.environment, "SAGEMAKER_REMOTE": "team"}
 
     def written(self, prefix: str) -> Counter[str]:
         """How often each key was written, those that are removed meanwhile as well."""

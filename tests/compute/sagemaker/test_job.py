@@ -18,7 +18,7 @@ from warehouse_classifier.runtime.errors import UserError
 
 @pytest.fixture
 def jobs(tree: Path) -> Jobs:
-    return Jobs(stage_spec.read(STAGE[0], [*STAGE[1:]]), dvc_remote.read(), Settings.load())
+    return Jobs(stage_spec.read(STAGE[0], [*STAGE[1:]]), dvc_remote.read(None), Settings.load())
 
 
 @pytest.mark.parametrize(

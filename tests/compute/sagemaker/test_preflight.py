@@ -32,6 +32,7 @@ def params(tree: Path, section: str, **values: Any) -> None:
             "eu-west-1",
             f"the image {IMAGE} is not in eu-west-1, where sagemaker.region has the jobs",
         ),
+        ("SAGEMAKER_REMOTE", "nope", "sagemaker.remote is nope, and DVC has no such remote; `dvc remote list` lists"),
         ("SAGEMAKER_SPOT", "maybe", 'SAGEMAKER_SPOT is "maybe", it must be true or false'),
         (
             "SAGEMAKER_INSTANCES",

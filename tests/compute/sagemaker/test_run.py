@@ -52,8 +52,8 @@ def delegated(reproduced: Project, account: Account, tmp_path_factory: pytest.Te
     (project.folder / ".env").write_text(f"PASSWORD={SECRET}\n")
     (project.folder / "src/warehouse_classifier/notes.py").write_text(f"# {SECRET}\n")
     (project.folder / "data/stray.csv").write_text(SECRET)
-    project.run("dvc", "remote", "modify", "--local", "storage", "secret_access_key", SECRET)
-    project.run("dvc", "remote", "modify", "--local", "storage", "access_key_id", "of-a-person")
+    project.run("dvc", "remote", "modify", "--local", "team", "secret_access_key", SECRET)
+    project.run("dvc", "remote", "modify", "--local", "team", "access_key_id", "of-a-person")
     return project, project.run("dvc", "repro")
 
 
@@ -70,7 +70,7 @@ def test_six_jobs_leave_what_six_local_stages_leave(
         assert account.described(job)["TrainingJobStatus"] == "Completed"
     assert "up to date" in project.run("dvc", "status")
     assert "up to date" in project.run("dvc", "status", STAGE_RUNNER="local")
-    assert "in sync" in project.run("dvc", "status", "--cloud")
+    assert "in sync" in project.run("dvc", "status", "--cloud", "--remote", "team")
     for name in ("reports/metrics.json", "models/vit/history.csv"):
         assert project.read(name) == reproduced.read(name)
 
@@ -453,7 +453,7 @@ def test_what_is_damaged_in_the_remote_leaves_no_half_and_what_is_lost_is_done_a
     forget_it()
     account.s3.put_object(Bucket=BUCKET, Key=key, Body=b"damaged")
     said = project.run("dvc", "repro", "select_images", fails=True)
-    assert re.search(r"^error: `dvc pull select_images` failed: ", said, re.MULTILINE)
+    assert re.search(r"^error: `dvc pull --remote team select_images` failed: ", said, re.MULTILINE)
     assert not (project.folder / "data/selection.csv").exists()
     assert not list((project.folder / ".dvc/tmp").glob("sagemaker-*"))
     assert len(account.jobs("select_images")) == before

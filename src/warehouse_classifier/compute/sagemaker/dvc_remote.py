@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from warehouse_classifier.compute.sagemaker import aws
+from warehouse_classifier.compute.sagemaker.settings import SECTION
 from warehouse_classifier.runtime.errors import UserError
 
 # what a rented machine needs of the remote's configuration, and nothing that is a secret or a place on this machine
@@ -56,17 +57,21 @@ class Remote:
             )  # fmt: skip
 
 
-def read() -> Remote:
-    """The default one. Raises UserError if there is none, or none that a rented machine can reach."""
+def read(name: str | None) -> Remote:
+    """The remote of that name, or the default one. Raises UserError if there is none, or none that a rented machine can reach."""
     from dvc.config import Config, ConfigError
 
     try:
         config = Config.from_cwd()
     except ConfigError as error:
         raise UserError(f"DVC cannot read its configuration: {error}") from None
-    name = config["core"].get("remote")
+    chosen, name = name, name or config["core"].get("remote")
     told = dict(config["remote"].get(name) or {}) if name else {}
     way_out = f"point it at a bucket of yours: `dvc remote modify --local {name or 'storage'} url s3://...`"
+    if not told and chosen:
+        raise UserError(
+            f"{SECTION}.remote is {chosen}, and DVC has no such remote; `dvc remote list` lists those there are"
+        )
     if not told:
         raise UserError(f"DVC has no default remote; {way_out}")
     address = urlsplit(str(told["url"]))

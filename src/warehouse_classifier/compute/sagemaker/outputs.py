@@ -99,7 +99,7 @@ def bring(jobs: Jobs, entry: Entry) -> None:
             shutil.copy2(file, tree)
         with (tree / stage_spec.LOCK).open("w") as lock:
             YAML(typ="safe", pure=True).dump({"schema": "2.0", "stages": {jobs.spec.stage: entry}}, lock)
-        dvc_remote.dvc("pull", jobs.spec.stage, folder=tree)
+        dvc_remote.dvc("pull", "--remote", jobs.remote.name, jobs.spec.stage, folder=tree)
         for out in entry["outs"]:
             with replacing(Path(out["path"])) as half:
                 shutil.move(tree / out["path"], half)

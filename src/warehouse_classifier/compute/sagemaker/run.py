@@ -36,7 +36,8 @@ def run(stage: str, argv: list[str]) -> None:
     """Raises UserError if the stage fails there or cannot be started, and KeyboardInterrupt if nobody waits for it any more."""
     signal.signal(signal.SIGTERM, _gone)
     tree = parameters.read()
-    told, settings, place = stage_spec.read(stage, argv, tree), Settings.load(), dvc_remote.read()
+    told, settings = stage_spec.read(stage, argv, tree), Settings.load()
+    place = dvc_remote.read(settings.remote)
     preflight.check(told, settings, tree)
     begun = snapshot.take(stage, argv, tree)
     refuse_other_inputs(told, begun)
@@ -90,7 +91,7 @@ def start(jobs: Jobs, name: str) -> None:
                 " `dvc commit` keeps the change, `dvc checkout` undoes it"
             )
         say(f"{told.stage}: sending what {place.url} lacks of {', '.join(told.inputs)}")
-        dvc_remote.dvc("push", *told.inputs)
+        dvc_remote.dvc("push", "--remote", place.name, *told.inputs)
     with aws.asking("the code for SageMaker"):
         place.client(jobs.settings.region).put_object(Bucket=place.bucket, Key=place.key(RUNS, name, CODE), Body=packed)
     try:

@@ -20,7 +20,7 @@ from warehouse_classifier.compute.params_errors import explain
 from warehouse_classifier.runtime.errors import UserError
 
 SECTION, PREFIX = "sagemaker", "SAGEMAKER_"
-TEXTS = ("region", "role", "image", "mlflow")  # taken from the environment as they are
+TEXTS = ("region", "role", "image", "remote", "mlflow")  # taken from the environment as they are
 HOUR = 3600  # seconds
 
 
@@ -37,6 +37,7 @@ class Settings(BaseModel):
     region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
     role: str | None = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")  # that the jobs take
     image: str | None = Field(pattern=r"^\d{12}\.dkr\.ecr\.[a-z0-9.-]+/[^:@]+(:[^:@]+|@sha256:[0-9a-f]{64})$")
+    remote: str | None  # of DVC, by which the data goes there and back; null: the default one
     mlflow: str | None  # address of the server that gets the curves; null: the store of local runs
     instances: dict[str, Instance]  # of each stage
     volume_gb: int = Field(ge=1, le=16384)  # of machines that have no disks of their own
