@@ -18,8 +18,8 @@ from obstore import exceptions
 from obstore.store import LocalStore, S3Store
 
 from warehouse_classifier.bucket import integrity, retry_after
-from warehouse_classifier.bucket.endpoint import CREDENTIALS, Place
-from warehouse_classifier.bucket.errors import Refused, Trouble, Wrong, reason_of
+from warehouse_classifier.bucket.endpoint import CREDENTIALS, Endpoint
+from warehouse_classifier.bucket.errors import ObjectRefused, TransientError, WrongAnswer, reason_of
 from warehouse_classifier.bucket.integrity import plain
 from warehouse_classifier.bucket.objects import LARGEST, ObjectInfo, folder_of
 from warehouse_classifier.runtime.errors import UserError
@@ -38,7 +38,7 @@ PAGE = 1000  # keys that a server lists at a time
 class Client:
     """Asks one place, once each time. `failed`: how often this was asked for in vain, which gives it more time."""
 
-    def __init__(self, url: str, place: Place | Path) -> None:
+    def __init__(self, url: str, place: Endpoint | Path) -> None:
         self.url, self.place = url, place
         self._stores: list[S3Store | LocalStore]
         try:
@@ -48,12 +48,14 @@ class Client:
                 else [_store(place, timeout) for timeout in TIMEOUTS]
             )
         except exceptions.BaseError as error:  # one half of a pair of credentials
-            self.fault(f"cannot be asked for; check the AWS variables ({reason_of(error)})")
+            self.refuse(f"cannot be asked for; check the AWS variables ({reason_of(error)})")
 
-    def fault(self, what: str) -> NoReturn:
+    def refuse(self, what: str) -> NoReturn:
+        """Raises UserError: the bucket as a whole cannot be read."""
         raise UserError(f"bucket {self.url} {what}") from None
 
-    def changed(self, entry: ObjectInfo, how: str) -> NoReturn:
+    def refuse_changed(self, entry: ObjectInfo, how: str) -> NoReturn:
+        """Raises UserError: the object is another one than was listed."""
         raise UserError(
             f"bucket {self.url}: {entry.key} is no longer what was listed ({how}); start again, the"
             " pipeline with `dvc repro -f fetch_metadata`, and it is listed anew"
@@ -66,49 +68,49 @@ class Client:
                 ObjectInfo(meta["path"], meta["size"]) for page in self._store(0).list(f"{folder}/") for meta in page
             ]
         except (exceptions.BaseError, OSError) as error:
-            raise self._trouble(error) from None
+            raise self._transient(error) from None
         return sorted(entries, key=lambda entry: entry.key)
 
     def page(self, folder: str, after: str | None, failed: int) -> list[ObjectInfo]:
-        """The next PAGE keys after one. Raises Trouble, or Wrong for what no server lists."""
+        """The next PAGE keys after one. Raises TransientError, or WrongAnswer for what no server lists."""
         try:
             listed = next(iter(self._store(failed).list(f"{folder}/", offset=after, chunk_size=PAGE)), [])
         except exceptions.InvalidPathError as error:
-            raise Wrong(f"holds a key that cannot be read; remove or rename it ({reason_of(error)})") from None
+            raise WrongAnswer(f"holds a key that cannot be read; remove or rename it ({reason_of(error)})") from None
         except (exceptions.BaseError, OSError) as error:
-            raise self._trouble(error) from None
+            raise self._transient(error) from None
         entries: list[ObjectInfo] = []
         for meta in listed:
             entry = ObjectInfo(meta["path"], meta["size"], plain(meta["e_tag"]))
-            one = entries[-1].key if entries else after or ""
-            if entry.key > one:
+            before = entries[-1].key if entries else after or ""
+            if entry.key > before:
                 entries.append(entry)
             elif entry.size:  # obstore takes the slash off the mark of a folder, an object of no bytes, which moves it
-                raise Wrong(f"lists {entry.key} after {one}; a bucket must list in the order of keys")
+                raise WrongAnswer(f"lists {entry.key} after {before}; a bucket must list in the order of keys")
         return entries
 
     def body(self, entry: ObjectInfo, failed: int) -> bytes:
-        """The object that was listed, and no other. Raises Trouble, Wrong or Refused."""
+        """The object that was listed, and no other. Raises TransientError, WrongAnswer or ObjectRefused."""
         try:
             result = self._store(failed).get(entry.key)
             length, etag = result.meta["size"], plain(result.meta["e_tag"])
             if isinstance(self.place, Path) and entry.size not in (None, length):
-                self.changed(entry, f"{entry.size} bytes, now {length}")
+                self.refuse_changed(entry, f"{entry.size} bytes, now {length}")
             # before the body is read: obstore makes room for all that is claimed
             if length > LARGEST[folder_of(entry.key)] or (entry.size is not None and length > entry.size + SPARE):
                 other = etag if entry.etag is not None and etag != entry.etag else None
-                raise Wrong(f"{length} bytes were to come, {entry.size} were listed", other)
+                raise WrongAnswer(f"{length} bytes were to come, {entry.size} were listed", other)
             body = bytes(result.bytes())
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
-                raise self._trouble(error) from None
-            raise Refused("missing") from None
+                raise self._transient(error) from None
+            raise ObjectRefused("missing") from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             if EXPIRED.search(str(error)):
-                raise self._trouble(error) from None
-            raise Refused("access denied") from None
+                raise self._transient(error) from None
+            raise ObjectRefused("access denied") from None
         except (exceptions.BaseError, OSError) as error:
-            raise self._trouble(error) from None
+            raise self._transient(error) from None
         if not isinstance(self.place, Path):
             integrity.check(entry, body, etag)
         return body
@@ -116,7 +118,7 @@ class Client:
     def asked_to_wait(self, key: str) -> float | None:
         """Seconds that a busy server wants to be left in peace. Its header is asked for once more: obstore drops it."""
         store = self._store(0)
-        if not isinstance(self.place, Place) or not isinstance(store, S3Store):
+        if not isinstance(self.place, Endpoint) or not isinstance(store, S3Store):
             return None
         try:
             sign = self.place.signed and key
@@ -133,27 +135,27 @@ class Client:
     def _store(self, failed: int) -> S3Store | LocalStore:
         return self._stores[min(failed, len(self._stores) - 1)]
 
-    def _trouble(self, error: Exception) -> Trouble:
+    def _transient(self, error: Exception) -> TransientError:
         """What to do about an error. Raises UserError where another try is of no use, with what to look at."""
         whole = " ".join(str(error).split())
-        said = reason_of(error)
+        reason = reason_of(error)
         if isinstance(error, exceptions.InvalidPathError):
-            self.fault(f"holds a key that cannot be read; remove or rename it ({said})")
+            self.refuse(f"holds a key that cannot be read; remove or rename it ({reason})")
         if isinstance(self.place, Path):
-            self.fault(f"cannot be read; check the folder and its rights ({said})")
+            self.refuse(f"cannot be read; check the folder and its rights ({reason})")
         if code := EXPIRED.search(whole):
-            self.fault(f"refuses the credentials ({code[0]}); renew them and start again, what is done stays")
+            self.refuse(f"refuses the credentials ({code[0]}); renew them and start again, what is done stays")
         if re.search(r"status code: 40[13]\b", whole):  # of a listing obstore has no error of its own
             way_out = f"set {CREDENTIALS[0]} and its secret, or check what they may read (AWS_PROFILE is not read here)"
-            self.fault(f"denies access; {way_out}")
+            self.refuse(f"denies access; {way_out}")
         if isinstance(error, FileNotFoundError) or "NoSuchBucket" in whole:
-            self.fault("does not exist; check its name and AWS_ENDPOINT_URL")
+            self.refuse("does not exist; check its name and AWS_ENDPOINT_URL")
         if "InvalidCertificate" in whole:
-            self.fault(f"is at {self.place.endpoint}, whose certificate is not to be trusted ({said})")
-        return Trouble(said, busy=bool(re.search(r"status code: (429|503)\b", whole)))
+            self.refuse(f"is at {self.place.endpoint}, whose certificate is not to be trusted ({reason})")
+        return TransientError(reason, busy=bool(re.search(r"status code: (429|503)\b", whole)))
 
 
-def _store(place: Place, timeout: float) -> S3Store:
+def _store(place: Endpoint, timeout: float) -> S3Store:
     return S3Store(
         place.bucket,
         prefix=place.prefix or None,

@@ -12,7 +12,7 @@ CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINE
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """Where a bucket in S3 is, and how it is asked."""
 
     bucket: str
@@ -27,14 +27,14 @@ class Place:
         return f"{self.endpoint.rstrip('/')}/{path}"
 
 
-def s3(bucket: str, prefix: str) -> Place:
+def s3(bucket: str, prefix: str) -> Endpoint:
     """By the usual AWS variables. Raises UserError where they make no sense."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint and not _is_address(endpoint):  # obstore would panic
         raise UserError(f"AWS_ENDPOINT_URL is {endpoint}, it must look like http://127.0.0.1:9000 or https://host")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     signed = bucket != PUBLIC and any(os.environ.get(name) for name in CREDENTIALS)
-    return Place(bucket, prefix, endpoint or f"https://s3.{region}.amazonaws.com", region, signed)
+    return Endpoint(bucket, prefix, endpoint or f"https://s3.{region}.amazonaws.com", region, signed)
 
 
 def _is_address(url: str) -> bool:

@@ -3,7 +3,7 @@
 import re
 
 
-class Trouble(Exception):
+class TransientError(Exception):
     """One try failed, and the next may not. `busy`: because the server has too much to do."""
 
     def __init__(self, reason: str, *, busy: bool = False) -> None:
@@ -11,7 +11,7 @@ class Trouble(Exception):
         self.busy = busy
 
 
-class Wrong(Exception):
+class WrongAnswer(Exception):
     """What came is not what was listed. `etag`: of what came, where that is an object, and whole."""
 
     def __init__(self, reason: str, etag: str | None = None) -> None:
@@ -19,7 +19,7 @@ class Wrong(Exception):
         self.etag = etag
 
 
-class Refused(Exception):
+class ObjectRefused(Exception):
     """The server will not give this object."""
 
 

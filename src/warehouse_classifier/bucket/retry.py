@@ -9,30 +9,30 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from warehouse_classifier.bucket.client import Client
-from warehouse_classifier.bucket.errors import Trouble
+from warehouse_classifier.bucket.errors import TransientError
 from warehouse_classifier.bucket.throttle import Throttle
 from warehouse_classifier.runtime.errors import UserError
 
 SILENCE = 300.0  # seconds without one good answer after which the bucket as a whole counts as out of reach
-FIRST_SILENCE = 8.0  # the same before the first good answer: a wrong address should be told soon
+FIRST_SILENCE = 8.0  # the same before the first good answer: a wrong address should be reported soon
 TRIES_WRONG = 10  # of what is not what was listed: three in ten spoiled at random leave 6 in a million
 PAUSES = (0.1, 10.0)  # seconds before a second try, doubled up to the longest
 
 
-class Patience:
-    """What the answers of a place have told of it so far, kept for all who ask it."""
+class Retries:
+    """What the answers of one bucket tell of it, kept for all threads that ask it."""
 
     def __init__(self, client: Client, concurrency: int) -> None:
         self.client, self.concurrency = client, concurrency
         self.throttle = Throttle(concurrency)
         self.errors = 0  # tries that failed, each followed by another
-        self.answers = 0  # good ones; what gets lost between threads is of no account
-        self._silent: float | None = None  # since when there was none
+        self.answers = 0  # good ones; not locked: a lost update does no harm
+        self._silent_since: float | None = None  # None while answers come
         self._own = threading.local()  # of each thread: the event that ends its waiting
 
     @contextmanager
     def threads(self) -> Iterator[ThreadPoolExecutor]:
-        """As many as may ask at once. They are not waited for: who still waits for an answer then, waits for nobody."""
+        """A pool of as many threads as may ask at once. They are not waited for: whoever waits for an answer then, waits in vain."""
         over = threading.Event()
         pool = ThreadPoolExecutor(self.concurrency, initializer=lambda: setattr(self._own, "over", over))
         try:
@@ -41,27 +41,33 @@ class Patience:
             over.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def good(self) -> None:
+    def answered(self) -> None:
+        """Count an answer: the bucket can be reached."""
         self.answers += 1
-        self._silent = None
+        self._silent_since = None
 
-    def again(self, trouble: Trouble, tries: int, key: str) -> None:
-        """Count what failed and wait for the time of the next try. Raises UserError if nothing has come for long."""
+    def wait_after(self, error: TransientError, tries: int, key: str) -> None:
+        """Count what failed and wait for the time of the next try. Raises UserError if no answer has come for long."""
         self.errors += 1
-        wait = None
-        if trouble.busy:
+        asked_to_wait = None
+        if error.busy:
             self.throttle.slow_down()
-            wait = self.client.asked_to_wait(key)
+            asked_to_wait = self.client.asked_to_wait(key)
         now = time.monotonic()
-        since = self._silent = self._silent or now
-        if now - since > (SILENCE if self.answers or wait is not None else FIRST_SILENCE):
-            self.client.fault(f"cannot be reached; check the network and AWS_ENDPOINT_URL ({trouble})")
+        since = self._silent_since = self._silent_since or now
+        if now - since > (SILENCE if self.answers or asked_to_wait is not None else FIRST_SILENCE):
+            self.client.refuse(f"cannot be reached; check the network and AWS_ENDPOINT_URL ({error})")
         self.pause(tries)
-        if wait is not None:
-            self._sleep(wait)
+        if asked_to_wait is not None:
+            self._sleep(asked_to_wait)
+
+    def pause_after(self, tries: int, longest: float = math.inf) -> None:
+        """Count a wrong answer, and pause before the next try."""
+        self.errors += 1
+        self.pause(tries, longest)
 
     def pause(self, tries: int, longest: float = math.inf) -> None:
-        """Ever longer, and never the same for two that failed together."""
+        """Ever longer with each of the `tries`, by a random share: those that failed together do not ask again together."""
         self._sleep(min(longest, PAUSES[1], PAUSES[0] * 2 ** min(tries - 1, 20)) * random.uniform(0.5, 1))
 
     def _sleep(self, seconds: float) -> None:

@@ -13,7 +13,7 @@ from itertools import chain, count
 
 from warehouse_classifier.synthetic.ids import padded
 from warehouse_classifier.synthetic.inventory import body, entry
-from warehouse_classifier.synthetic.items import Good, draws, invent
+from warehouse_classifier.synthetic.items import Item, draws, invent
 from warehouse_classifier.synthetic.quantities import later, quantity_of
 from warehouse_classifier.synthetic.rendering import VERSION, draw_bin
 
@@ -40,7 +40,7 @@ class Run:
     articles: tuple[int, ...]  # per unit, the number of its article
     present: tuple[tuple[int, ...], ...]  # per photo, the units
 
-    def good(self, seed: int, article: int) -> Good:
+    def good(self, seed: int, article: int) -> Item:
         return invent(seed, self.key, article, size=min(1.0, BOX_OF / len(self.articles)))
 
 

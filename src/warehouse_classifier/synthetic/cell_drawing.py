@@ -6,10 +6,10 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from warehouse_classifier.synthetic.cell_label import draw_label
 from warehouse_classifier.synthetic.palette import DARK, FLOOR, LIP, RAIL, WALL, shade
-from warehouse_classifier.synthetic.placement import Cell, Place
+from warehouse_classifier.synthetic.placement import Cell, Placement
 
 
-def walls(cell: Cell, places: Sequence[Place], folds: Sequence[Sequence[float]]) -> Image.Image:
+def walls(cell: Cell, places: Sequence[Placement], folds: Sequence[Sequence[float]]) -> Image.Image:
     """The cell and the shadows on it. Drawn at a quarter of the size and enlarged, which is what makes them soft."""
     small = Image.new("RGB", (cell.width // 4 + 1, cell.height // 4 + 1), shade(WALL, 0.8)[:3])
     draw = ImageDraw.Draw(small, "RGBA")

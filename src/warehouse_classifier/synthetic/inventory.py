@@ -2,7 +2,7 @@
 
 import json
 
-from warehouse_classifier.synthetic.items import Good
+from warehouse_classifier.synthetic.items import Item
 
 # Of the articles, by one draw: no dimensions nor weight, then no weight, then no names, then no normalizedName at all.
 NO_DIMENSIONS, NO_WEIGHT, NO_NAME, NO_NORMALIZED_NAME = 0.002, 0.025, 0.026, 0.027
@@ -14,7 +14,7 @@ def body(entries: list[str], quantity: int) -> bytes:
     return f'{{\n    "BIN_FCSKU_DATA": {listed},\n    "EXPECTED_QUANTITY": {quantity}\n}}'.encode()
 
 
-def entry(good: Good, quantity: int) -> str:
+def entry(good: Item, quantity: int) -> str:
     """One entry of BIN_FCSKU_DATA: an article, in inches and pounds, and how many units of it the bin holds.
 
     Written by hand: json.dumps with an indent takes five times as long.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PIL import ImageDraw
 
 from warehouse_classifier.synthetic.frame import Box, Frame, Point
-from warehouse_classifier.synthetic.items import Good
+from warehouse_classifier.synthetic.items import Item
 from warehouse_classifier.synthetic.palette import INK, PAPER, shade
 
 THICK = 0.14  # how far toward the vanishing point a box reaches back
@@ -16,7 +16,7 @@ OCTAGON = ((1, 0), (0.7, 0.7), (0, 1), (-0.7, 0.7), (-1, 0), (-0.7, -0.7), (0, -
 TUBE_SHADES = (0.5, 0.78, 1.0, 1.18, 1.08, 0.86, 0.6)  # a cylinder lit from the front, left to right
 
 
-def paint(draw: ImageDraw.ImageDraw, good: Good, frame: Frame, vanishing: Point, light: float) -> None:
+def paint(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
     """One unit. Its dark edge keeps two units of one article apart when the photo is small."""
     _shadow(draw, frame, 0.14 if good.kind == "tube" else 0.0)
     {"carton": _carton, "book": _book, "bag": _bag, "tube": _tube}[good.kind](draw, good, frame, vanishing, light)
@@ -31,7 +31,7 @@ def _shadow(draw: ImageDraw.ImageDraw, frame: Frame, shoulder: float) -> None:
         draw.polygon([frame.at(u, v) for u, v in (*outline, *mirrored)], fill=(20, 14, 6, 70))
 
 
-def _box(draw: ImageDraw.ImageDraw, good: Good, frame: Frame, vanishing: Point, light: float) -> None:
+def _box(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
     """A box: front, and the side and the top where the camera sees them."""
     front = frame.quad(0, 0, 1, 1)
     back = [(x + (vanishing[0] - x) * THICK, y + (vanishing[1] - y) * THICK) for x, y in front]
@@ -68,7 +68,7 @@ def _barcode(draw: ImageDraw.ImageDraw, frame: Frame, left: float, low: float, l
         draw.polygon(frame.quad(start, low + 0.05, start + 0.022, low + 0.14), fill=shade(INK, light))
 
 
-def _carton(draw: ImageDraw.ImageDraw, good: Good, frame: Frame, vanishing: Point, light: float) -> None:
+def _carton(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
     _box(draw, good, frame, vanishing, light)
     accent, pattern = shade(good.accent, light), good.look[0]
     if pattern < 0.35:  # a printed panel with a picture
@@ -87,7 +87,7 @@ def _carton(draw: ImageDraw.ImageDraw, good: Good, frame: Frame, vanishing: Poin
         _barcode(draw, frame, 0.08 + 0.5 * good.look[2], 0.06, light)
 
 
-def _book(draw: ImageDraw.ImageDraw, good: Good, frame: Frame, vanishing: Point, light: float) -> None:
+def _book(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
     _box(draw, good, frame, vanishing, light)
     accent = shade(good.accent, light)
     low = 0.3 + 0.1 * good.look[0]
@@ -96,7 +96,7 @@ def _book(draw: ImageDraw.ImageDraw, good: Good, frame: Frame, vanishing: Point,
     draw.polygon(frame.quad(0, 0.88, 1, 0.92), fill=accent)
 
 
-def _tube(draw: ImageDraw.ImageDraw, good: Good, frame: Frame, vanishing: Point, light: float) -> None:
+def _tube(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
     del vanishing  # a cylinder looks the same from every side
     edge = shade(good.colour, 0.25 * light)
     outline = [(0.0, 0.03), (0.2, 0.0), (0.8, 0.0), (1.0, 0.03), (1.0, 0.78), (0.7, 0.87), (0.3, 0.87), (0.0, 0.78)]
@@ -115,7 +115,7 @@ def _tube(draw: ImageDraw.ImageDraw, good: Good, frame: Frame, vanishing: Point,
     _print(draw, frame, (0.3, low + 0.08, 0.75, low + 0.28), shade(PAPER, light), good.look[1:3])
 
 
-def _bag(draw: ImageDraw.ImageDraw, good: Good, frame: Frame, vanishing: Point, light: float) -> None:
+def _bag(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
     del vanishing  # it has no faces
     wobble = [0.06 * d for d in (*good.look, *good.look, *good.look)]
     rim = [

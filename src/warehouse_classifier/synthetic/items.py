@@ -71,7 +71,7 @@ def draws(*key: object) -> tuple[float, ...]:
     return tuple([word * 2**-32 for word in SIXTEEN.unpack(digest)])
 
 
-class Good(NamedTuple):
+class Item(NamedTuple):
     """One article. Inches and pounds as in the metadata, where height <= width <= length."""
 
     asin: str
@@ -92,7 +92,7 @@ class Good(NamedTuple):
         return (self.height if self.kind == "book" else self.width), self.length
 
 
-def invent(*key: object, size: float = 1.0) -> Good:
+def invent(*key: object, size: float = 1.0) -> Item:
     """The article of this key; `size` scales the area of its front."""
     d = draws("good", *key)
     kind = _pick(KINDS, d[0])
@@ -103,7 +103,7 @@ def invent(*key: object, size: float = 1.0) -> Good:
     third = across if kind == "tube" else length * 0.72 if kind == "book" else across * (0.2 + 0.7 * d[3])
     height, width, length = (_tenths(side) for side in sorted((across, third, length)))
     colour, accent = _pick(HUES, d[4]), _pick(HUES, (d[4] + 0.07 + 0.86 * d[5]) % 1.0)
-    return Good(
+    return Item(
         asin=_asin(d[6], d[7]),
         kind=kind,
         name=f"{_pick(BRANDS, d[6])} {_pick(TRAITS, d[7])} {_pick(NOUNS[kind], d[8])}, {_pick(SIZES, d[9])}, {colour}",

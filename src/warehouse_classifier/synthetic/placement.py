@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from warehouse_classifier.synthetic.frame import Point
-from warehouse_classifier.synthetic.items import Good
+from warehouse_classifier.synthetic.items import Item
 
 CELL = 160.0  # square inches of a cell's opening
 BACK = 0.84  # how large the back wall is beside the opening
@@ -46,7 +46,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where a unit stands. Pixels; `under` is the unit that it rests on."""
 
     x: float
@@ -58,9 +58,9 @@ class Place:
     under: int | None = None
 
 
-def stow(cell: Cell, goods: Sequence[Good], random: np.random.Generator) -> list[Place]:
+def stow(cell: Cell, goods: Sequence[Item], random: np.random.Generator) -> list[Placement]:
     """A place for every unit, one after the other, each where it hides and is hidden least."""
-    places: list[Place] = []
+    places: list[Placement] = []
     for good in goods:
         numbers = random.random((TRIES, 6)).tolist()  # as many for every unit: a later unit never moves an earlier one
         best, least = _try(cell, good, goods, places, numbers[0]), 1.0
@@ -75,9 +75,9 @@ def stow(cell: Cell, goods: Sequence[Good], random: np.random.Generator) -> list
     return places
 
 
-def settle(places: list[Place], shown: frozenset[int]) -> list[Place]:
+def settle(places: list[Placement], shown: frozenset[int]) -> list[Placement]:
     """What rested on a unit that was taken away has come down to where that one stood."""
-    settled: list[Place] = []
+    settled: list[Placement] = []
     for place in places:
         base = place.base
         if place.under is not None:
@@ -87,7 +87,7 @@ def settle(places: list[Place], shown: frozenset[int]) -> list[Place]:
     return settled
 
 
-def _try(cell: Cell, good: Good, goods: Sequence[Good], places: list[Place], numbers: list[float]) -> Place:
+def _try(cell: Cell, good: Item, goods: Sequence[Item], places: list[Placement], numbers: list[float]) -> Placement:
     """Somewhere on the floor, or on top of a unit that can bear it."""
     across, deep, leaning, lying, stack, _ = numbers
     wide, high = good.face
@@ -107,18 +107,18 @@ def _try(cell: Cell, good: Good, goods: Sequence[Good], places: list[Place], num
         cell.toward(0.98 * cell.width, 0, depth)[0] - wide * scale,
     )
     lean = (leaning - 0.75) * 0.9 if leaning > 0.5 and high > 1.2 * wide else 0.0
-    return Place(left + max(0.0, right - left) * across, cell.floor(depth), wide * scale, high * scale, lean, depth)
+    return Placement(left + max(0.0, right - left) * across, cell.floor(depth), wide * scale, high * scale, lean, depth)
 
 
-def _on(cell: Cell, face: tuple[float, float], below: Place, across: float, under: int) -> Place:
+def _on(cell: Cell, face: tuple[float, float], below: Placement, across: float, under: int) -> Placement:
     scale = cell.scale(below.depth)
     width, height = face[0] * scale, face[1] * scale
     x = below.x + (below.width - width) * across
     x = min(max(x, 0.03 * cell.width), max(0.03 * cell.width, 0.97 * cell.width - width))
-    return Place(x, below.base - below.height, width, height, 0.0, below.depth - 0.001, under)
+    return Placement(x, below.base - below.height, width, height, 0.0, below.depth - 0.001, under)
 
 
-def _overlap(one: Place, other: Place) -> float:
+def _overlap(one: Placement, other: Placement) -> float:
     """The share of the smaller front that lies on the other."""
     across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
     up = min(one.base, other.base) - max(one.base - one.height, other.base - other.height)

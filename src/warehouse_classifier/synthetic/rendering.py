@@ -15,14 +15,14 @@ from warehouse_classifier.synthetic.camera import expose
 from warehouse_classifier.synthetic.cell_drawing import lips, threads, walls
 from warehouse_classifier.synthetic.frame import Frame
 from warehouse_classifier.synthetic.item_drawing import paint
-from warehouse_classifier.synthetic.items import Good
-from warehouse_classifier.synthetic.placement import Cell, Place, settle, stow
+from warehouse_classifier.synthetic.items import Item
+from warehouse_classifier.synthetic.placement import Cell, Placement, settle, stow
 
 VERSION = 1  # raise it with every change that alters a photo or a JSON: fingerprints are made of it
 ASPECTS = (0.6, 0.72, 0.9, 1.03, 1.2, 1.35, 1.41, 1.47, 1.65, 1.69)  # of the real photos, at equal steps of rank
 
 
-def draw_bin(bin_key: str, photo_key: str, goods: Sequence[Good], shown: frozenset[int]) -> bytes:
+def draw_bin(bin_key: str, photo_key: str, goods: Sequence[Item], shown: frozenset[int]) -> bytes:
     """The JPEG of one bin, with the units of `goods` whose numbers are in `shown`.
 
     `goods` is every unit that is ever in the bin, so that each keeps its place from photo to photo.
@@ -58,7 +58,7 @@ def _cell(random: np.random.Generator) -> Cell:
     return Cell(width, height, height * (0.03 + 0.04 * upper), height * (0.9 - 0.04 * lower))
 
 
-def _put(draw: ImageDraw.ImageDraw, cell: Cell, good: Good, place: Place, numbers: Sequence[float]) -> None:
+def _put(draw: ImageDraw.ImageDraw, cell: Cell, good: Item, place: Placement, numbers: Sequence[float]) -> None:
     """The unit, nudged a little since the last photo, darker the farther back."""
     across, tilt, bright = numbers
     lean = place.lean + (tilt - 0.5) * (0.03 if place.under is not None else 0.1)
