@@ -35,15 +35,15 @@ def read(metadata: Path, ids: list[str]) -> pd.DataFrame:
 
 def quarters(litres: pd.Series) -> pd.Series:
     """Which quarter each bin is of, in words and in their order; bins whose volume is not known are a group of their own."""
-    edges = [_said(edge) for edge in np.nanquantile(litres, [0.25, 0.5, 0.75])] if litres.notna().any() else ["0"] * 3
+    edges = [_shown(edge) for edge in np.nanquantile(litres, [0.25, 0.5, 0.75])] if litres.notna().any() else ["0"] * 3
     words = [f"up to {edges[0]} l", f"{edges[0]} to {edges[1]} l", f"{edges[1]} to {edges[2]} l", f"above {edges[2]} l"]
-    # by the edges as they are said, so that every bin lies where the words put it
+    # by the edges as they are shown, so that every bin lies where the words put it
     place = np.searchsorted([float(edge) for edge in edges], litres.to_numpy(), side="left")
-    said = [UNKNOWN if np.isnan(volume) else words[at] for volume, at in zip(litres, place, strict=True)]
-    return pd.Series(pd.Categorical(said, categories=list(dict.fromkeys([*words, UNKNOWN])), ordered=True))
+    quarter = [UNKNOWN if np.isnan(volume) else words[at] for volume, at in zip(litres, place, strict=True)]
+    return pd.Series(pd.Categorical(quarter, categories=list(dict.fromkeys([*words, UNKNOWN])), ordered=True))
 
 
-def _said(litres: float) -> str:
+def _shown(litres: float) -> str:
     return f"{litres:.2g}" if litres < 10 else f"{litres:.0f}"
 
 

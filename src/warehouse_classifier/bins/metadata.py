@@ -39,7 +39,7 @@ UNITS = {"height": "IN", "length": "IN", "width": "IN", "weight": "pounds"}
 
 
 class DoubleKey(ValueError):
-    pass
+    """A key stands twice in one JSON object."""
 
 
 def parse(body: bytes) -> tuple[int, list[dict[str, Any]]]:
@@ -66,11 +66,11 @@ def _load(body: bytes) -> Any:
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """JSON lets a key stand twice, and which one counts is anybody's guess."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         raise DoubleKey(f"says {json.dumps(twice[:40])} twice")
-    return found
+    return mapping
 
 
 def _content(data: Any) -> tuple[int, list[dict[str, Any]]]:
@@ -85,17 +85,17 @@ def _content(data: Any) -> tuple[int, list[dict[str, Any]]]:
 
 
 def _item(key: str, item: Any) -> dict[str, Any]:
-    said = json.dumps(key[:40])  # a key may hold line breaks and half characters
+    shown = json.dumps(key[:40])  # a key may hold line breaks and half characters
     if not isinstance(item, dict):
-        raise ValueError(f"item {said} is not a JSON object")
+        raise ValueError(f"item {shown} is not a JSON object")
     asin, name = item.get("asin"), item.get("name")
     for field, value in (("asin", asin), ("name", name)):
         if not isinstance(value, str | None):
-            raise ValueError(f"item {said}: {field} is no text")
+            raise ValueError(f"item {shown}: {field} is no text")
     return {
         "asin": _whole(asin or key),
-        "quantity": _quantity(f"item {said}: quantity", item.get("quantity")),
-        **{field: _measure(f"item {said}: {field}", UNITS[field], item.get(field)) for field in MEASURES},
+        "quantity": _quantity(f"item {shown}: quantity", item.get("quantity")),
+        **{field: _measure(f"item {shown}: {field}", UNITS[field], item.get(field)) for field in MEASURES},
         "name": None if name is None else _whole(name),
     }
 

@@ -20,19 +20,16 @@ COLUMNS = {
 
 
 def write(selection: pd.DataFrame, path: Path) -> None:
+    """Write the rows in the order of ids; `selection` has at least COLUMNS."""
     with replacing(path) as half:
         selection[list(COLUMNS)].sort_values("id").to_csv(half, index=False, lineterminator="\n")
 
 
 def read(path: Path) -> pd.DataFrame:
+    """COLUMNS, a row for each bin. Raises UserError if the file is missing or no selection."""
     try:
-        return pd.read_csv(
-            path,
-            dtype=COLUMNS,
-            usecols=list(COLUMNS),
-            keep_default_na=False,
-            na_values={"image_bytes": "", "image_etag": ""},
-        )
+        empty = {"image_bytes": "", "image_etag": ""}
+        return pd.read_csv(path, dtype=COLUMNS, usecols=list(COLUMNS), keep_default_na=False, na_values=empty)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; `dvc repro select_images` makes it") from None
     except ValueError as error:

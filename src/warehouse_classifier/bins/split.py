@@ -18,7 +18,7 @@ def share_out(quantity: dict[str, int], group: dict[str, str], sizes: dict[str, 
     per_quantity = Counter(quantity.values())
     # what each split still lacks of each quantity, and what it was to get
     target = {name: {q: size * n / len(quantity) for q, n in per_quantity.items()} for name, size in left.items()}
-    lacks = {name: dict(of) for name, of in target.items()}
+    lacks = {name: dict(shares) for name, shares in target.items()}
     split = {}
     for name in sorted(members, key=lambda name: (-len(members[name]), drawn(seed, name))):
         counts = Counter(quantity[id] for id in members[name])

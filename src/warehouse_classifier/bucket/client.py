@@ -168,5 +168,5 @@ def _store(place: Endpoint, timeout: float) -> S3Store:
             "timeout": timedelta(seconds=timeout),
             "connect_timeout": timedelta(seconds=min(timeout, 10)),
         },
-        retry_config={"max_retries": 0},  # retries are told of, counted and paced here
+        retry_config={"max_retries": 0},  # retries are counted and paced in retry.py
     )

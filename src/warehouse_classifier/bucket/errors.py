@@ -34,6 +34,6 @@ def reason_of(error: Exception) -> str:
         (r"Timeout|TimedOut", "no answer in time"),
         (r"IncompleteBody|Interrupted", "the connection was cut"),
     ):
-        if found := re.search(pattern, whole):
-            return found.expand(words).strip()
+        if match := re.search(pattern, whole):
+            return match.expand(words).strip()
     return whole.partition(" Debug source")[0][:300]

@@ -11,8 +11,8 @@ from warehouse_classifier.bucket.objects import ObjectInfo
 from warehouse_classifier.bucket.retry import TRIES_WRONG, Retries
 from warehouse_classifier.work.parallel import ordered_map
 
-LOOKS = 2  # at a page of keys, that agree
-LOOKS_EMPTY = 10  # at a folder of which nothing is known: a page of HTML looks like an empty one
+LOOKS = 2  # answers that must agree before a page of keys is believed
+LOOKS_EMPTY = 10  # the same for a folder without keys: a page of HTML looks like an empty folder
 DIFFERS = "lists something else every time it is asked; wait until it is at rest"
 
 

@@ -30,7 +30,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 class Evaluate(Params):
     seed: Seed  # of the bootstrap and of the gallery's choice
-    bucket: str  # said in the report: synthetic bins are not real ones
+    bucket: str  # named in the report: synthetic bins are not real ones
     side: Side
     quality: Quality  # of the JPEGs in the shards
     quantities: Quantities

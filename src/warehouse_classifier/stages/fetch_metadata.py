@@ -17,7 +17,7 @@ from warehouse_classifier.bins.metadata import PAIRS, UNREADABLE, parse
 from warehouse_classifier.bucket import bucket as buckets
 from warehouse_classifier.bucket.bucket import Bucket
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, ObjectInfo, Unreadable, id_of, key_of
-from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.runtime.errors import UserError, refuse_too_many
 from warehouse_classifier.runtime.files import replacing
 from warehouse_classifier.runtime.params import Concurrency, Count, CountOrZero, Params
 from warehouse_classifier.runtime.progress import Bar, Progress
@@ -46,7 +46,8 @@ def fetch_metadata(params: FetchMetadata, table: Path, unreadable: Path, *, work
             for part in parts:
                 files.append(read_part(bucket, part.to_pylist(), work, bar))
                 rejected += pq.read_table(files[-1], filters=pc.is_valid(pc.field("reason"))).to_pylist()
-                check(rejected, params.max_rejected)
+                reasons = [f"{row['key']} {row['reason']}" for row in rejected]
+                refuse_too_many(reasons, params.max_rejected, "fetch_metadata", "metadata files")
         read = join(files, unpaired, table, unreadable)
     progress.measure(pairs=read, unreadable=len(rejected) + len(unpaired))
     progress.say(f"{read} pairs, {len(rejected) + len(unpaired)} that cannot be used (see {unreadable})")
@@ -98,25 +99,15 @@ def read_part(bucket: Bucket, pairs: list[dict[str, Any]], work: Path, bar: Bar)
     }
     stamps = [bucket.stamp(entry) for entry in entries.values()]
     file = work / f"part-{hashlib.sha256(repr((pairs, stamps)).encode()).hexdigest()[:16]}.parquet"
-    known = _known(file) if None not in stamps else {}
-    bar.advance(len(known))
-    todo = [entry for id, entry in entries.items() if id not in known]
+    done = _done(file) if None not in stamps else {}
+    bar.advance(len(done))
+    todo = [entry for id, entry in entries.items() if id not in done]
     if todo:
         with closing(bucket.get_many(todo)) as bodies:
-            rows = [known.get(pair["id"]) or _row(bucket, pair, *next(bodies), bar) for pair in pairs]
+            rows = [done.get(pair["id"]) or _row(bucket, pair, *next(bodies), bar) for pair in pairs]
         with replacing(file) as half:
             pq.write_table(pa.Table.from_pylist(rows, PART), half)
     return file
-
-
-def check(rejected: list[dict[str, Any]], most: int) -> None:
-    """Raises UserError for more rejected files than the most there may be."""
-    if len(rejected) > most:
-        listed = "; ".join(f"{row['key']} {row['reason']}" for row in rejected[:3])
-        raise UserError(
-            f"fetch_metadata: more metadata files are rejected than max_rejected says; raise it or mend the bucket"
-            f" (among them: {listed})"
-        )
 
 
 def join(parts: list[Path], unpaired: list[dict[str, Any]], table: Path, unreadable: Path) -> int:
@@ -169,7 +160,7 @@ def _side_by_side(
             right = next(photos, None)
 
 
-def _known(file: Path) -> dict[str, dict[str, Any]]:
+def _done(file: Path) -> dict[str, dict[str, Any]]:
     """The rows of PART that another run would find the same, by id."""
     try:
         return {row["id"]: row for row in pq.read_table(file).to_pylist() if not row["again"]}

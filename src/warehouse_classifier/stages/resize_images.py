@@ -22,7 +22,7 @@ from warehouse_classifier.bucket.objects import PHOTOS, Body, ObjectInfo, Unread
 from warehouse_classifier.dataset import shards
 from warehouse_classifier.dataset.photo import decode, encode, square
 from warehouse_classifier.dataset.shards import Shards
-from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.runtime.errors import UserError, refuse_too_many
 from warehouse_classifier.runtime.files import replacing
 from warehouse_classifier.runtime.params import Concurrency, CountOrZero, Params, Quality, Side, Threads
 from warehouse_classifier.runtime.progress import Bar, Progress
@@ -74,11 +74,11 @@ def make_part(
     entries = {row["id"]: _entry(row) for row in rows}
     stamps = [bucket.stamp(entry) for entry in entries.values()]
     stamp = hashlib.sha256(repr(stamps).encode()).hexdigest() if None not in stamps else None
-    known = _known(folder, stamp, params.workers)
-    bar.advance(len(known))
-    todo = [entry for id, entry in entries.items() if id not in known]
+    done = _done(folder, stamp, params.workers)
+    bar.advance(len(done))
+    todo = [entry for id, entry in entries.items() if id not in done]
     rejected = [
-        {"id": id, "reason": body.reason, "again": False} for id, body in known.items() if isinstance(body, Unreadable)
+        {"id": id, "reason": body.reason, "again": False} for id, body in done.items() if isinstance(body, Unreadable)
     ]
     check(rejected, most)
     if not todo:
@@ -86,7 +86,7 @@ def make_part(
 
     def jpegs(fresh: Iterator[Body]) -> Iterator[tuple[Row, bytes]]:
         for row in rows:
-            again = known.get(row["id"])
+            again = done.get(row["id"])
             body = again() if callable(again) else again or next(fresh)
             if isinstance(body, bytes):
                 yield {name: row[name] for name in ("id", "quantity", "split", "group")}, body
@@ -114,6 +114,7 @@ def resized(params: ResizeImages, bucket: Bucket, entries: list[ObjectInfo], bar
 
 
 def shrink(body: Body, params: ResizeImages) -> Body:
+    """The JPEG of a photo at the stage's size, or why there is none."""
     if isinstance(body, Unreadable):
         return body
     try:
@@ -124,18 +125,13 @@ def shrink(body: Body, params: ResizeImages) -> Body:
 
 def check(rejected: list[dict[str, Any]], most: int) -> None:
     """Raises UserError for more rejected images than the most there may be."""
-    if len(rejected) > most:
-        listed = "; ".join(f"{row['id']} {row['reason']}" for row in rejected[:3])
-        raise UserError(
-            "resize_images: more images are rejected than max_rejected says; raise it or mend the bucket"
-            f" (among them: {listed})"
-        )
+    refuse_too_many([f"{row['id']} {row['reason']}" for row in rejected], most, "resize_images", "images")
 
 
 PROGRESS = "progress.json"  # of a part: what the bucket's stamps were, and what is rejected
 
 
-def _known(folder: Path, stamp: str | None, workers: int) -> dict[str, Unreadable | Callable[[], bytes]]:
+def _done(folder: Path, stamp: str | None, workers: int) -> dict[str, Unreadable | Callable[[], bytes]]:
     """What an earlier run left of this part and another would find the same, by id: a reason, or what reads the JPEG."""
     if stamp is None or not folder.exists():
         return {}
@@ -148,10 +144,10 @@ def _known(folder: Path, stamp: str | None, workers: int) -> dict[str, Unreadabl
     except (UserError, OSError, ValueError, KeyError):  # a power cut leaves empty files under good names
         return {}
     rejected = (row for row in progress["rejected"] if not row["again"])
-    known: dict[str, Unreadable | Callable[[], bytes]] = {
+    reasons: dict[str, Unreadable | Callable[[], bytes]] = {
         row["id"]: Unreadable(row["reason"], again=False) for row in rejected
     }
-    return known | {id: partial(packed.jpeg, row) for row, id in enumerate(packed.index["id"])}
+    return reasons | {id: partial(packed.jpeg, row) for row, id in enumerate(packed.index["id"])}
 
 
 def _entry(row: Row) -> ObjectInfo:

@@ -58,7 +58,7 @@ def sizes_of(available: int, params: SelectImages) -> dict[str, int]:
     for name in SPLITS:
         if sizes[name] < 1:
             raise UserError(
-                f"select_images: {total} images of quantity {_said(params.quantities)} are too few, {name} gets"
+                f"select_images: {total} images of quantity {_listed(params.quantities)} are too few, {name} gets"
                 f" {max(sizes[name], 0)} of them; lower test_images ({params.test_images}), set validation_share so that"
                 " it gives at least one, or fetch more pairs"
             )
@@ -90,9 +90,9 @@ def check(chosen: pd.DataFrame, params: SelectImages) -> None:
         missing = sorted(set(params.quantities) - present)
         if missing and name == "train":
             raise UserError(
-                f"select_images: train holds no image of quantity {_said(missing)}; drop it from data.quantities"
+                f"select_images: train holds no image of quantity {_listed(missing)}; drop it from data.quantities"
             )
 
 
-def _said(quantities: list[int]) -> str:
+def _listed(quantities: list[int]) -> str:
     return ", ".join(map(str, quantities))
