@@ -1,9 +1,11 @@
 """Work in progress is there for the same work alone, for one run at a time, and gone when it is done."""
 
 import contextlib
+import fcntl
 import multiprocessing
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,16 +86,14 @@ def test_a_second_holder_is_refused_in_one_line(root: Path) -> None:
 
 def test_a_lock_that_its_owner_took_away_locks_nobody_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between opening the lock and taking it, its owner ends and removes the file: it must not count as taken."""
-    from warehouse_classifier.work import resume
+    take = fcntl.flock
 
-    take = resume.fcntl.flock
-
-    def late(file: object, how: int) -> None:
+    def late(file: Any, how: int) -> None:
         (lock,) = root.glob("*.lock")
         lock.unlink()
         take(file, how)
 
-    monkeypatch.setattr(resume.fcntl, "flock", late)
+    monkeypatch.setattr(fcntl, "flock", late)
     with pytest.raises(UserError, match="another run"), resumable("fetch", 1):
         pass
 

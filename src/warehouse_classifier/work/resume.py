@@ -5,7 +5,6 @@ WORK_FOLDER says: a rented machine keeps one folder alone. The key is a hash of 
 inputs or code never pick it up.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import root
@@ -34,14 +35,12 @@ def resumable(stage: str, *depends_on: Any, follow: bool = False) -> Iterator[Pa
         yield place
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    with (place.parent / f"{place.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # a run that ends removes its lock file; one that was unlinked between open and flock excludes nobody
-            if not os.path.samestat(os.fstat(lock.fileno()), Path(lock.name).stat()):
-                raise BlockingIOError
-        except OSError:
-            raise UserError(f"{stage}: another run is doing this very work in {place}; wait for it or end it") from None
+    lock = FileLock(place.parent / f"{place.name}.lock", timeout=0)
+    try:
+        held = lock.acquire()
+    except Timeout:
+        raise UserError(f"{stage}: another run is doing this very work in {place}; wait for it or end it") from None
+    with held:
         # not before the lock is ours: whoever holds it may be taking the folder away
         over = place.with_name(f".{place.name}.half")
         shutil.rmtree(over, ignore_errors=True)
@@ -51,13 +50,13 @@ def resumable(stage: str, *depends_on: Any, follow: bool = False) -> Iterator[Pa
         except BaseException:
             if not any(place.iterdir()):  # nothing to go on from
                 place.rmdir()
-                Path(lock.name).unlink(missing_ok=True)
+                Path(lock.lock_file).unlink(missing_ok=True)
             raise
         if os.environ.get(VARIABLE):  # whoever rented the machine removes it, when what it has led to is safe
             return
         place.rename(over)  # all at once: a kill while it is removed leaves nothing that looks like a checkpoint
         shutil.rmtree(over)
-        Path(lock.name).unlink(missing_ok=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def clear(place: Path) -> None:
