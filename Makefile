@@ -5,17 +5,31 @@ VENV = .venv
 PYTHON ?= python3
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test lint s3 sagemaker-dry-run sagemaker-image lock clean
+.PHONY: repro test quick soak lint s3 sagemaker-dry-run sagemaker-image lock clean
 
 repro: $(VENV)/ready
 	dvc repro
 
+# several processes side by side; tests that share what takes long run in one of them, and begin first (tests/conftest.py)
+PYTEST = pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+LINT = ruff check && ruff format --check && mypy && lint-imports
+
+# one file alone: .venv/bin/pytest tests/bucket/test_bucket.py
 test: $(VENV)/ready
-	ruff check
-	ruff format --check
-	mypy
-	lint-imports
-	pytest
+	@echo 'linters and every test: about 9 minutes on two quiet cores (`make quick`: one and a half)'
+	$(LINT)
+	$(PYTEST)
+
+# the linters and the tests of under a second
+quick: $(VENV)/ready
+	$(LINT)
+	$(PYTEST) -m 'not slow'
+
+# what takes longer than tests may, to be run before an issue is closed; its counts stand in docs/benchmarks.md
+soak: $(VENV)/ready
+	FUZZ=20000 $(PYTEST) tests/bins/test_fuzz_metadata.py tests/dataset/test_fuzz_photo.py
+	python benchmarks/soak.py
+	python benchmarks/interrupted.py
 
 lint: $(VENV)/ready
 	ruff check --fix

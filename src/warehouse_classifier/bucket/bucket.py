@@ -18,6 +18,8 @@ from warehouse_classifier.runtime.files import root
 
 
 class Bucket(Protocol):
+    """Photos and metadata, listed and read alike wherever they lie."""
+
     @property
     def errors(self) -> int:
         """Tries that failed so far, each followed by another."""

@@ -36,10 +36,12 @@ Body = bytes | Unreadable
 
 
 def key_of(folder: str, id: str) -> str:
+    """The key of a bin's photo or metadata; `folder`: PHOTOS or METADATA."""
     return f"{folder}/{id}{SUFFIX[folder]}"
 
 
 def folder_of(key: str) -> str:
+    """The folder of a key of the layout."""
     return key.partition("/")[0]
 
 

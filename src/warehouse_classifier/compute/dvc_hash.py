@@ -31,4 +31,5 @@ def of_folder(hashes: dict[str, str]) -> str:
 
 
 def of_bytes(body: bytes) -> str:
+    """The MD5 of a file with this content."""
     return hashlib.md5(body, usedforsecurity=False).hexdigest()

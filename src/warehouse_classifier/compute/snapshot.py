@@ -19,6 +19,8 @@ SOURCE = "src"
 
 @dataclass(frozen=True)
 class Snapshot:
+    """What a stage is made of at one moment."""
+
     stage: str
     deps: list[str]  # code and other files that no stage makes, as dvc.yaml names them
     code: dict[str, str]  # MD5 of each file of the deps, by path

@@ -28,11 +28,13 @@ def function_of(stage: str) -> Callable[..., None]:
 
 
 def params_of(stage: str) -> type[Params]:
+    """The class of the parameters that its function takes."""
     cls: type[Params] = inspect.signature(function_of(stage)).parameters["params"].annotation
     return cls
 
 
 def is_resumable(stage: str) -> bool:
+    """Whether its function leaves work for the next run."""
     return "work" in inspect.signature(function_of(stage)).parameters
 
 

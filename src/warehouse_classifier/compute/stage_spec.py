@@ -19,6 +19,8 @@ OUTS = ("outs", "metrics", "plots")
 
 @dataclass(frozen=True)
 class StageSpec:
+    """One stage: what it reads, what it leaves, and its parameters."""
+
     stage: str
     argv: list[str]  # scale and paths
     files: dict[str, str]  # deps of this tree, files and folders, and the MD5 that DVC knows each by

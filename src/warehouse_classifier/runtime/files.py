@@ -42,6 +42,7 @@ def same(source: Path, target: Path) -> None:
 
 
 def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -10,14 +10,18 @@ from typing import Protocol
 
 
 class Bar(Protocol):
+    """Progress of one long piece of work."""
+
     def advance(self, count: int = 1, size: int = 0, **facts: float) -> None:
-        """`count` more are done, and `size` bytes of them came from elsewhere.
+        """Advance by `count` units; `size` is how many bytes were downloaded for them.
 
         `facts` are the latest figures to show beside the rates (loss=1.2, rejected=3).
         """
 
 
 class Progress(Protocol):
+    """What a stage is handed to report to."""
+
     @contextmanager
     def bar(self, title: str, total: int | None, unit: str, done: int = 0) -> Iterator[Bar]:
         """Progress of one long piece of work of `total` units (None: not known beforehand), `done` of them earlier."""

@@ -29,6 +29,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Evaluate(Params):
+    """Of the evaluation: how networks are run, and what is asked of their answers."""
+
     seed: Seed  # of the bootstrap and of the gallery's choice
     bucket: str  # named in the report: synthetic bins are not real ones
     side: Side

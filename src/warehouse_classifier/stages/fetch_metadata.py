@@ -24,6 +24,8 @@ from warehouse_classifier.runtime.progress import Bar, Progress
 
 
 class FetchMetadata(Params):
+    """What is read of which bucket, and how much at once."""
+
     RESUMED_BY: ClassVar = ("bucket",)
 
     bucket: str
@@ -34,6 +36,7 @@ class FetchMetadata(Params):
 
 
 def fetch_metadata(params: FetchMetadata, table: Path, unreadable: Path, *, work: Path, progress: Progress) -> None:
+    """Write PAIRS to `table`, UNREADABLE to `unreadable`. Raises UserError if the bucket cannot be read or spoils too much."""
     with closing(buckets.open_bucket(params.bucket, params.concurrency)) as bucket:
         parts, unpaired = list_pairs(bucket, params.max_pairs, params.part, progress)
         if not parts:

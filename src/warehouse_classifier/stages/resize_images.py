@@ -30,6 +30,8 @@ from warehouse_classifier.work.parallel import ordered_map
 
 
 class ResizeImages(Params):
+    """Of which bucket photos come, and what they are made into."""
+
     RESUMED_BY: ClassVar = ("bucket", "side", "quality", "max_pixels")
     LIBRARIES: ClassVar = ("pillow", "simplejpeg", "torch")
 
@@ -43,6 +45,7 @@ class ResizeImages(Params):
 
 
 def resize_images(params: ResizeImages, selection: Path, images: Path, *, work: Path, progress: Progress) -> None:
+    """Write shards of small JPEGs. Raises UserError if the bucket cannot be read or too many photos are rejected."""
     chosen = selections.read(selection)
     chosen = chosen.assign(shard=chosen["id"].map(shards.shard_of)).sort_values(["shard", "id"])
     rejected: list[dict[str, Any]] = []

@@ -21,6 +21,8 @@ from warehouse_classifier.runtime.progress import Progress
 
 
 class SelectImages(Params):
+    """Which bins are used, how many, and how they are split."""
+
     seed: Seed
     quantities: Quantities
     max_images: Count | None  # train, validation and test together; null takes all
@@ -31,6 +33,7 @@ class SelectImages(Params):
 
 
 def select_images(params: SelectImages, metadata: Path, selection: Path, *, progress: Progress) -> None:
+    """Write selection.csv. Raises UserError where there are too few bins for all splits."""
     if not metadata.exists():
         raise UserError(f"{metadata} is missing; `dvc repro fetch_metadata` makes it")
     with pq.ParquetFile(metadata) as file:
