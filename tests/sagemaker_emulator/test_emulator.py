@@ -30,7 +30,7 @@ from sagemaker_emulator.instance import OPT
 from sagemaker_emulator.log import GROUP
 from sagemaker_emulator.record import Record
 from sagemaker_emulator.server import Emulator
-from sagemaker_emulator.shapes import Misfit, constraints, violations
+from sagemaker_emulator.shapes import WrongType, constraints, violations
 from support.s3 import CREDENTIALS, S3
 from warehouse_classifier.runtime.errors import UserError
 
@@ -173,7 +173,7 @@ def alive(folder: Path) -> list[str]:
 
 @contextlib.contextmanager
 def opened(folder: Path, aws: str, **how: Any) -> Iterator[Account]:
-    with Emulator(folder, aws, **{"how": "subprocess", "say": str, **how}) as emulator:
+    with Emulator(folder, aws, **{"runner": "subprocess", "say": str, **how}) as emulator:
         yield Account(emulator, aws)
     assert alive(folder) == []
 
@@ -272,7 +272,7 @@ def test_a_container_finds_what_the_contract_promises(account: Account, monkeypa
         "HOME": ml.removesuffix("ml") + "home", "TMPDIR": ml.removesuffix("ml") + "tmp",
         "DVC_SITE_CACHE_DIR": ml.removesuffix("ml") + "site", "OPT_ML": ml,
         "TRAINING_JOB_NAME": name, "TRAINING_JOB_ARN": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}",
-        "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": account.emulator.house.address,
+        "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": account.emulator.context.address,
         "AWS_ACCESS_KEY_ID": "nobody-of-the-emulator", "AWS_SECRET_ACCESS_KEY": "none",
         **own, "WHERE": f"{ml}/model",
     }  # fmt: skip
@@ -303,7 +303,7 @@ print("\\nlast, with no newline", end="")
     told = account.told(name)
     assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("InProgress", "Training")
     assert "ModelArtifacts" not in told
-    (folder,) = account.emulator.house.folder.glob(f"{name}/*/ml/checkpoints")
+    (folder,) = account.emulator.context.folder.glob(f"{name}/*/ml/checkpoints")
     (folder / "go").touch()
     account.end(name)
     lines = account.lines(name)
@@ -454,7 +454,7 @@ def test_with_its_first_process_a_container_ends_whole(account: Account) -> None
     name = account.start("sh", "-c", f"{first}; echo up; exec sleep 62", ResourceConfig={"InstanceCount": 2})
     for line in ("left", "up"):
         account.says(name, line)
-    folder, last = account.emulator.house.folder / name, time.monotonic() + 10
+    folder, last = account.emulator.context.folder / name, time.monotonic() + 10
     while [line.strip() for line in alive(folder)] != ["sleep 62"]:
         assert time.monotonic() < last, alive(folder)
         time.sleep(0.02)
@@ -475,10 +475,10 @@ def test_time_is_billed_while_there_are_instances_and_waited_for_beyond() -> Non
     now = time.time()
     record.rented = [(now - 50, now - 40), (now - 20, None)]
     record.created = now - 80
-    record.watch_the_clock()
+    record.check_timeouts()
     assert record.status == "InProgress"
     record.created = now - 91
-    record.watch_the_clock()
+    record.check_timeouts()
     assert (record.status, record.secondary) == ("Stopping", "Stopping")
     record.end(record.stop_as)
     told = record.describe()
@@ -531,7 +531,7 @@ def test_an_interrupted_spot_job_goes_on_elsewhere(account: Account) -> None:
         return {"kept/deep/step", "kept/removed"} <= {*held()}
 
     account.until(name, is_held)  # while it runs
-    (folder,) = account.emulator.house.folder.glob(f"{name}/*/ml/checkpoints")
+    (folder,) = account.emulator.context.folder.glob(f"{name}/*/ml/checkpoints")
     (folder / "removed").unlink()
     assert account.interrupt(name) == (200, {})
     told = account.end(name)
@@ -797,7 +797,7 @@ def test_people_who_have_an_account_are_left_alone(aws: str, tmp_path: Path, mon
             200,
             {"TrainingJobSummaries": []},
         )
-        assert [*emulator.house.cloud.keys("s3://of-nobody/")] == []
+        assert [*emulator.context.cloud.keys("s3://of-nobody/")] == []
 
 
 def test_where_the_other_services_are_silent_so_is_the_emulator(tmp_path: Path) -> None:
@@ -863,7 +863,7 @@ def test_what_botocore_refuses_is_refused(path: str, value: Any) -> None:
     theirs = ParamValidator().validate(request, shape).has_errors()
     try:
         ours = bool([*violations(shape, request)])
-    except Misfit:
+    except WrongType:
         ours = True
     assert ours or not theirs
 
@@ -915,7 +915,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_docker_runs_the_images_that_it_has(aws: str, tmp_path: Path, docker: Path) -> None:
     said: list[str] = []
-    with opened(tmp_path / "jobs", aws, how="auto", say=said.append) as account:
+    with opened(tmp_path / "jobs", aws, runner="auto", say=said.append) as account:
         name = account.start("sh", "-c", "true", Environment={"A": "b c"})
         account.end(name)
         assert account.archive(name) == {"mark": b"ran\n"}
@@ -942,7 +942,7 @@ def test_docker_runs_the_images_that_it_has(aws: str, tmp_path: Path, docker: Pa
 
 def test_docker_hands_a_stop_on(aws: str, tmp_path: Path, docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAYS", "1")
-    with opened(tmp_path / "jobs", aws, how="docker") as account:
+    with opened(tmp_path / "jobs", aws, runner="docker") as account:
         name = account.start("sh", "-c", "true", image=IMAGE.removesuffix(":latest"))
         account.says(name, "up")
         account.client.stop_training_job(TrainingJobName=name)

@@ -97,7 +97,7 @@ def test_a_gpu_that_cannot_be_used_is_not_paid_for(tmp_path: Path, monkeypatch: 
             UserError("`dvc pull data/images` failed: no such key"),
             "error: `dvc pull data/images` failed: no such key\n",
         ),
-        (container.Told("train_vit: the disk is full"), ""),  # the stage itself has said it
+        (container.StageFailed("train_vit: the disk is full"), ""),  # the stage itself has said it
     ],
 )
 def test_a_container_says_why_it_fails_to_the_service_and_in_the_log(

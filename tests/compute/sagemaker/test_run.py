@@ -1,4 +1,7 @@
-"""Stages on SageMaker: real jobs of the emulator, real DVC, a real S3 server, and commands as people type them."""
+"""Stages on SageMaker: real jobs of the emulator, real DVC, a real S3 server, and commands as people type them.
+
+Two of the six stages are stand-ins (support/stand_ins.py); train_vit is the real one, on two machines.
+"""
 
 import json
 import os
@@ -19,8 +22,10 @@ from ruamel.yaml import YAML
 from sagemaker_emulator.account import IMAGE
 from support.cloud import BUCKET, SECRET, Account, await_
 from support.projects import STAGES, Project
+from support.stand_ins import cheap, run_here
 
 OUTS = ("data/metadata.parquet", "data/unreadable.parquet", "data/selection.csv", "data/images", "models", "reports")
+TWO_MACHINES = "{train_vit: {count: 2}}"
 
 
 def forget(project: Project) -> None:
@@ -44,9 +49,17 @@ def runs(project: Project, stage: str) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def delegated(reproduced: Project, account: Account, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+def here(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """All six stages, done on this machine."""
+    project = cheap(tmp_path_factory.mktemp("here") / "project")
+    run_here(project)
+    return project
+
+
+@pytest.fixture(scope="module")
+def delegated(here: Project, account: Account, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
     """All six stages on SageMaker, from a tree that has done nothing itself; and what `dvc repro` says."""
-    project = reproduced.copy(tmp_path_factory.mktemp("delegated") / "project")
+    project = here.copy(tmp_path_factory.mktemp("delegated") / "project")
     forget(project)
     account.settle(project, "six")
     (project.folder / ".env").write_text(f"PASSWORD={SECRET}\n")
@@ -54,17 +67,17 @@ def delegated(reproduced: Project, account: Account, tmp_path_factory: pytest.Te
     (project.folder / "data/stray.csv").write_text(SECRET)
     project.run("dvc", "remote", "modify", "--local", "storage", "secret_access_key", SECRET)
     project.run("dvc", "remote", "modify", "--local", "storage", "access_key_id", "of-a-person")
-    return project, project.run("dvc", "repro")
+    return project, project.run("dvc", "repro", SAGEMAKER_INSTANCES=TWO_MACHINES)
 
 
 # ---- the whole pipeline
 
 
 def test_six_jobs_leave_what_six_local_stages_leave(
-    delegated: tuple[Project, str], reproduced: Project, account: Account
+    delegated: tuple[Project, str], here: Project, account: Account
 ) -> None:
     project, said = delegated
-    assert project.read("dvc.lock") == reproduced.read("dvc.lock")
+    assert project.read("dvc.lock") == here.read("dvc.lock")
     for stage in STAGES:
         (job,) = re.findall(rf"^({stage.replace('_', '-')}-[0-9a-f]{{16}}-1): Completed", said, re.MULTILINE)
         assert account.described(job)["TrainingJobStatus"] == "Completed"
@@ -72,7 +85,16 @@ def test_six_jobs_leave_what_six_local_stages_leave(
     assert "up to date" in project.run("dvc", "status", STAGE_RUNNER="local")
     assert "in sync" in project.run("dvc", "status", "--cloud")
     for name in ("reports/metrics.json", "models/vit/history.csv"):
-        assert project.read(name) == reproduced.read(name)
+        assert project.read(name) == here.read(name)
+
+
+def test_two_machines_train_one_network_as_two_processes_do(
+    delegated: tuple[Project, str], here: Project, account: Account
+) -> None:
+    """To the bit."""
+    (job,) = account.jobs("train_vit")
+    assert account.described(job)["ResourceConfig"]["InstanceCount"] == 2
+    assert lock(delegated[0])["train_vit"] == lock(here)["train_vit"]
 
 
 def test_nothing_is_sent_twice(delegated: tuple[Project, str], account: Account) -> None:
@@ -96,17 +118,17 @@ def test_the_log_comes_with_state_time_and_price(delegated: tuple[Project, str])
         r"train-vit-[0-9a-f]{16}-1: InProgress, Training, \d:\d\d min, about \$0\.\d\d at most so far", said
     )
     assert re.search(r"train-vit-[0-9a-f]{16}-1: Completed, \d:\d\d min, about \$0\.\d\d\n", said)
-    assert re.search(r"^epoch 2: train_loss \d.*, validation_accuracy 0\.\d+", said, re.MULTILINE)
+    assert re.search(r"^algo-1: epoch 2: train_loss \d.*, validation_accuracy 0\.\d+", said, re.MULTILINE)
     assert "160 pairs, 0 that cannot be used" in said
     assert "figures {" not in said
     assert "Traceback" not in said
 
 
-def test_the_figures_are_in_mlflow_as_those_of_a_local_run(delegated: tuple[Project, str], reproduced: Project) -> None:
+def test_the_figures_are_in_mlflow_as_those_of_a_local_run(delegated: tuple[Project, str], here: Project) -> None:
     project, _ = delegated
     elsewhere = ("images_per_second", "memory_mib", "seconds", "dollars")
     for stage in STAGES:
-        (run,), (local,) = runs(project, stage), runs(reproduced, stage)
+        (run,), (local,) = runs(project, stage), runs(here, stage)
         assert run.info.status == "FINISHED"
         assert run.data.params == local.data.params
         figures, wanted = (
@@ -118,7 +140,7 @@ def test_the_figures_are_in_mlflow_as_those_of_a_local_run(delegated: tuple[Proj
         tags = run.data.tags
         assert tags["runner"] == "sagemaker"
         assert tags["job"].startswith(stage.replace("_", "-"))
-        assert re.fullmatch(r"1 x ml\.\w+\.\w+", tags["instance"])
+        assert re.fullmatch(rf"{2 if stage == 'train_vit' else 1} x ml\.\w+\.\w+", tags["instance"])
         assert tags["image"] == IMAGE
         assert tags["processors"] == str(os.cpu_count())
         assert tags["inputs"] == local.data.tags["inputs"]

@@ -1,4 +1,4 @@
-"""The project's repository in ECR: whether it is there, and what it holds. Each takes boto3's client of ECR."""
+"""The project's repository in ECR. Each function takes boto3's client of ECR, and raises what that raises."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ REPOSITORY = "warehouse-classifier"
 
 
 def repository(ecr: Any) -> str | None:
-    """Its address; None if there is none. Raises what boto3 raises, as all of these do."""
+    """Its address; None if there is none."""
     try:
         return str(ecr.describe_repositories(repositoryNames=[REPOSITORY])["repositories"][0]["repositoryUri"])
     except ecr.exceptions.RepositoryNotFoundException:
@@ -14,11 +14,11 @@ def repository(ecr: Any) -> str | None:
 
 
 def create(ecr: Any) -> str:
-    """Make the repository, with tags that keep what they have; returns its address."""
-    made = ecr.create_repository(
+    """Make the repository, whose tags cannot be moved to another image; returns its address."""
+    response = ecr.create_repository(
         repositoryName=REPOSITORY, imageTagMutability="IMMUTABLE", imageScanningConfiguration={"scanOnPush": True}
     )
-    return str(made["repository"]["repositoryUri"])
+    return str(response["repository"]["repositoryUri"])
 
 
 def holds(ecr: Any, tag: str) -> bool:
