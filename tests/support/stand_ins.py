@@ -6,12 +6,13 @@ from ruamel.yaml import YAML
 
 from support.projects import Project, shrunk
 
-# Appended to the stage's module. It saves each step; a life of it does 15, unless that is all, and then waits to be ended.
-TRAIN = '''
+# Appended to the stage's module. It saves each step; on a rented machine it does 15, and then waits to be ended.
+TRAIN = """
 
 def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Path, progress: Progress) -> None:
     import hashlib
     import json
+    import os
     import time
 
     saved = work / "state.json"
@@ -20,7 +21,7 @@ def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Pa
     progress.say(f"train_resnet34 begins after step {begun}")
     while state["step"] < 10 * params.epochs:
         if state["step"] == begun + 15:
-            while True:
+            while "TRAINING_JOB_NAME" in os.environ:
                 progress.say(f"step {state['step']}: train_loss {1 / state['step']:.3f}")
                 time.sleep(0.1)
         time.sleep(0.05 * (params.workers - 1))
@@ -34,8 +35,8 @@ def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Pa
     with replacing(model) as half:
         half.mkdir()
         (half / "weights").write_text(state["weights"])
-'''
-EVALUATE = '''
+"""
+EVALUATE = """
 
 def evaluate(
     params: Evaluate, images: Path, metadata: Path, published: Path, models: Path, reports: Path, *, progress: Progress
@@ -43,15 +44,17 @@ def evaluate(
     import hashlib
     import json
 
-    files = sorted(file for top in (images, metadata, published, models) for file in (top, *top.rglob("*")) if file.is_file())
+    tops = (images, metadata, published, models)
+    files = sorted(file for top in tops for file in (top, *top.rglob("*")) if file.is_file())
     hashes = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     (reports / "plots").mkdir(parents=True)
-    outs = (models.parent / "calibration.json", *(reports / name for name in ("evaluation.json", "predictions.csv", "plots/a.csv", "report.html")))
+    names = ("evaluation.json", "predictions.csv", "plots/a.csv", "report.html")
+    outs = (models.parent / "calibration.json", *(reports / name for name in names))
     for out in outs:
         out.write_text(json.dumps({out.name: hashes}))
     (reports / "metrics.json").write_text(json.dumps({"accuracy": 0.25, "files": len(files)}))
     progress.measure(None, accuracy=0.25, files=len(files))
-'''
+"""
 PACKAGE = "src/warehouse_classifier"
 NEEDED = {  # what is left of their deps
     "train_resnet34": [

@@ -21,25 +21,18 @@ def jobs(tree: Path) -> Jobs:
     return Jobs(stage_spec.read(STAGE[0], [*STAGE[1:]]), dvc_remote.read(), Settings.load())
 
 
-@pytest.mark.parametrize(
-    ("there", "newest"),
-    [
+def test_the_newest_attempt_is_found_though_some_were_deleted(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for attempts, newest in (
         ([], 0),
         ([1], 1),
         ([1, 2, 3], 3),
         ([2], 2),  # somebody has deleted the first one, and its name could be had again
         ([1, 4, 7], 7),
         ([1, 6], 1),
-    ],
-)
-def test_the_newest_attempt_is_found_though_some_were_deleted(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, there: list[int], newest: int
-) -> None:
-    known = {jobs.name(attempt): State({"TrainingJobName": jobs.name(attempt)}) for attempt in there}
-    monkeypatch.setattr(jobs, "state", known.get)
-    attempt, state = jobs.newest()
-    assert attempt == newest
-    assert state == known.get(jobs.name(newest))
+    ):
+        states = {jobs.name(attempt): State({"TrainingJobName": jobs.name(attempt)}) for attempt in attempts}
+        monkeypatch.setattr(jobs, "state", states.get)
+        assert jobs.newest() == (newest, states.get(jobs.name(newest))), attempts
 
 
 def test_a_job_is_asked_for_as_the_settings_say(jobs: Jobs, aws: pytest.MonkeyPatch) -> None:

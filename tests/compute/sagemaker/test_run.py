@@ -3,6 +3,7 @@
 Two of the six stages are stand-ins (support/stand_ins.py); train_vit is the real one, on two machines.
 """
 
+import hashlib
 import json
 import os
 import pty
@@ -12,6 +13,8 @@ import shutil
 import signal
 import subprocess
 import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +206,7 @@ def test_force_is_a_new_attempt(delegated: tuple[Project, str], account: Account
     assert "up to date" in project.run("dvc", "status")
 
 
-def test_a_new_module_in_a_folder_that_the_map_names_goes_along(
+def test_a_new_module_goes_along_and_an_edit_while_the_job_runs_is_not_recorded_as_what_ran(
     delegated: tuple[Project, str], account: Account, tmp_path: Path
 ) -> None:
     project = delegated[0].copy(tmp_path / "project")
@@ -212,22 +215,34 @@ def test_a_new_module_in_a_folder_that_the_map_names_goes_along(
     stage = package / "stages/select_images.py"
     stage.write_text(stage.read_text().replace("\ndef select_images(", (
         "\nfrom warehouse_classifier.runtime.courtesy import WORD\n\nprint(WORD)\n\n\ndef select_images("), 1))  # fmt: skip
-    before = project.read("dvc.lock")
-    assert "good day" in project.run("dvc", "repro", "--single-item", "select_images")
-    (job,) = [job for job in account.jobs("select_images") if "good day" in account.log(job)]
+    before, params, recorded = account.jobs("select_images"), project.read("params.yaml"), project.read("dvc.lock")
+    with subprocess.Popen(
+        ["dvc", "repro", "--single-item", "select_images"], cwd=project.folder, env=project.environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        job = account.await_job("select_images", len(before), phase="Starting")
+        project.set(select_images={"validation_share": 0.3})
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert (
+        "error: select_images: edited while it ran: params.yaml: select_images.sample; dvc.lock would record" in output
+    )
+    assert "good day" in output
+    assert "good day" in account.log(job)
+    assert project.read("dvc.lock") == recorded
 
-    # a crash before dvc.lock was written: the same outputs as before, but the entry is another one
-    after = project.read("dvc.lock")
-    assert lock(project)["select_images"]["outs"] == YAML(typ="safe").load(before)["stages"]["select_images"]["outs"]
-    jobs = account.jobs()
-    md5 = lock(project)["select_images"]["outs"][0]["md5"]
-    (project.folder / "dvc.lock").write_text(before)
+    # undone, it is taken, as after a crash before dvc.lock was written: the same outputs, but the entry is another one
+    outs = lock(project)["select_images"]["outs"]
+    md5 = outs[0]["md5"]
+    (project.folder / "params.yaml").write_text(params)
     for name in (".dvc/cache/runs", f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}", "mlflow.db"):
         path = project.folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert f"select_images was done as {job}; taking" in project.run("dvc", "repro", "--single-item", "select_images")
-    assert project.read("dvc.lock") == after
-    assert account.jobs() == jobs
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    output = project.run("dvc", "repro", "--single-item", "select_images")
+    assert f"select_images was done as {job}; taking what it has left" in output
+    assert lock(project)["select_images"]["outs"] == outs
+    assert lock(project)["select_images"] != YAML(typ="safe").load(recorded)["stages"]["select_images"]
+    assert account.jobs("select_images") == [*before, job]
     (run,) = runs(project, "select_images")
     assert run.data.tags["job"] == job
     assert {"train_images", "test_images", "seconds", "dollars"} <= run.data.metrics.keys()
@@ -251,22 +266,33 @@ def test_an_input_that_was_changed_by_hand_is_not_sent_as_what_it_was(
 # ---- what may happen meanwhile
 
 
-def short(project: Project, **changed: Any) -> None:
-    """A training that lasts some seconds, has many steps to be interrupted at, and leaves one processor to those who look."""
-    project.set(train_resnet34={"epochs": 3, "batch": 8, "micro_batch": 4, "threads": 1, "workers": 1, **changed})
-
-
 @pytest.fixture
 def project(delegated: tuple[Project, str], tmp_path: Path) -> Project:
     return delegated[0].copy(tmp_path / "project")
 
 
-def locally(project: Project, folder: Path, stage: str) -> dict[str, Any]:
-    """The stage's entry in dvc.lock after a run on this machine."""
-    here = project.copy(folder)
-    here.run("dvc", "repro", stage, STAGE_RUNNER="local")
-    entry: dict[str, Any] = lock(here)[stage]
-    return entry
+def weights(steps: int) -> str:
+    """What the stand-in of train_resnet34 has learned after so many steps, in one go."""
+    learned = ""
+    for _ in range(steps):
+        learned = hashlib.sha256(f"{learned} 7".encode()).hexdigest()
+    return learned
+
+
+def saved_step(account: Account) -> int:
+    """The step of the only checkpoint of train_resnet34 in S3."""
+    (key,) = [key for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key and key.endswith(".json")]
+    return int(json.loads(account.body(key))["step"])
+
+
+@contextmanager
+def reproducing(project: Project, output: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`dvc repro train_resnet34`, in a session of its own; what it says is in the file `output`."""
+    with output.open("w") as file, subprocess.Popen(
+        ["dvc", "repro", "train_resnet34"], cwd=project.folder, env={**project.environment, **environment},
+        start_new_session=True, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        yield process
 
 
 def epochs(project: Project, stage: str) -> int:
@@ -278,29 +304,25 @@ def epochs(project: Project, stage: str) -> int:
 def test_neither_a_kill_of_the_launcher_nor_the_loss_of_a_spot_machine_changes_anything(
     project: Project, account: Account, tmp_path: Path
 ) -> None:
-    short(project)
-    expected = locally(project, tmp_path / "local", "train_resnet34")
+    project.set(train_resnet34={"epochs": 3})
     before = account.jobs("train_resnet34")
-    with subprocess.Popen(
-        ["dvc", "repro", "train_resnet34"], cwd=project.folder, env=project.environment, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
+    with reproducing(project, tmp_path / "killed") as process:
         job = account.await_job("train_resnet34", len(before))
         await_(lambda: epochs(project, "train_resnet34") >= 1)  # in MLflow while it runs
         os.killpg(process.pid, signal.SIGKILL)
     assert account.described(job)["TrainingJobStatus"] == "InProgress"
 
-    account.emulator.interrupt(job)  # in mid-epoch
-    await_(lambda: "Interrupted" in phases(account, job))
-    kept = {key.split("/")[-2] for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key}
-    steps = [int(name.rpartition("-")[2]) for name in kept if re.fullmatch(r"\d+-\d+", name)]
-    assert any(steps), kept
-
-    said = project.run("dvc", "repro", "train_resnet34")
-    assert "train_resnet34 is at work already; following it" in said
+    output = tmp_path / "output"
+    with reproducing(project, output) as process:
+        await_(lambda: "train_resnet34 is at work already; following it" in output.read_text())
+        await_(lambda: any(line.startswith("step 15:") for line in account.log(job)))
+        account.emulator.interrupt(job)  # in mid-epoch
+        await_(lambda: "Interrupted" in account.phases(job))
+        assert process.wait(timeout=120) == 0, output.read_text()
     assert account.jobs("train_resnet34") == [*before, job]
-    assert phases(account, job).count("Training") == 2
-    assert lock(project)["train_resnet34"] == expected
+    assert account.phases(job).count("Training") == 2
+    assert "train_resnet34 begins after step 15" in account.log(job)
+    assert project.read("models/resnet34/weights") == weights(30)
     run = runs(project, "train_resnet34")[0]
     assert run.info.status == "FINISHED"
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
@@ -309,98 +331,63 @@ def test_neither_a_kill_of_the_launcher_nor_the_loss_of_a_spot_machine_changes_a
     assert not [key for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key]
 
 
-def phases(account: Account, job: str) -> list[str]:
-    return [step["Status"] for step in account.described(job)["SecondaryStatusTransitions"]]
-
-
-def test_an_edit_here_while_a_job_runs_is_not_recorded_as_what_ran(project: Project, account: Account) -> None:
-    project.set(select_images={"validation_share": 0.25})
-    before, was = account.jobs("select_images"), project.read("params.yaml")
-    recorded = project.read("dvc.lock")
-    with subprocess.Popen(
-        ["dvc", "repro", "--single-item", "select_images"], cwd=project.folder, env=project.environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
-        job = account.await_job("select_images", len(before), phase="Starting")
-        project.set(select_images={"validation_share": 0.3})
-        said, _ = process.communicate(timeout=120)
-    assert process.returncode != 0
-    assert "error: select_images: edited while it ran: params.yaml: select_images.sample; dvc.lock would record" in said
-    assert project.read("dvc.lock") == recorded
-
-    (project.folder / "params.yaml").write_text(was)
-    said = project.run("dvc", "repro", "--single-item", "select_images")
-    assert f"select_images was done as {job}; taking what it has left" in said
-    assert account.jobs("select_images") == [*before, job]
-
-
-def test_two_machines_train_one_network(project: Project, account: Account, tmp_path: Path) -> None:
-    """As two processes of one machine do, to the bit."""
-    project.set(train_vit={"processes": 2, "threads": 1})
-    expected = locally(project, tmp_path / "local", "train_vit")
-    said = project.run("dvc", "repro", "train_vit", SAGEMAKER_INSTANCES="{train_vit: {count: 2}}")
-    job = account.jobs("train_vit")[-1]
-    assert account.described(job)["ResourceConfig"]["InstanceCount"] == 2
-    assert re.search(r"^algo-1: epoch 2: train_loss", said, re.MULTILINE)
-    assert lock(project)["train_vit"] == expected
-
-
 def test_two_experiments_at_once(project: Project, account: Account) -> None:
-    before = len(account.jobs("train_vit"))
-    project.set(train_vit={"threads": 1})
+    before = len(account.jobs("train_resnet34"))
+    project.set(train_resnet34={"workers": 9})  # four seconds of work
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "before the experiments")
-    project.run("dvc", "exp", "run", "--queue", "-S", "train_vit.sample.learning_rate=2e-3,2e-4", "train_vit")
+    project.run("dvc", "exp", "run", "--queue", "-S", "train_resnet34.sample.learning_rate=2e-3,2e-4", "train_resnet34")
     project.run("dvc", "queue", "start", "--jobs", "2")
     await_(lambda: not re.search("Queued|Running", project.run("dvc", "queue", "status")), 200)
-    said = project.run("dvc", "queue", "status")
+    status = project.run("dvc", "queue", "status")
     project.run("dvc", "queue", "stop")
-    assert said.count("Success") == 2, said + project.run("dvc", "queue", "logs", said.split("\n")[1].split()[0])
-    one, two = account.jobs("train_vit")[before:]
+    assert status.count("Success") == 2, status + project.run("dvc", "queue", "logs", status.split("\n")[1].split()[0])
+    one, two = account.jobs("train_resnet34")[before:]
     assert account.described(one)["TrainingStartTime"] < account.described(two)["TrainingEndTime"]
     assert account.described(two)["TrainingStartTime"] < account.described(one)["TrainingEndTime"]
-    new = [run for run in runs(project, "train_vit") if run.data.tags["job"] in (one, two)]
+    new = [run for run in runs(project, "train_resnet34") if run.data.tags["job"] in (one, two)]
     assert {float(run.data.params["learning_rate"]) for run in new} == {2e-3, 2e-4}
     assert len({run.data.tags["dvc_exp_name"] for run in new}) == 2
     assert project.run("git", "status", "--porcelain") == ""
 
 
-def test_without_a_terminal_ctrl_c_leaves_the_job_and_says_how_to_stop_it(project: Project, account: Account) -> None:
-    short(project, epochs=30)
-    before = len(account.jobs("train_resnet34"))
-    with subprocess.Popen(
-        ["dvc", "repro", "train_resnet34"], cwd=project.folder, env=project.environment, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as process:  # fmt: skip
+def test_without_a_terminal_ctrl_c_leaves_the_job_and_says_how_to_stop_it(
+    project: Project, account: Account, tmp_path: Path
+) -> None:
+    project.set(train_resnet34={"epochs": 30})
+    before, output = len(account.jobs("train_resnet34")), tmp_path / "output"
+    with reproducing(project, output) as process:
         job = account.await_job("train_resnet34", before)
+        await_(lambda: any(line.startswith("step 15:") for line in account.log(job)))
         await_(lambda: epochs(project, "train_resnet34") >= 1)
         os.killpg(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=60)[0]
-    assert process.returncode != 0
-    assert f"{job} goes on at SageMaker, and so does its price; the same command attaches to it again\n" in said
-    (command,) = re.findall(r"to stop it: (.*)\n", said)
+        assert process.wait(timeout=60) != 0
+    goes_on = f"{job} goes on at SageMaker, and so does its price; the same command attaches to it again\n"
+    assert goes_on in output.read_text()
+    (command,) = re.findall(r"to stop it: (.*)\n", output.read_text())
     assert account.described(job)["TrainingJobStatus"] == "InProgress"
     assert not (project.folder / "models/resnet34").exists()
     stopped = project.run("sh", "-c", f"PYTHONPATH=src {command}")
     assert stopped == f"{job} is being stopped; it saves what is done, and the same stage goes on from there\n"
     await_(lambda: account.described(job)["TrainingJobStatus"] == "Stopped")
-    saved = [key.split("/")[-2] for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key]
+    assert saved_step(account) == 15
 
-    # the next attempt goes on from there, and has no time to come far
-    said = project.run("dvc", "repro", "train_resnet34", fails=True, SAGEMAKER_MAX_HOURS="0.003")
-    again = account.jobs("train_resnet34")[-1]
-    assert again == f"{job.removesuffix('-1')}-2"
+    # the next attempt goes on from there, until its time is over
+    again = f"{job.removesuffix('-1')}-2"
+    with reproducing(project, output) as process:
+        assert account.await_job("train_resnet34", before + 1) == again
+        await_(lambda: "train_resnet34 begins after step 15" in account.log(again))
+        account.emulator.jobs[again].record.limits["MaxRuntimeInSeconds"] = 0
+        assert process.wait(timeout=60) != 0
     assert (
         f"error: train_resnet34 on SageMaker: Stopped, MaxRuntimeExceeded ({again}): it took longer than"
         " sagemaker.max_hours; the same command goes on from its checkpoint\n"
-    ) in said
-    assert not [line for line in account.log(again) if line.startswith("train_resnet34 epoch 1/")]
-    left = [key.split("/")[-2] for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key]
-    assert max(name for name in left if name[0].isdigit()) >= max(name for name in saved if name[0].isdigit())
+    ) in output.read_text()
+    assert saved_step(account) > 15
 
 
 def test_on_a_terminal_ctrl_c_asks(project: Project, account: Account) -> None:
-    short(project, epochs=31)
+    project.set(train_resnet34={"epochs": 31})
     before = len(account.jobs("train_resnet34"))
     pid, terminal = pty.fork()
     if not pid:
