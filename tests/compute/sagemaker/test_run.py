@@ -79,10 +79,10 @@ def delegated(here: Project, account: Account, tmp_path_factory: pytest.TempPath
 def test_six_jobs_leave_what_six_local_stages_leave(
     delegated: tuple[Project, str], here: Project, account: Account
 ) -> None:
-    project, said = delegated
+    project, output = delegated
     assert project.read("dvc.lock") == here.read("dvc.lock")
     for stage in STAGES:
-        (job,) = re.findall(rf"^({stage.replace('_', '-')}-[0-9a-f]{{16}}-1): Completed", said, re.MULTILINE)
+        (job,) = re.findall(rf"^({stage.replace('_', '-')}-[0-9a-f]{{16}}-1): Completed", output, re.MULTILINE)
         assert account.described(job)["TrainingJobStatus"] == "Completed"
     assert "up to date" in project.run("dvc", "status")
     assert "up to date" in project.run("dvc", "status", STAGE_RUNNER="local")
@@ -116,15 +116,15 @@ def test_nothing_is_sent_twice(delegated: tuple[Project, str], account: Account)
 
 
 def test_the_log_comes_with_state_time_and_price(delegated: tuple[Project, str]) -> None:
-    _, said = delegated
+    _, output = delegated
     assert re.search(
-        r"train-vit-[0-9a-f]{16}-1: InProgress, Training, \d:\d\d min, about \$0\.\d\d at most so far", said
+        r"train-vit-[0-9a-f]{16}-1: InProgress, Training, \d:\d\d min, about \$0\.\d\d at most so far", output
     )
-    assert re.search(r"train-vit-[0-9a-f]{16}-1: Completed, \d:\d\d min, about \$0\.\d\d\n", said)
-    assert re.search(r"^algo-1: epoch 2: train_loss \d.*, validation_accuracy 0\.\d+", said, re.MULTILINE)
-    assert "160 pairs, 0 that cannot be used" in said
-    assert "figures {" not in said
-    assert "Traceback" not in said
+    assert re.search(r"train-vit-[0-9a-f]{16}-1: Completed, \d:\d\d min, about \$0\.\d\d\n", output)
+    assert re.search(r"^algo-1: epoch 2: train_loss \d.*, validation_accuracy 0\.\d+", output, re.MULTILINE)
+    assert "160 pairs, 0 that cannot be used" in output
+    assert "figures {" not in output
+    assert "Traceback" not in output
 
 
 def test_the_figures_are_in_mlflow_as_those_of_a_local_run(delegated: tuple[Project, str], here: Project) -> None:
@@ -135,8 +135,8 @@ def test_the_figures_are_in_mlflow_as_those_of_a_local_run(delegated: tuple[Proj
         assert run.info.status == "FINISHED"
         assert run.data.params == local.data.params
         figures, wanted = (
-            {name: value for name, value in of.data.metrics.items() if not name.endswith(elsewhere)}
-            for of in (run, local)
+            {name: value for name, value in tracked.data.metrics.items() if not name.endswith(elsewhere)}
+            for tracked in (run, local)
         )
         assert figures == wanted
         assert run.data.metrics.keys() - {"dollars"} == local.data.metrics.keys()
@@ -158,12 +158,12 @@ def test_cloudwatch_finds_the_figures_in_the_log(delegated: tuple[Project, str],
     project, _ = delegated
     (job,) = account.jobs("train_vit")
     log = "\n".join(account.log(job))
-    told = account.described(job)["AlgorithmSpecification"]["MetricDefinitions"]
-    found = {metric["Name"]: [float(value) for value in re.findall(metric["Regex"], log)] for metric in told}
+    definitions = account.described(job)["AlgorithmSpecification"]["MetricDefinitions"]
+    curves = {metric["Name"]: [float(value) for value in re.findall(metric["Regex"], log)] for metric in definitions}
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     run = runs(project, "train_vit")[0].info.run_id
-    assert {*found} >= {"train_loss", "validation_accuracy", "images_per_second"}
-    for name, values in found.items():
+    assert {*curves} >= {"train_loss", "validation_accuracy", "images_per_second"}
+    for name, values in curves.items():
         assert values == [point.value for point in client.get_metric_history(run, name)]
         assert len(values) == 2
 
@@ -171,7 +171,7 @@ def test_cloudwatch_finds_the_figures_in_the_log(delegated: tuple[Project, str],
 def test_only_what_a_stage_is_made_of_travels_and_no_secret(
     delegated: tuple[Project, str], account: Account, tmp_path: Path
 ) -> None:
-    project, said = delegated
+    project, output = delegated
     for key in (key for key in account.keys("six") if key.endswith("/code.tar.gz")):
         (tmp_path / "code.tar.gz").write_bytes(account.body(key))
         listed = subprocess.run(["tar", "-tzf", tmp_path / "code.tar.gz"], capture_output=True, text=True, check=True)
@@ -190,7 +190,7 @@ def test_only_what_a_stage_is_made_of_travels_and_no_secret(
         assert b"of-a-person" not in text
     for job in account.jobs():
         assert SECRET not in json.dumps(account.described(job), default=str) + "\n".join(account.log(job))
-    assert SECRET not in said
+    assert SECRET not in output
     assert SECRET.encode() not in (project.folder / "mlflow.db").read_bytes()
 
 
@@ -201,8 +201,8 @@ def test_force_is_a_new_attempt(delegated: tuple[Project, str], account: Account
     """DVC cannot see that a bucket changed: who says --force wants it to be looked at again."""
     project = delegated[0].copy(tmp_path / "project")
     (first,) = re.findall(r"^(fetch-metadata-[0-9a-f]{16}-1): Completed", delegated[1], re.MULTILINE)
-    said = project.run("dvc", "repro", "--force", "--single-item", "fetch_metadata")
-    assert f"{first.removesuffix('-1')}-2: Completed" in said
+    output = project.run("dvc", "repro", "--force", "--single-item", "fetch_metadata")
+    assert f"{first.removesuffix('-1')}-2: Completed" in output
     assert "up to date" in project.run("dvc", "status")
 
 
@@ -255,11 +255,11 @@ def test_an_input_that_was_changed_by_hand_is_not_sent_as_what_it_was(
     before = account.jobs()
     with (project.folder / "data/selection.csv").open("a") as file:
         file.write("\n")
-    said = project.run("dvc", "repro", "--single-item", "resize_images", fails=True)
+    output = project.run("dvc", "repro", "--single-item", "resize_images", fails=True)
     assert (
         "error: data/selection.csv is not what dvc.lock says, and the job would get that; `dvc commit` keeps the change,"
         " `dvc checkout` undoes it\n"
-    ) in said
+    ) in output
     assert account.jobs() == before
 
 
@@ -297,8 +297,8 @@ def reproducing(project: Project, output: Path, **environment: str) -> Iterator[
 
 def epochs(project: Project, stage: str) -> int:
     """How many of the newest run are in MLflow."""
-    found = runs(project, stage)[:1] if (project.folder / "mlflow.db").exists() else []
-    return int(found[0].data.metrics.get("epoch", 0)) if found and found[0].info.status == "RUNNING" else 0
+    newest = runs(project, stage)[:1] if (project.folder / "mlflow.db").exists() else []
+    return int(newest[0].data.metrics.get("epoch", 0)) if newest and newest[0].info.status == "RUNNING" else 0
 
 
 def test_neither_a_kill_of_the_launcher_nor_the_loss_of_a_spot_machine_changes_anything(
@@ -338,7 +338,10 @@ def test_two_experiments_at_once(project: Project, account: Account) -> None:
     project.run("git", "commit", "-qm", "before the experiments")
     project.run("dvc", "exp", "run", "--queue", "-S", "train_resnet34.sample.learning_rate=2e-3,2e-4", "train_resnet34")
     project.run("dvc", "queue", "start", "--jobs", "2")
-    await_(lambda: not re.search("Queued|Running", project.run("dvc", "queue", "status")), 200)
+    await_(
+        lambda: len([job for job in account.jobs("train_resnet34")[before:] if "Completed" in account.phases(job)]) == 2
+    )
+    await_(lambda: not re.search("Queued|Running", project.run("dvc", "queue", "status")))
     status = project.run("dvc", "queue", "status")
     project.run("dvc", "queue", "stop")
     assert status.count("Success") == 2, status + project.run("dvc", "queue", "logs", status.split("\n")[1].split()[0])
@@ -394,25 +397,26 @@ def test_on_a_terminal_ctrl_c_asks(project: Project, account: Account) -> None:
         termios.tcsetwinsize(0, (40, 160))
         os.chdir(project.folder)
         os.execvpe("dvc", ["dvc", "repro", "train_resnet34"], project.environment)  # noqa: S606
-    said = ""
+    output = ""
 
     def shown() -> str:
-        nonlocal said
+        nonlocal output
         while select.select([terminal], [], [], 0.1)[0]:
             try:
-                said += os.read(terminal, 65536).decode()
+                output += os.read(terminal, 65536).decode()
             except OSError:
                 break
-        return said
+        return output
 
-    await_(lambda: re.search(r"epoch 1: train_loss", shown()))  # all the while: a terminal that nobody reads holds up
+    # read all the while: a terminal that nobody reads holds up
+    await_(lambda: re.search(r"epoch 1: train_loss", shown()) and epochs(project, "train_resnet34") >= 1)
     job = account.jobs("train_resnet34")[before]
-    assert re.search(rf"{job}: InProgress, Training, \d:\d\d min, about \$0\.\d\d at most so far", said)
+    assert re.search(rf"{job}: InProgress, Training, \d:\d\d min, about \$0\.\d\d at most so far", output)
     os.write(terminal, b"\x03")
     await_(lambda: "[s]top it, [l]eave it running, or [f]ollow on?" in shown())
     os.write(terminal, b"what?\nf\n")
     await_(lambda: shown().count("[s]top it, [l]eave it running, or [f]ollow on?") == 2)
-    seen = len(said)
+    seen = len(output)
     await_(lambda: "train_loss" in shown()[seen:])
     os.write(terminal, b"\x03")
     await_(lambda: shown().count("[f]ollow on?") == 3)
@@ -430,12 +434,12 @@ def test_on_a_terminal_ctrl_c_asks(project: Project, account: Account) -> None:
 def test_the_jobs_own_reason_is_told(project: Project, account: Account) -> None:
     project.set(data={"bucket": "s3://of-nobody"})
     before = len(account.jobs("fetch_metadata"))
-    said = project.run("dvc", "repro", "fetch_metadata", fails=True)
+    output = project.run("dvc", "repro", "fetch_metadata", fails=True)
     job = account.jobs("fetch_metadata")[before]
     (own,) = re.findall(r"^error: (.*of-nobody.*)$", "\n".join(account.log(job)), re.MULTILINE)
-    assert f"error: fetch_metadata on SageMaker: Failed ({job}): AlgorithmError: {own}, exit code: 1\n" in said
-    assert f"error: {own}\n" in said  # in its log, as it came
-    assert "Traceback" not in said
+    assert f"error: fetch_metadata on SageMaker: Failed ({job}): AlgorithmError: {own}, exit code: 1\n" in output
+    assert f"error: {own}\n" in output  # in its log, as it came
+    assert "Traceback" not in output
     assert not (project.folder / "data/metadata.parquet").exists()
     assert not list((project.folder / ".dvc/tmp").glob("sagemaker-*"))
     project.run("dvc", "repro", "fetch_metadata", fails=True)
@@ -461,8 +465,8 @@ def test_what_is_damaged_in_the_remote_leaves_no_half_and_what_is_lost_is_done_a
 
     forget_it()
     account.s3.put_object(Bucket=BUCKET, Key=key, Body=b"damaged")
-    said = project.run("dvc", "repro", "select_images", fails=True)
-    assert re.search(r"^error: `dvc pull select_images` failed: ", said, re.MULTILINE)
+    output = project.run("dvc", "repro", "select_images", fails=True)
+    assert re.search(r"^error: `dvc pull select_images` failed: ", output, re.MULTILINE)
     assert not (project.folder / "data/selection.csv").exists()
     assert not list((project.folder / ".dvc/tmp").glob("sagemaker-*"))
     assert len(account.jobs("select_images")) == before
