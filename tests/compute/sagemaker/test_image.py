@@ -24,7 +24,7 @@ import pytest
 from support.projects import TOP
 from support.s3 import S3
 from warehouse_classifier.compute.sagemaker import image
-from warehouse_classifier.compute.sagemaker.ecr import REPOSITORY
+from warehouse_classifier.compute.sagemaker.image import REPOSITORY
 from warehouse_classifier.runtime.errors import UserError
 
 FILES = ("params.yaml", "Dockerfile", ".dockerignore", "requirements.lock")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.cloud import BUCKET, STAGE, Account
+from support.cloud import STAGE
 from support.launching import error_line
 from warehouse_classifier.compute import stage_spec
 from warehouse_classifier.compute.sagemaker import container, dvc_remote, run
@@ -104,29 +104,6 @@ def test_a_container_says_why_it_fails_to_the_service_and_in_the_log(
     assert container.main() == 1
     assert capfd.readouterr().err == said
     assert (tmp_path / "output/failure").read_text() == str(error)
-
-
-def test_an_aws_that_does_not_answer_is_asked_again(
-    tree: Path, account: Account, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """While a job runs; it costs money, and may take all night."""
-    look, looks = Follower.look, []
-
-    def shaky(self: Follower, status: Any) -> None:
-        looks.append(1)
-        if len(looks) in (2, 3):
-            raise run.aws.Unreachable("the job's log: AWS cannot be reached (a cable)")
-        look(self, status)
-
-    monkeypatch.setattr(Follower, "look", shaky)
-    # not into the place of those tests that nothing may come to
-    (tree / ".dvc/config").write_text((tree / ".dvc/config").read_text().replace(f"{BUCKET}/door", f"{BUCKET}/job"))
-    (tree / "data").mkdir()
-    monkeypatch.setattr(run, "bring", lambda *_: None)
-    run.run(STAGE[0], [*STAGE[1:]])
-    said = capfd.readouterr().err
-    assert said.count("the job's log: AWS cannot be reached (a cable); trying again\n") == 1
-    assert "Completed" in said
 
 
 def test_a_job_that_is_gone_is_told(

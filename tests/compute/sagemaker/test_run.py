@@ -27,6 +27,7 @@ from support.cloud import BUCKET, SECRET, Account, await_
 from support.projects import STAGES, Project
 from support.stand_ins import cheap, run_here
 
+pytestmark = pytest.mark.timeout(600)  # six jobs before the first test
 OUTS = ("data/metadata.parquet", "data/unreadable.parquet", "data/selection.csv", "data/images", "models", "reports")
 TWO_MACHINES = "{train_vit: {count: 2}}"
 

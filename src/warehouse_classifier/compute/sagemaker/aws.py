@@ -5,19 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
+from botocore import exceptions
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    CredentialRetrievalError,
-    EndpointConnectionError,
-    HTTPClientError,
-    NoCredentialsError,
-    ProfileNotFound,
-    SSOError,
-    TokenRetrievalError,
-)
+from botocore.exceptions import ClientError
 
 from warehouse_classifier.runtime.errors import UserError
 
@@ -44,15 +34,15 @@ def asking(what: str) -> Iterator[None]:
     """Turn the errors of boto3 into a UserError of one line. `what`: what is asked for, with which the line begins."""
     try:
         yield
-    except (NoCredentialsError, ProfileNotFound) as error:
+    except (exceptions.NoCredentialsError, exceptions.ProfileNotFound) as error:
         raise UserError(f"{what}: there are no AWS credentials ({error}); log in, or set AWS_PROFILE") from None
-    except (CredentialRetrievalError, SSOError, TokenRetrievalError) as error:
+    except (exceptions.CredentialRetrievalError, exceptions.SSOError, exceptions.TokenRetrievalError) as error:
         raise UserError(f"{what}: the AWS credentials cannot be had ({_line(error)}); log in again") from None
     except ClientError as error:
         raise _explained(what, error) from None
-    except (ConnectTimeoutError, EndpointConnectionError, HTTPClientError) as error:
+    except (exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError, exceptions.HTTPClientError) as error:
         raise Unreachable(f"{what}: AWS cannot be reached ({_line(error)})") from None
-    except BotoCoreError as error:
+    except exceptions.BotoCoreError as error:
         raise UserError(f"{what}: {_line(error)}") from None
 
 

@@ -43,6 +43,10 @@ class Remote:
         """Of an object below the remote's address."""
         return "/".join([urlsplit(self.url).path, *names]).strip("/")
 
+    def address(self, *names: str) -> str:
+        """s3://bucket/prefix/... of an object below the remote's address."""
+        return f"s3://{self.bucket}/{self.key(*names)}"
+
     def config(self) -> str:
         """.dvc/config for a tree that has no git and no secret."""
         lines = ["[core]", "analytics = false", "check_update = false", "no_scm = true", f"remote = {self.name}"]

@@ -9,13 +9,15 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from warehouse_classifier.compute.sagemaker import aws, ecr
+from warehouse_classifier.compute.sagemaker import aws
 from warehouse_classifier.compute.sagemaker.docker import build_command, docker, signed_in
 from warehouse_classifier.compute.sagemaker.settings import Settings
 from warehouse_classifier.compute.sagemaker.status_line import say
 from warehouse_classifier.runtime.errors import UserError
 
+REPOSITORY = "warehouse-classifier"  # in ECR
 PLATFORM = "linux/amd64"  # of SageMaker's machines
 DOCKERFILE, IGNORED = Path("Dockerfile"), Path(".dockerignore")
 
@@ -26,15 +28,15 @@ def bring(region: str, base: str | None) -> str:
     client = aws.client("ecr", region)
     with aws.asking("the image"):
         account = aws.client("sts", region).get_caller_identity()["Account"]
-        repository = ecr.repository(client)
-        if repository and ecr.holds(client, tag):
+        repository = _repository(client)
+        if repository and _holds(client, tag):
             say(f"account {account} has this environment in {region} already")
             return f"{repository}:{tag}"
     docker("version", why="no docker daemon answers")
     with aws.asking("the image"):
         if not repository:
-            repository = ecr.create(client)
-            say(f"made the repository {ecr.REPOSITORY}")
+            repository = _made(client)
+            say(f"made the repository {REPOSITORY}")
         token = client.get_authorization_token()["authorizationData"][0]["authorizationToken"]
     address, argument = f"{repository}:{tag}", ["--build-arg", f"BASE={base}"] if base else []
     with signed_in(repository.partition("/")[0], token) as environment:
@@ -45,7 +47,7 @@ def bring(region: str, base: str | None) -> str:
             docker("push", address, why="the push failed", environment=environment)
         except UserError:
             with aws.asking("the image"):
-                if not ecr.holds(client, tag):  # else somebody was faster, and a tag keeps what it has
+                if not _holds(client, tag):  # else somebody was faster, and a tag keeps what it has
                     raise
     return address
 
@@ -63,6 +65,27 @@ def fingerprint(base: str | None) -> str:
             f"{error.filename} cannot be read ({error.strerror}); run from the top of the project"
         ) from None
     return digest.hexdigest()[:16]
+
+
+def _repository(ecr: Any) -> str | None:
+    """Its address; None if there is none."""
+    try:
+        return str(ecr.describe_repositories(repositoryNames=[REPOSITORY])["repositories"][0]["repositoryUri"])
+    except ecr.exceptions.RepositoryNotFoundException:
+        return None
+
+
+def _made(ecr: Any) -> str:
+    """The address of a new repository, whose tags cannot be moved to another image."""
+    options = {"imageTagMutability": "IMMUTABLE", "imageScanningConfiguration": {"scanOnPush": True}}
+    return str(ecr.create_repository(repositoryName=REPOSITORY, **options)["repository"]["repositoryUri"])
+
+
+def _holds(ecr: Any, tag: str) -> bool:
+    try:
+        return bool(ecr.describe_images(repositoryName=REPOSITORY, imageIds=[{"imageTag": tag}])["imageDetails"])
+    except ecr.exceptions.ImageNotFoundException:
+        return False
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

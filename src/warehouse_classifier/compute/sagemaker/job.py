@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 
 from warehouse_classifier.compute.sagemaker import aws
 from warehouse_classifier.compute.sagemaker.dvc_remote import Remote
-from warehouse_classifier.compute.sagemaker.request import address, request_for
+from warehouse_classifier.compute.sagemaker.request import RUNS, request_for
 from warehouse_classifier.compute.sagemaker.settings import Settings
 from warehouse_classifier.compute.sagemaker.state import State
 from warehouse_classifier.compute.stage_spec import StageSpec
@@ -85,5 +85,5 @@ class Jobs:
         return request_for(name, self.work, self.spec, self.remote, self.settings)
 
     def address(self, *names: str) -> str:
-        """Of what a job is given or leaves, below the remote's own address."""
-        return address(self.remote, *names)
+        """s3:// address of what a job is given or leaves."""
+        return self.remote.address(RUNS, *names)

@@ -25,7 +25,7 @@ def request_for(name: str, work: str, spec: StageSpec, remote: Remote, settings:
     """What CreateTrainingJob is asked for the job `name`, one of the attempts at `work`, which share their checkpoints."""
     instance, hours = settings.instance(spec.stage), settings.max_hours
     code = {
-        "S3DataType": "S3Prefix", "S3Uri": address(remote, name, CODE), "S3DataDistributionType": "FullyReplicated",
+        "S3DataType": "S3Prefix", "S3Uri": remote.address(RUNS, name, CODE), "S3DataDistributionType": "FullyReplicated",
     }  # fmt: skip
     request: dict[str, Any] = {
         "TrainingJobName": name,
@@ -40,12 +40,12 @@ def request_for(name: str, work: str, spec: StageSpec, remote: Remote, settings:
         "InputDataConfig": [
             {"ChannelName": CHANNEL, "DataSource": {"S3DataSource": code}},
         ],
-        "OutputDataConfig": {"S3OutputPath": f"s3://{remote.bucket}/{remote.key(RUNS)}"},
+        "OutputDataConfig": {"S3OutputPath": remote.address(RUNS)},
         "ResourceConfig": {
             "InstanceType": instance.type, "InstanceCount": instance.count, "VolumeSizeInGB": settings.volume_gb,
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": math.ceil(hours * HOUR)},
-        "CheckpointConfig": {"S3Uri": address(remote, work, CHECKPOINTS)},
+        "CheckpointConfig": {"S3Uri": remote.address(RUNS, work, CHECKPOINTS)},
         "EnableManagedSpotTraining": settings.spot,
         "Environment": {name: os.environ[name] for name in PASSED if os.environ.get(name)},
     }  # fmt: skip
@@ -54,8 +54,3 @@ def request_for(name: str, work: str, spec: StageSpec, remote: Remote, settings:
     if settings.keep_warm_minutes:
         request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = settings.keep_warm_minutes * 60
     return request
-
-
-def address(remote: Remote, *names: str) -> str:
-    """Of what a job is given or leaves, below the remote's own address: s3://bucket/prefix/runs/..."""
-    return f"s3://{remote.bucket}/{remote.key(RUNS, *names)}"
