@@ -89,9 +89,9 @@ def test_what_a_stage_is_made_of_and_nothing_else(tree: Path) -> None:
         names = tar.getnames()
         config = tar.extractfile(".dvc/config")
         assert config is not None
-        told = config.read().decode()
+        spec = config.read().decode()
     assert names == [*sorted(FILES, key=Path), ".dvc/config"]
-    assert told == (
+    assert spec == (
         "[core]\nanalytics = false\ncheck_update = false\nno_scm = true\nremote = team\n"
         "['remote \"team\"']\nurl = s3://b/p/\nendpointurl = https://example.com\nverify = True\n"
     )
@@ -170,12 +170,12 @@ def test_another_input_command_code_or_parameter_is_another_work(
 
 
 def test_another_command_or_remote_is_another_work(tree: Path) -> None:
-    told = stage_spec.read("count", ARGV)
+    spec = stage_spec.read("count", ARGV)
     assert (
         len(
             {
-                told.with_params("s3://b"),
-                told.with_params("s3://c"),
+                spec.with_params("s3://b"),
+                spec.with_params("s3://c"),
                 stage_spec.read("count", ["large"]).with_params("s3://b"),
             }
         )
@@ -184,13 +184,13 @@ def test_another_command_or_remote_is_another_work(tree: Path) -> None:
 
 
 def test_the_plan_is_what_the_map_says(tree: Path) -> None:
-    told = stage_spec.read("count", ARGV)
-    assert told.inputs == {"data/in.csv": "0123"}
-    assert {*told.files} == {
+    spec = stage_spec.read("count", ARGV)
+    assert spec.inputs == {"data/in.csv": "0123"}
+    assert {*spec.files} == {
         "src/warehouse_classifier/stages/count.py", "data/fixed.csv", "src/warehouse_classifier/report",
     }  # fmt: skip
-    assert told.outs == ["out", "out.json"]
-    assert told.params == {"lr": 1, "count.small": {"a": 1}}
+    assert spec.outs == ["out", "out.json"]
+    assert spec.params == {"lr": 1, "count.small": {"a": 1}}
     with pytest.raises(UserError, match=r"dvc\.yaml has no stage counts; there are: count"):
         stage_spec.read("counts", ARGV)
 
@@ -200,11 +200,11 @@ def test_figures_go_through_the_log_unchanged(capsys: pytest.CaptureFixture[str]
     lines.measure(3, {"train_loss": 1e-05, "accuracy": float("nan"), "images": 3})
     lines.measure(None, {"count": 2})
     lines.end("FINISHED")
-    told = [metrics_log.read(line) for line in capsys.readouterr().out.splitlines()]
-    assert told[0] is not None
-    assert {*told[0]} == {"host", "machine", "processors"}
-    assert told[1] is not None
-    assert (told[1]["step"], told[1]["values"]["train_loss"], told[1]["values"]["images"]) == (3, 1e-05, 3.0)
-    assert told[2:] == [{"step": None, "values": {"count": 2.0}}, {"ended": "FINISHED"}]
+    spec = [metrics_log.read(line) for line in capsys.readouterr().out.splitlines()]
+    assert spec[0] is not None
+    assert {*spec[0]} == {"host", "machine", "processors"}
+    assert spec[1] is not None
+    assert (spec[1]["step"], spec[1]["values"]["train_loss"], spec[1]["values"]["images"]) == (3, 1e-05, 3.0)
+    assert spec[2:] == [{"step": None, "values": {"count": 2.0}}, {"ended": "FINISHED"}]
     for other in ("epoch 1: train_loss 3", "figures of today", 'figures {"cut', "figures [1]", ""):
         assert metrics_log.read(other) is None

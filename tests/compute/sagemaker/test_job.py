@@ -84,7 +84,7 @@ def test_a_gpu_that_cannot_be_used_is_not_paid_for(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (
             UserError("`dvc pull data/images` failed: no such key"),
@@ -94,7 +94,7 @@ def test_a_gpu_that_cannot_be_used_is_not_paid_for(tmp_path: Path, monkeypatch: 
     ],
 )
 def test_a_container_says_why_it_fails_to_the_service_and_in_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: UserError, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: UserError, message: str
 ) -> None:
     def fails() -> None:
         raise error
@@ -102,7 +102,7 @@ def test_a_container_says_why_it_fails_to_the_service_and_in_the_log(
     monkeypatch.setattr(container, "BASE", tmp_path)
     monkeypatch.setattr(container, "Container", fails)
     assert container.main() == 1
-    assert capfd.readouterr().err == said
+    assert capfd.readouterr().err == message
     assert (tmp_path / "output/failure").read_text() == str(error)
 
 

@@ -31,8 +31,8 @@ BESIDE = {
 
 
 def policies() -> list[list[dict[str, Any]]]:
-    found = re.findall(r"```json\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
-    return [json.loads(text)["Statement"] for text in found]
+    blocks = re.findall(r"```json\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
+    return [json.loads(text)["Statement"] for text in blocks]
 
 
 def several(value: str | list[str]) -> list[str]:
