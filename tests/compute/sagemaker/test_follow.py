@@ -54,6 +54,7 @@ def test_of_two_followers_one_passes_each_figure_on(store: str, tmp_path: Path) 
             assert relay.took(metrics(1000.5 + step, step=step, values={"loss": step / 2}))
             relay.pass_on()
     assert points(store, "two") == [(1, 0.5, 1001500), (2, 1.0, 1002500)]
+    assert [len(relay.waiting) for relay in (first, second)] == [0, 2]
     first.lock.release()  # as the end of its process does it
     second.took(metrics(1003.5, step=3, values={"loss": 1.5}))
     second.pass_on()
