@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 ACCOUNT, REGION = "123456789012", "us-east-1"  # moto's, where nobody says another
 # of nobody; whoever has a real key must not see it sent to a server that asks for none
 KEYS = {"AWS_ACCESS_KEY_ID": "nobody-of-the-emulator", "AWS_SECRET_ACCESS_KEY": "none"}
-EVERY = 0.5  # seconds from one look at the checkpoints to the next
+SYNC_EVERY = 0.1  # seconds between two comparisons of the checkpoints with what is in S3
 ERRORS = (ClientError, BotoCoreError, Boto3Error, OSError)
 ALONE = TransferConfig(use_threads=False)  # an instance's transfers leave the processors to the jobs
 
@@ -34,6 +34,7 @@ class Cloud:
 
     @classmethod
     def at(cls, address: str) -> "Cloud":
+        """`address`: URL of a server that stands in for all of them."""
         session = boto3.Session(botocore_session=unled(), region_name=REGION)
         config = Config(proxies={}, retries={"mode": "standard"})
         names = ("s3", "logs", "iam", "ecr")
@@ -44,7 +45,7 @@ class Cloud:
         bucket, prefix = _parts(uri)
         try:
             for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                yield from (found["Key"] for found in page.get("Contents", []))
+                yield from (item["Key"] for item in page.get("Contents", []))
         except self.s3.exceptions.NoSuchBucket:
             return
 
@@ -63,10 +64,12 @@ class Cloud:
                 self.s3.download_file(bucket, key, str(file), Config=ALONE)
 
     def upload(self, file: Path, uri: str) -> None:
+        """Raises one of ERRORS."""
         bucket, key = _parts(uri)
         self.s3.upload_file(str(file), bucket, key, Config=ALONE)
 
     def remove(self, uri: str) -> None:
+        """An object that is not there is fine."""
         bucket, key = _parts(uri)
         self.s3.delete_object(Bucket=bucket, Key=key)
 
@@ -94,11 +97,11 @@ class Checkpoints:
             self._send(file)
 
     def _follow(self) -> None:
-        while not self.over.wait(EVERY):
+        while not self.over.wait(SYNC_EVERY):
             for file in _files(self.folder):
                 try:
                     self._send(file)
-                except ERRORS:  # it is gone already, or changes; the next look tells
+                except ERRORS:  # the file is gone already, or changes; the next comparison sees it
                     continue
             with contextlib.suppress(*ERRORS):
                 self._remove()
@@ -119,21 +122,21 @@ class Checkpoints:
 
 
 def unled() -> botocore.session.Session:
-    """botocore's, that neither a profile in the environment nor ~/.aws lead anywhere."""
-    told = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
-    session = botocore.session.Session({name: (None, None, value, None) for name, value in told.items()})
+    """botocore's session, which follows neither a profile in the environment nor ~/.aws."""
+    variables = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
+    session = botocore.session.Session({name: (None, None, value, None) for name, value in variables.items()})
     session.set_credentials(*KEYS.values())
     return session
 
 
 def _files(folder: Path) -> list[Path]:
-    found = (Path(top, name) for top, _, names in os.walk(folder) for name in names)
-    return sorted(file for file in found if file.is_file())
+    files = (Path(top, name) for top, _, names in os.walk(folder) for name in names)
+    return sorted(file for file in files if file.is_file())
 
 
 def _stamp(file: Path) -> tuple[int, int, int]:
-    is_now = file.stat()
-    return is_now.st_mtime_ns, is_now.st_size, is_now.st_ino
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _parts(uri: str) -> tuple[str, str]:

@@ -27,7 +27,7 @@ from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
 
 TARGET = "sagemaker-dry-run"  # make's
-LOOK = 0.1  # seconds; one of two signals may come to another thread, and would leave this one asleep
+WAKE_EVERY = 0.1  # seconds; a signal may come to another thread, and would leave this one asleep
 VARIABLES = Path(".dvc/tmp/sagemaker-dry-run.env")
 EMPTY = VARIABLES.with_suffix(".aws")  # DVC wants people's AWS configuration to be a file, and not a device
 # people's own profile, keys and addresses, whatever they are called
@@ -72,8 +72,8 @@ def _refuse_other_address(aws: str) -> None:
 def _emulator(folder: Path, aws: str, port: int) -> Emulator:
     try:
         return Emulator(folder, aws, port=port)
-    except UserError as fault:
-        raise UserError(f"{fault}: `make {TARGET} PORT={port + 99 if port < 65000 else 9000}`") from None
+    except UserError as error:
+        raise UserError(f"{error}: `make {TARGET} PORT={port + 99 if port < 65000 else 9000}`") from None
 
 
 def _variables(aws: str, sagemaker: str) -> dict[str, str]:
@@ -104,28 +104,29 @@ def _wait(sagemaker: str, signals: Signals) -> int:
     print(f"in another terminal: . {VARIABLES}, and then dvc repro")
     print(f"""to take a spot job's machine away: curl -d '{{"TrainingJobName": "<its name>"}}' {sagemaker}/interrupt""")
     print("Ctrl-C ends it, its jobs and all that they have stored", flush=True)
-    while not signals.come.wait(LOOK):
+    while not signals.come.wait(WAKE_EVERY):
         pass
     return 0
 
 
 def _run(command: str, variables: dict[str, str], signals: Signals) -> int:
     signals.child = subprocess.Popen(["/bin/sh", "-c", command], env={**os.environ, **variables})
-    if signals.come.is_set():  # before it could be told
+    if signals.come.is_set():  # before there was a child to hand it on to
         signals.child.terminate()
     while (status := signals.child.poll()) is None:
-        time.sleep(LOOK)
+        time.sleep(WAKE_EVERY)
     return 128 - status if status < 0 else status
 
 
 def main(words: list[str]) -> int:
+    """`words`: port and command. Returns the exit status; what is wrong is said in one line on stderr."""
     try:
         port, command = (*words, "", "")[:2]
         if not port.isdecimal() or not 0 < int(port) < 65535:
             raise UserError(f"PORT is {port or 'missing'}, it must be a number from 1 to 65534")
         return dry_run(int(port), command)
-    except (UserError, OSError) as wrong:
-        print(f"error: {' '.join(str(wrong).split())}", file=sys.stderr)
+    except (UserError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
 
 

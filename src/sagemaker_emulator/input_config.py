@@ -17,7 +17,7 @@ def configs(request: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def host(number: int) -> str:
-    """Of an instance, seen from another; all of them are on this machine, where all of 127.0.0.0/8 leads to."""
+    """Address of an instance for the others: all of 127.0.0.0/8 is this machine."""
     return f"127.0.0.{number}"
 
 
@@ -35,5 +35,5 @@ def _resources(request: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def _channel(channel: dict[str, Any]) -> dict[str, str]:
-    known = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
-    return {"ContentType": channel["ContentType"], **known} if "ContentType" in channel else known
+    config = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
+    return {"ContentType": channel["ContentType"], **config} if "ContentType" in channel else config

@@ -19,10 +19,12 @@ from sagemaker_emulator.log import Log
 from sagemaker_emulator.processes import kill_all
 
 OPT, FOLDER = "/opt/ml", "OPT_ML"
-CUT = 1024  # characters of a reason
+REASON_LENGTH = 1024  # characters of a reason that the service keeps
 
 
 class Instance:
+    """Prepared, started, and at last removed, by one thread."""
+
     def __init__(self, request: dict[str, Any], arn: str, number: int, folder: Path, docker: bool) -> None:
         self.request, self.arn, self.number, self.folder, self.docker = request, arn, number, folder, docker
         self.ml = folder / "ml"
@@ -37,14 +39,14 @@ class Instance:
             (self.ml / name).mkdir(parents=True)
         for name in ("home", "tmp", "site"):
             (self.folder / name).mkdir()
-        for name, what in configs(self.request, self.number).items():
-            (self.ml / f"input/config/{name}.json").write_text(json.dumps(what))
+        for name, content in configs(self.request, self.number).items():
+            (self.ml / f"input/config/{name}.json").write_text(json.dumps(content))
         for channel in self.request.get("InputDataConfig", []):
             uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
             cloud.download(uri, self.ml / "input/data" / channel["ChannelName"])
-        if wanted := self.request.get("CheckpointConfig"):
-            local = wanted.get("LocalPath", f"{OPT}/checkpoints").removeprefix(OPT).strip("/")
-            self.checkpoints = Checkpoints(cloud, wanted["S3Uri"], self.ml / local)
+        if config := self.request.get("CheckpointConfig"):
+            local = config.get("LocalPath", f"{OPT}/checkpoints").removeprefix(OPT).strip("/")
+            self.checkpoints = Checkpoints(cloud, config["S3Uri"], self.ml / local)
 
     def start(self, cloud: Cloud, address: str) -> None:
         """Raises OSError where there is no such command, and one of ERRORS."""
@@ -52,8 +54,8 @@ class Instance:
             "TRAINING_JOB_NAME": self.request["TrainingJobName"], "TRAINING_JOB_ARN": self.arn,
             "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": address, **KEYS,
         }  # fmt: skip
-        told = {**platform, **self.request.get("Environment", {})}
-        command, environment = self._in_docker(told) if self.docker else self._as_process(told)
+        variables = {**platform, **self.request.get("Environment", {})}
+        command, environment = (self._in_docker if self.docker else self._as_process)(variables)
         self.process = subprocess.Popen(
             command, cwd=self.folder / "home", env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True,
@@ -80,6 +82,7 @@ class Instance:
             self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
+        """End every process of the container, and wait for that."""
         if self.process is None:
             return
         if not self.docker:
@@ -96,6 +99,7 @@ class Instance:
             self.checkpoints.finish()
 
     def remove(self) -> None:
+        """Kill the container and delete its files."""
         self.kill()
         if self.checkpoints is not None:
             self.checkpoints.over.set()
@@ -104,10 +108,10 @@ class Instance:
     def failure(self, code: int) -> str:
         """Why it failed, in as many characters as the service has for it."""
         file, ending = self.ml / "output/failure", f", exit code: {code}"
-        said = file.read_bytes().decode(errors="replace") if file.is_file() else ""
-        return f"AlgorithmError: {said}"[: CUT - len(ending)] + ending
+        reason = file.read_bytes().decode(errors="replace") if file.is_file() else ""
+        return f"AlgorithmError: {reason}"[: REASON_LENGTH - len(ending)] + ending
 
-    def _as_process(self, told: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    def _as_process(self, variables: dict[str, str]) -> tuple[list[str], dict[str, str]]:
         """Nothing of this environment but where to find programs: an instance has nothing else of it either."""
         specification = self.request["AlgorithmSpecification"]
         words = [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", [])]
@@ -117,22 +121,29 @@ class Instance:
             "LANG": os.environ.get("LANG", "C.UTF-8"), "HOME": str(self.folder / "home"),
             "TMPDIR": str(self.folder / "tmp"), "DVC_SITE_CACHE_DIR": str(self.folder / "site"),
         }  # fmt: skip
-        own = {name: self._here(value) for name, value in told.items()}
+        own = {name: self._here(value) for name, value in variables.items()}
         return [self._here(word) for word in words], {**bare, **own, FOLDER: str(self.ml)}
 
-    def _in_docker(self, told: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    def _in_docker(self, variables: dict[str, str]) -> tuple[list[str], dict[str, str]]:
         specification = self.request["AlgorithmSpecification"]
         first, *rest = specification.get("ContainerEntrypoint", [""])
         words = [*rest, *specification.get("ContainerArguments", [])] if first else ["train"]
-        variables = [word for name, value in told.items() for word in ("--env", f"{name}={value}")]
+        environment = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
         entrypoint = ["--entrypoint", first] if first else []
         # its network is this machine's, for moto is on this machine's loopback
-        how = ["--rm", "--network=host", f"--name={self.name}", f"--volume={self.ml}:{OPT}", *variables, *entrypoint]
-        return ["docker", "run", *how, specification["TrainingImage"], *words], {**os.environ}
+        options = [
+            "--rm",
+            "--network=host",
+            f"--name={self.name}",
+            f"--volume={self.ml}:{OPT}",
+            *environment,
+            *entrypoint,
+        ]
+        return ["docker", "run", *options, specification["TrainingImage"], *words], {**os.environ}
 
     def _here(self, text: str) -> str:
         """A path under /opt/ml as it is on this machine."""
         return f"{self.ml}{text.removeprefix(OPT)}" if text == OPT or text.startswith(f"{OPT}/") else text
 
-    def _docker_kill(self, *how: str) -> None:
-        subprocess.run(["docker", "kill", *how, self.name], check=False, capture_output=True)
+    def _docker_kill(self, *options: str) -> None:
+        subprocess.run(["docker", "kill", *options, self.name], check=False, capture_output=True)

@@ -11,22 +11,22 @@ from typing import Any
 
 from sagemaker_emulator.artifacts import upload
 from sagemaker_emulator.cloud import ERRORS, Cloud
-from sagemaker_emulator.instance import CUT, Instance
+from sagemaker_emulator.instance import REASON_LENGTH, Instance
 from sagemaker_emulator.limits import INVALID, Refusal, has_image
 from sagemaker_emulator.record import Record
 
-LOOK = 0.05  # seconds from one look at the containers to the next
+POLL_EVERY = 0.05  # seconds between two looks at the containers
 
 
 @dataclass(frozen=True)
-class House:
+class Context:
     """What all jobs of an emulator share."""
 
     folder: Path
     address: str  # of the other services
     cloud: Cloud
     grace: float  # seconds from SIGTERM to SIGKILL
-    how: str  # auto, subprocess or docker
+    runner: str  # auto (docker for an image that it has), subprocess or docker
     say: Callable[[str], None]
 
 
@@ -39,10 +39,12 @@ class Closed(Exception):
 
 
 class Job:
-    def __init__(self, request: dict[str, Any], house: House) -> None:
-        self.request, self.house, self.record = request, house, Record(request)
+    """`thread` runs it, once started; `closed` ends it without a trace."""
+
+    def __init__(self, request: dict[str, Any], context: Context) -> None:
+        self.request, self.context, self.record = request, context, Record(request)
         self.image = request["AlgorithmSpecification"]["TrainingImage"]
-        self.folder = house.folder / self.record.name
+        self.folder = context.folder / self.record.name
         self.instances: list[Instance] = []
         self.interrupted, self.closed = threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self._live, name=self.record.name, daemon=True)
@@ -62,7 +64,7 @@ class Job:
             ending = self._work()
             if self.instances:
                 self.record.enter("Uploading")
-                upload(self.instances, self.folder, self.record.output, self.house.cloud)
+                upload(self.instances, self.folder, self.record.output, self.context.cloud)
                 self.record.model = f"{self.record.output}/model.tar.gz"
             self.record.end(ending)
         except Failure as failure:
@@ -71,7 +73,7 @@ class Job:
             pass
         except ERRORS as error:
             reason = f"InternalServerError: We encountered an internal error. Please try again. ({error})"
-            self.record.end("Failed", reason[:CUT])
+            self.record.end("Failed", reason[:REASON_LENGTH])
         finally:
             self._give_back()
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -100,27 +102,27 @@ class Job:
         self.interrupted.clear()
         self.record.rent()
         for number in range(1, self.request["ResourceConfig"]["InstanceCount"] + 1):
-            self._look_up()
+            self._refuse_closed()
             folder = self.folder / f"{attempt}-algo-{number}"
             self.instances.append(Instance(self.request, self.record.arn, number, folder, docker))
-            self.instances[-1].prepare(self.house.cloud)
-        if not has_image(self.image, self.house.cloud):
+            self.instances[-1].prepare(self.context.cloud)
+        if not has_image(self.image, self.context.cloud):
             # the service refuses some such requests at once; this is the later way to learn of it
             says = "Cannot pull algorithm container. Either the image does not exist or its permissions are incorrect."
             raise Failure(f"ClientError: {says}")
         if not docker and not self.request["AlgorithmSpecification"].get("ContainerEntrypoint"):
             raise Failure("ClientError: without docker the emulator runs a ContainerEntrypoint, and there is none")
         where = f"in docker, from {self.image}" if docker else "as a subprocess"
-        self.house.say(f"{self.record.name} runs {where}; its /opt/ml is {self.instances[0].ml}")
+        self.context.say(f"{self.record.name} runs {where}; its /opt/ml is {self.instances[0].ml}")
 
     def _train(self) -> str:
         """Returns a secondary status. Raises Failure."""
         self.record.enter("Training")
         try:
             for instance in self.instances:
-                instance.start(self.house.cloud, self.house.address)
+                instance.start(self.context.cloud, self.context.address)
         except (FileNotFoundError, PermissionError, ValueError) as error:
-            raise Failure(f"AlgorithmError: {error}, exit code: 127"[:CUT]) from None
+            raise Failure(f"AlgorithmError: {error}, exit code: 127"[:REASON_LENGTH]) from None
         while True:
             statuses = [instance.status() for instance in self.instances]
             for instance, status in zip(self.instances, statuses, strict=True):
@@ -128,12 +130,12 @@ class Job:
                     self._fail(instance, status)
             if None not in statuses:
                 return "Completed"
-            self._look_up()
-            self.record.watch_the_clock()
+            self._refuse_closed()
+            self.record.check_timeouts()
             if self.record.stop_as or self.interrupted.is_set():
                 self._terminate()
                 return self.record.stop_as or "Interrupted"
-            time.sleep(LOOK)
+            time.sleep(POLL_EVERY)
 
     def _fail(self, first: Instance, status: int) -> None:
         """End the other instances too, and keep all but a model. Raises Failure."""
@@ -147,21 +149,21 @@ class Job:
     def _terminate(self) -> None:
         for instance in self.instances:
             instance.terminate()
-        last = time.monotonic() + self.house.grace
+        last = time.monotonic() + self.context.grace
         while time.monotonic() < last and None in [instance.status() for instance in self.instances]:
-            self._look_up()
-            time.sleep(LOOK)
+            self._refuse_closed()
+            time.sleep(POLL_EVERY)
         for instance in self.instances:
             instance.kill()
 
     def _in_docker(self) -> bool:
-        if self.house.how != "auto" or shutil.which("docker") is None:
-            return self.house.how == "docker"
-        asked = subprocess.run(["docker", "image", "inspect", self.image], check=False, capture_output=True)
-        return asked.returncode == 0
+        if self.context.runner != "auto" or shutil.which("docker") is None:
+            return self.context.runner == "docker"
+        inspected = subprocess.run(["docker", "image", "inspect", self.image], check=False, capture_output=True)
+        return inspected.returncode == 0
 
-    def _look_up(self) -> None:
-        """Raises Closed."""
+    def _refuse_closed(self) -> None:
+        """Raises Closed if the emulator ends."""
         if self.closed.is_set():
             raise Closed
 

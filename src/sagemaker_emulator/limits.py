@@ -51,18 +51,19 @@ def quota(request: dict[str, Any], running: Iterable[dict[str, Any]], quotas: Ma
     name = _usage(request)
     limit = quotas.get(name, quotas.get(request["ResourceConfig"]["InstanceType"]))
     used = sum(other["ResourceConfig"]["InstanceCount"] for other in running if _usage(other) == name)
-    asked = request["ResourceConfig"]["InstanceCount"]
-    if limit is not None and used + asked > limit:
+    count = request["ResourceConfig"]["InstanceCount"]
+    if limit is not None and used + count > limit:
         raise Refusal(
             "ResourceLimitExceeded",
             f"The account-level service limit '{name}' is {limit} Instances, with current utilization of {used}"
-            f" Instances and a request delta of {asked} Instances. Please use AWS Service Quotas to request an increase"
+            f" Instances and a request delta of {count} Instances. Please use AWS Service Quotas to request an increase"
             " for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase for this"
             " quota.",
         )
 
 
 def has_image(address: str, cloud: Cloud) -> bool:
+    """Whether ECR holds the image, in the region of the jobs."""
     account, region, repository, tag, digest = IMAGE.fullmatch(address).groups()  # type: ignore[union-attr]
     missing = cloud.ecr.exceptions.RepositoryNotFoundException, cloud.ecr.exceptions.ImageNotFoundException
     which = {"imageDigest": digest} if digest else {"imageTag": tag or "latest"}
@@ -97,9 +98,9 @@ def _paths(request: dict[str, Any]) -> None:
     for channel in request.get("InputDataConfig", []):
         source = channel["DataSource"].get("S3DataSource", {})
         mode = channel.get("InputMode", _at(request, "AlgorithmSpecification.TrainingInputMode"))
-        told = (mode, source.get("S3DataType"), source.get("S3DataDistributionType", "FullyReplicated"))
+        kind = (mode, source.get("S3DataType"), source.get("S3DataDistributionType", "FullyReplicated"))
         packed = {channel.get("CompressionType", "None"), channel.get("RecordWrapperType", "None")}
-        if told != ("File", "S3Prefix", "FullyReplicated") or packed != {"None"}:
+        if kind != ("File", "S3Prefix", "FullyReplicated") or packed != {"None"}:
             says = "is beyond the emulator, which has File, S3Prefix and FullyReplicated alone"
             raise Refusal(INVALID, f"The channel {channel['ChannelName']} {says}")
         addresses.append(source["S3Uri"])

@@ -13,19 +13,19 @@ def page(descriptions: list[dict[str, Any]], request: dict[str, Any]) -> dict[st
 
     As the service does: a page is cut first, and only then seen for the status that was asked for.
     """
-    found = descriptions
+    jobs = descriptions
     for moment in ("CreationTime", "LastModifiedTime"):
         after, before = request.get(f"{moment}After", 0), request.get(f"{moment}Before", float("inf"))
-        found = [job for job in found if after <= job[moment] <= before]
-    found = [job for job in found if request.get("NameContains", "") in job["TrainingJobName"]]
+        jobs = [job for job in jobs if after <= job[moment] <= before]
+    jobs = [job for job in jobs if request.get("NameContains", "") in job["TrainingJobName"]]
     if "WarmPoolStatusEquals" in request or "TrainingPlanArnEquals" in request:
-        found = []  # it has neither
+        jobs = []  # the emulator has neither
     key = SORTED[request.get("SortBy", "CreationTime")]
-    found.sort(key=lambda job: job[key], reverse=request.get("SortOrder") == "Descending")
+    jobs.sort(key=lambda job: job[key], reverse=request.get("SortOrder") == "Descending")
     token = request.get("NextToken", "0")
     if not token.isdecimal():
         raise Refusal(INVALID, "Invalid NextToken")
     begin, end = int(token), int(token) + request.get("MaxResults", 10)
-    shown = [job for job in found[begin:end] if request.get("StatusEquals") in (None, job["TrainingJobStatus"])]
-    told = {"TrainingJobSummaries": [{name: job[name] for name in SUMMED if name in job} for job in shown]}
-    return {**told, "NextToken": str(end)} if end < len(found) else told
+    shown = [job for job in jobs[begin:end] if request.get("StatusEquals") in (None, job["TrainingJobStatus"])]
+    response = {"TrainingJobSummaries": [{name: job[name] for name in SUMMED if name in job} for job in shown]}
+    return {**response, "NextToken": str(end)} if end < len(jobs) else response

@@ -10,12 +10,12 @@ from typing import IO
 from sagemaker_emulator.cloud import ERRORS, Cloud
 
 GROUP = "/aws/sagemaker/TrainingJobs"
-EVERY, MANY = 0.5, 500  # seconds from one batch to the next, and lines that do not wait for it
+SEND_EVERY, BATCH = 0.1, 500  # seconds between two batches of lines, and lines that do not wait so long
 LONGEST = 256_000  # bytes of a line; CloudWatch takes no longer ones
 
 
 class Log:
-    """Raises one of ERRORS where there is no CloudWatch."""
+    """One stream, which a thread fills from `pipe`. Raises one of ERRORS where there is no CloudWatch."""
 
     def __init__(self, cloud: Cloud, stream: str, pipe: IO[bytes]) -> None:
         self.cloud, self.stream, self.pipe = cloud, stream, pipe
@@ -37,16 +37,16 @@ class Log:
         with selectors.DefaultSelector() as selector, self.pipe:
             selector.register(self.pipe, selectors.EVENT_READ)
             while True:
-                readable = selector.select(EVERY / 5)
-                said = os.read(self.pipe.fileno(), 1 << 16) if readable else b""
-                *lines, begun = (begun + said).split(b"\n")
+                readable = selector.select(SEND_EVERY / 2)
+                read = os.read(self.pipe.fileno(), 1 << 16) if readable else b""
+                *lines, begun = (begun + read).split(b"\n")
                 if len(begun) > LONGEST:
                     lines, begun = [*lines, begun], b""
                 self.waiting += [(time.time(), line) for line in lines]
-                if time.monotonic() - sent > EVERY or len(self.waiting) > MANY:
+                if time.monotonic() - sent > SEND_EVERY or len(self.waiting) > BATCH:
                     self._send()
                     sent = time.monotonic()
-                if not said and (readable or self.over.is_set()):
+                if not read and (readable or self.over.is_set()):
                     break
         self.waiting.append((time.time(), begun))
         self._send()

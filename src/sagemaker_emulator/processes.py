@@ -14,13 +14,13 @@ def kill_all(mark: str, first: subprocess.Popen[bytes] | None) -> None:
     By what a process was born with, for some leave the session: torch starts each of its own in a new one.
     """
     while True:
-        found = [pid for pid in _everyone() if mark.encode() in _environment(pid)]
-        for pid in found:
+        pids = [pid for pid in _everyone() if mark.encode() in _environment(pid)]
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if first is not None and first.poll() is None:
             first.kill()  # where there is no /proc
-        elif not found:
+        elif not pids:
             return
         time.sleep(0.01)
 

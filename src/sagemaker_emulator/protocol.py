@@ -41,8 +41,8 @@ def handler(answer: Answer, interrupt: Callable[[str], None]) -> type[BaseHTTPRe
             service, _, operation = self.headers.get("X-Amz-Target", "").partition(".")
             return answer(operation if service == TARGET else "", request)
 
-        def _answer(self, status: int, told: dict[str, Any] | None) -> None:
-            body = b"" if told is None else json.dumps(told).encode()
+        def _answer(self, status: int, response: dict[str, Any] | None) -> None:
+            body = b"" if response is None else json.dumps(response).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.1")
             self.send_header("Content-Length", str(len(body)))

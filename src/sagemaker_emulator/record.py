@@ -45,10 +45,11 @@ class Record:
         self.enter("Starting")
 
     def describe(self) -> dict[str, Any]:
+        """As DescribeTrainingJob answers."""
         with self.lock:
             begun = self.rented[0][0] if self.rented else None
             ended = self.rented[-1][1] if self.rented and not self.is_running() else None
-            told = {
+            job = {
                 "TrainingJobName": self.name,
                 "TrainingJobArn": self.arn,
                 "ModelArtifacts": {"S3ModelArtifacts": self.model} if self.model else None,
@@ -65,9 +66,10 @@ class Record:
                 "BillableTimeInSeconds": _seconds(self.worked()) if ended else None,
                 **{name: self.request.get(name) for name in AS_ASKED},
             }
-        return {name: value for name, value in told.items() if value is not None}
+        return {name: value for name, value in job.items() if value is not None}
 
     def is_running(self) -> bool:
+        """Whether it has not ended."""
         return self.status in ("InProgress", "Stopping")
 
     def worked(self) -> float:
@@ -76,6 +78,7 @@ class Record:
             return sum((end or _now()) - start for start, end in self.rented)
 
     def enter(self, secondary: str) -> None:
+        """Note a secondary status and its time; none of work, once the job was stopped."""
         with self.lock:
             if self.stop_as and secondary in AT_WORK:  # it was stopped meanwhile
                 return
@@ -86,24 +89,26 @@ class Record:
             self.secondary = secondary
 
     def rent(self) -> None:
+        """From now on it has instances, and is billed."""
         with self.lock:
             self.rented.append((_now(), None))
             self.enter("Downloading")
 
     def give_back(self) -> None:
+        """From now on it has no instances."""
         with self.lock:
             self.rented = [(start, end or _now()) for start, end in self.rented]
 
     def stop(self) -> None:
-        """Raises Refusal."""
+        """As StopTrainingJob does. Raises Refusal if it has ended."""
         with self.lock:
             if self.status != "InProgress":
                 says = f"The request was rejected because the training job is in status {self.status}."
                 raise Refusal(INVALID, says)
             self._stop_as("Stopped")
 
-    def watch_the_clock(self) -> None:
-        """Stop it where its time is over."""
+    def check_timeouts(self) -> None:
+        """Stop the job if MaxRuntimeInSeconds or MaxWaitTimeInSeconds are over."""
         with self.lock:
             wait = self.limits.get("MaxWaitTimeInSeconds")
             if self.stop_as:
@@ -114,6 +119,7 @@ class Record:
                 self._stop_as("MaxWaitTimeExceeded")
 
     def end(self, secondary: str, reason: str = "") -> None:
+        """Note the end. `secondary`: the last secondary status, which tells Completed, Failed or Stopped."""
         with self.lock:
             if secondary == "Completed" and self.stop_as:  # it was asked for while the model was sent
                 secondary = self.stop_as

@@ -9,18 +9,18 @@ from typing import Any, Self
 
 from sagemaker_emulator import limits
 from sagemaker_emulator.cloud import Cloud, unled
-from sagemaker_emulator.job import House, Job
+from sagemaker_emulator.job import Context, Job
 from sagemaker_emulator.limits import INVALID, Refusal
 from sagemaker_emulator.listing import page
 from sagemaker_emulator.protocol import HOST, handler
-from sagemaker_emulator.shapes import Misfit, refusal, violations
+from sagemaker_emulator.shapes import WrongType, refusal, violations
 from warehouse_classifier.runtime.errors import UserError
 
-PATIENCE = 20  # seconds for a job to end whose processes are killed
+CLOSE_TIMEOUT = 20  # seconds for a job to end whose processes are killed
 
 
 class Emulator:
-    """`folder`: for the jobs' files; `aws`: address of a server of S3, CloudWatch, IAM and ECR; `how`: auto, subprocess, docker.
+    """`folder`: for the jobs' files; `aws`: address of a server of S3, CloudWatch, IAM and ECR; `runner`: auto, subprocess, docker.
 
     `quotas`: instances by type ("ml.m5.xlarge"), or by the service's own name ("ml.m5.xlarge for spot training job
     usage"); what is not named is not limited. Raises UserError if the port is taken.
@@ -28,11 +28,11 @@ class Emulator:
 
     def __init__(
         self, folder: Path, aws: str, *, port: int = 0, grace: float = 120, quotas: Mapping[str, int] | None = None,
-        how: str = "auto", say: Callable[[str], None] | None = None,
+        runner: str = "auto", say: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
         self.quotas, self.jobs, self.lock, self.closed = quotas or {}, dict[str, Job](), threading.RLock(), False
         self.model = unled().get_service_model("sagemaker")
-        self.house = House(folder.resolve(), aws, Cloud.at(aws), grace, how, say or _say)
+        self.context = Context(folder.resolve(), aws, Cloud.at(aws), grace, runner, say or _say)
         self.operations = {
             "CreateTrainingJob": self._create, "DescribeTrainingJob": self._describe, "StopTrainingJob": self._stop,
             "ListTrainingJobs": self._list,
@@ -48,7 +48,7 @@ class Emulator:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *how: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -58,20 +58,20 @@ class Emulator:
         for job in self.jobs.values():
             job.closed.set()
         for job in self.jobs.values():
-            job.thread.join(PATIENCE)
+            job.thread.join(CLOSE_TIMEOUT)
         self.server.shutdown()
         self.server.server_close()
 
     def answer(self, operation: str, request: Any) -> dict[str, Any] | None:
-        """Raises Refusal."""
+        """The response to an operation, None for an empty one. Raises Refusal."""
         if operation not in self.operations:
             raise Refusal("UnknownOperationException", f"the emulator has no {operation or 'unnamed operation'}")
         try:
-            found = [*violations(self.model.operation_model(operation).input_shape, request)]
-        except Misfit as misfit:
-            raise Refusal("SerializationException", str(misfit)) from None
-        if found:
-            raise Refusal(INVALID, refusal(found))
+            violated = [*violations(self.model.operation_model(operation).input_shape, request)]
+        except WrongType as error:
+            raise Refusal("SerializationException", str(error)) from None
+        if violated:
+            raise Refusal(INVALID, refusal(violated))
         return self.operations[operation]({name: value for name, value in request.items() if value is not None})
 
     def interrupt(self, name: str) -> None:
@@ -81,14 +81,14 @@ class Emulator:
     def _create(self, request: dict[str, Any]) -> dict[str, Any]:
         name = request["TrainingJobName"]
         self._is_new(name)
-        limits.check(request, self.house.cloud)
+        limits.check(request, self.context.cloud)
         with self.lock:
             self._is_new(name)
             if self.closed:
                 raise Refusal("ServiceUnavailable", "the emulator ends", 503)
             running = [job.request for job in self.jobs.values() if job.record.is_running()]
             limits.quota(request, running, self.quotas)
-            job = self.jobs[name] = Job(request, self.house)
+            job = self.jobs[name] = Job(request, self.context)
             job.thread.start()
         return {"TrainingJobArn": job.record.arn}
 

@@ -18,18 +18,18 @@ KINDS: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-class Misfit(Exception):
+class WrongType(Exception):
     """A value of a wrong kind, which no service gets as far as checking."""
 
 
 def violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
-    """Yield what is wrong, in the service's words. Raises Misfit.
+    """Yield what is wrong, in the service's words. Raises WrongType.
 
     `shape`: botocore's, with all that hangs on it; `value`: as it came out of JSON, where null is the same as nothing.
     """
     kind = shape.type_name
     if not _fits(kind, value):
-        raise Misfit(f"{type(value).__name__} at '{path}' can not be converted to {kind}")
+        raise WrongType(f"{type(value).__name__} at '{path}' can not be converted to {kind}")
     yield from _at(path, value, [says for says, holds in constraints(shape) if not holds(value)])
     if kind == "structure":
         for name in sorted({*value, *shape.required_members}):
@@ -50,29 +50,29 @@ def violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
                 yield from _at(path, value, [f"Map {what} must satisfy constraint: [{every}]"])
 
 
-def refusal(found: list[str]) -> str:
+def refusal(violated: list[str]) -> str:
     """One sentence of them all."""
-    return f"{len(found)} validation error{'s' * (len(found) > 1)} detected: {'; '.join(found)}"
+    return f"{len(violated)} validation error{'s' * (len(violated) > 1)} detected: {'; '.join(violated)}"
 
 
 def constraints(shape: Any) -> list[tuple[str, Callable[[Any], bool]]]:
     """What must hold of a value itself, in words and as a test."""
-    told, number = shape.metadata, shape.type_name in ("integer", "long", "float", "double")
+    rules, number = shape.metadata, shape.type_name in ("integer", "long", "float", "double")
     what, size = ("value", lambda value: value) if number else ("length", len)
-    found: list[tuple[str, Callable[[Any], bool]]] = []
-    if told.get("enum"):
-        among = ", ".join(told["enum"])
-        found.append((f"Member must satisfy enum value set: [{among}]", lambda value: value in told["enum"]))
-    if "max" in told:
-        says = f"Member must have {what} less than or equal to {told['max']}"
-        found.append((says, lambda value: size(value) <= told["max"]))
-    if "min" in told:
-        says = f"Member must have {what} greater than or equal to {told['min']}"
-        found.append((says, lambda value: size(value) >= told["min"]))
-    if "pattern" in told:
-        says = f"Member must satisfy regular expression pattern: {told['pattern']}"
-        found.append((says, lambda value: _pattern(told["pattern"]).fullmatch(value) is not None))
-    return found
+    constraints: list[tuple[str, Callable[[Any], bool]]] = []
+    if rules.get("enum"):
+        among = ", ".join(rules["enum"])
+        constraints.append((f"Member must satisfy enum value set: [{among}]", lambda value: value in rules["enum"]))
+    if "max" in rules:
+        says = f"Member must have {what} less than or equal to {rules['max']}"
+        constraints.append((says, lambda value: size(value) <= rules["max"]))
+    if "min" in rules:
+        says = f"Member must have {what} greater than or equal to {rules['min']}"
+        constraints.append((says, lambda value: size(value) >= rules["min"]))
+    if "pattern" in rules:
+        says = f"Member must satisfy regular expression pattern: {rules['pattern']}"
+        constraints.append((says, lambda value: _pattern(rules["pattern"]).fullmatch(value) is not None))
+    return constraints
 
 
 def _fits(kind: str, value: Any) -> bool:

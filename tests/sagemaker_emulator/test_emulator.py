@@ -30,7 +30,7 @@ from sagemaker_emulator.instance import OPT
 from sagemaker_emulator.log import GROUP
 from sagemaker_emulator.record import Record
 from sagemaker_emulator.server import Emulator
-from sagemaker_emulator.shapes import Misfit, constraints, violations
+from sagemaker_emulator.shapes import WrongType, constraints, violations
 from support.s3 import CREDENTIALS, S3
 from warehouse_classifier.runtime.errors import UserError
 
@@ -73,45 +73,45 @@ class Account:
         channels = [channel("code", prefix), *more.pop("InputDataConfig", [])]
         return self.start("python", f"{OPT}/input/data/code/main.py", InputDataConfig=channels, **more)
 
-    def told(self, name: str) -> dict[str, Any]:
+    def described(self, name: str) -> dict[str, Any]:
         return dict(self.client.describe_training_job(TrainingJobName=name))
 
     def until(self, name: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         last = time.monotonic() + 20
-        while not holds(told := self.told(name)):
-            assert time.monotonic() < last, told
+        while not holds(job := self.described(name)):
+            assert time.monotonic() < last, job
             time.sleep(0.02)
-        return told
+        return job
 
     def end(self, name: str, status: str = "Completed") -> dict[str, Any]:
-        told = self.until(name, lambda told: told["TrainingJobStatus"] in ENDED)
-        assert told["TrainingJobStatus"] == status, (told, self.lines(name))
-        return told
+        job = self.until(name, lambda job: job["TrainingJobStatus"] in ENDED)
+        assert job["TrainingJobStatus"] == status, (job, self.lines(name))
+        return job
 
     def streams(self, name: str) -> list[str]:
         try:
-            found = self.logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=f"{name}/")["logStreams"]
+            listed = self.logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=f"{name}/")["logStreams"]
         except self.logs.exceptions.ResourceNotFoundException:
             return []
-        return sorted(stream["logStreamName"] for stream in found)
+        return sorted(stream["logStreamName"] for stream in listed)
 
     def lines(self, name: str) -> list[str]:
-        found: list[str] = []
+        listed: list[str] = []
         for stream in self.streams(name):
             events = self.logs.get_log_events(logGroupName=GROUP, logStreamName=stream, startFromHead=True)["events"]
-            found += [event["message"] for event in events]
-        return found
+            listed += [event["message"] for event in events]
+        return listed
 
     def says(self, name: str, line: str) -> None:
         """Wait until it has said it."""
         last = time.monotonic() + 20
         while line not in self.lines(name):
-            assert time.monotonic() < last, (self.told(name), self.lines(name))
+            assert time.monotonic() < last, (self.described(name), self.lines(name))
             time.sleep(0.02)
 
     def keys(self, prefix: str) -> dict[str, bytes]:
-        found = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
-        bodies = {item["Key"]: self.s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in found}
+        listed = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+        bodies = {item["Key"]: self.s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in listed}
         return {key.removeprefix(prefix): body for key, body in bodies.items()}
 
     def archive(self, name: str, what: str = "model") -> dict[str, bytes]:
@@ -126,8 +126,8 @@ class Account:
 def _is_well_formed(operation_model: Any, response_dict: dict[str, Any], **how: Any) -> None:
     """Every answer holds what the model says of it. ModelArtifacts alone is missing before there are any, as there."""
     if response_dict["status_code"] == 200 and operation_model.output_shape is not None:
-        found = [*violations(operation_model.output_shape, json.loads(response_dict["body"]))]
-        assert [says for says in found if "null at 'modelArtifacts'" not in says] == []
+        listed = [*violations(operation_model.output_shape, json.loads(response_dict["body"]))]
+        assert [says for says in listed if "null at 'modelArtifacts'" not in says] == []
 
 
 def asked(*command: str, **more: Any) -> dict[str, Any]:
@@ -150,8 +150,8 @@ def channel(name: str, prefix: str) -> dict[str, Any]:
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
 
 
-def statuses(told: dict[str, Any]) -> list[str]:
-    return [transition["Status"] for transition in told["SecondaryStatusTransitions"]]
+def statuses(job: dict[str, Any]) -> list[str]:
+    return [transition["Status"] for transition in job["SecondaryStatusTransitions"]]
 
 
 def post(emulator: Emulator, body: str, path: str = "/", **headers: str) -> tuple[int, dict[str, Any]]:
@@ -163,17 +163,17 @@ def post(emulator: Emulator, body: str, path: str = "/", **headers: str) -> tupl
 
 def alive(folder: Path) -> list[str]:
     """Processes of jobs in that folder, by what they were born with."""
-    found = []
+    listed = []
     for file in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if f"OPT_ML={folder}".encode() in file.read_bytes():
-                found.append(file.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found
+                listed.append(file.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return listed
 
 
 @contextlib.contextmanager
 def opened(folder: Path, aws: str, **how: Any) -> Iterator[Account]:
-    with Emulator(folder, aws, **{"how": "subprocess", "say": str, **how}) as emulator:
+    with Emulator(folder, aws, **{"runner": "subprocess", "say": str, **how}) as emulator:
         yield Account(emulator, aws)
     assert alive(folder) == []
 
@@ -239,14 +239,14 @@ def test_a_container_finds_what_the_contract_promises(account: Account, monkeypa
         ResourceConfig={"InstanceCount": 1},
     )
     account.end(name)
-    found = json.loads(account.archive(name)["deep/found.json"])
+    listed = json.loads(account.archive(name)["deep/found.json"])
 
-    ml = found["env"]["OPT_ML"]
-    known = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
-    assert found["config"] == {
+    ml = listed["env"]["OPT_ML"]
+    config = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
+    assert listed["config"] == {
         "hyperparameters": {"lr": "0.1"},
         "inputdataconfig": {
-            "code": known, "train": {**known, "ContentType": "text/plain"}, "single": known, "parts": known,
+            "code": config, "train": {**config, "ContentType": "text/plain"}, "single": config, "parts": config,
         },
         "resourceconfig": {
             "current_host": "127.0.0.1", "current_instance_type": KIND, "current_group_name": "homogeneousCluster",
@@ -256,7 +256,7 @@ def test_a_container_finds_what_the_contract_promises(account: Account, monkeypa
             ],
         },
     }  # fmt: skip
-    assert found["data"] == {
+    assert listed["data"] == {
         "input/data/code/main.py": FINDS,
         "input/data/train/one.txt": "train/one.txt",
         "input/data/train/deep/two.txt": "train/deep/two.txt",
@@ -264,15 +264,15 @@ def test_a_container_finds_what_the_contract_promises(account: Account, monkeypa
         "input/data/parts/part-1": "part-1",
         "input/data/parts/part-2": "part-2",
     }
-    assert {"model", "checkpoints", "output", "output/data"} <= {*found["folders"]}
-    assert found["cwd"] == []
-    assert {key: value for key, value in found["env"].items() if not key.startswith("LC_")} == {
+    assert {"model", "checkpoints", "output", "output/data"} <= {*listed["folders"]}
+    assert listed["cwd"] == []
+    assert {key: value for key, value in listed["env"].items() if not key.startswith("LC_")} == {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "HOME": ml.removesuffix("ml") + "home", "TMPDIR": ml.removesuffix("ml") + "tmp",
         "DVC_SITE_CACHE_DIR": ml.removesuffix("ml") + "site", "OPT_ML": ml,
         "TRAINING_JOB_NAME": name, "TRAINING_JOB_ARN": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}",
-        "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": account.emulator.house.address,
+        "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": account.emulator.context.address,
         "AWS_ACCESS_KEY_ID": "nobody-of-the-emulator", "AWS_SECRET_ACCESS_KEY": "none",
         **own, "WHERE": f"{ml}/model",
     }  # fmt: skip
@@ -282,8 +282,8 @@ def test_a_container_finds_what_the_contract_promises(account: Account, monkeypa
 
 def test_nothing_leaves_the_folder_of_a_channel(account: Account) -> None:
     account.s3.put_object(Bucket=BUCKET, Key="evil/../../../../../away.txt", Body=b"")
-    told = account.end(account.start("true", InputDataConfig=[channel("evil", "evil/")]), "Failed")
-    assert "would leave" in told["FailureReason"]
+    job = account.end(account.start("true", InputDataConfig=[channel("evil", "evil/")]), "Failed")
+    assert "would leave" in job["FailureReason"]
 
 
 def test_the_log_comes_while_the_job_runs(account: Account) -> None:
@@ -300,10 +300,10 @@ print("\\nlast, with no newline", end="")
     before = time.time() * 1000
     name = account.script(code)
     account.says(name, "on the other stream")
-    told = account.told(name)
-    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("InProgress", "Training")
-    assert "ModelArtifacts" not in told
-    (folder,) = account.emulator.house.folder.glob(f"{name}/*/ml/checkpoints")
+    job = account.described(name)
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("InProgress", "Training")
+    assert "ModelArtifacts" not in job
+    (folder,) = account.emulator.context.folder.glob(f"{name}/*/ml/checkpoints")
     (folder / "go").touch()
     account.end(name)
     lines = account.lines(name)
@@ -322,18 +322,18 @@ print("\\nlast, with no newline", end="")
 
 def test_a_job_that_does_well(account: Account) -> None:
     name = account.start("sh", "-c", "exit 0", Environment={"A": "b"}, Tags=[{"Key": "who", "Value": "me"}])
-    told = account.end(name)
-    assert statuses(told) == UNEVENTFUL
-    assert told["SecondaryStatus"] == "Completed"
-    times = [(step["StartTime"], step["EndTime"]) for step in told["SecondaryStatusTransitions"]]
+    job = account.end(name)
+    assert statuses(job) == UNEVENTFUL
+    assert job["SecondaryStatus"] == "Completed"
+    times = [(step["StartTime"], step["EndTime"]) for step in job["SecondaryStatusTransitions"]]
     assert [*itertools.chain(*times)] == sorted(itertools.chain(*times))
-    assert told["CreationTime"] <= told["TrainingStartTime"] < told["TrainingEndTime"] <= told["LastModifiedTime"]
-    assert 1 <= told["BillableTimeInSeconds"] <= told["TrainingTimeInSeconds"] <= 20
-    assert told["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://{BUCKET}/out/{name}/output/model.tar.gz"
+    assert job["CreationTime"] <= job["TrainingStartTime"] < job["TrainingEndTime"] <= job["LastModifiedTime"]
+    assert 1 <= job["BillableTimeInSeconds"] <= job["TrainingTimeInSeconds"] <= 20
+    assert job["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://{BUCKET}/out/{name}/output/model.tar.gz"
     assert account.keys(f"out/{name}/output/").keys() == {"model.tar.gz"}
-    assert "FailureReason" not in told
+    assert "FailureReason" not in job
     for key, value in asked("sh", "-c", "exit 0", Environment={"A": "b"}).items():
-        assert told[key] == value
+        assert job[key] == value
 
 
 @pytest.mark.parametrize(
@@ -353,18 +353,18 @@ def test_a_job_that_fails_says_why(account: Account, command: str, reason: str) 
     saves = "touch $OPT_ML/model/half; echo step > $OPT_ML/checkpoints/kept; echo tried"
     checkpoints = {"S3Uri": f"s3://{BUCKET}/{kept}"}
     name = account.start("sh", "-c", f"{saves}; {command}", CheckpointConfig=checkpoints)
-    told = account.end(name, "Failed")
+    job = account.end(name, "Failed")
     assert account.keys(kept) == {"/kept": b"step\n"}
-    assert told["FailureReason"] == reason
-    assert (told["SecondaryStatus"], statuses(told)[-2:]) == ("Failed", ["Uploading", "Failed"])
+    assert job["FailureReason"] == reason
+    assert (job["SecondaryStatus"], statuses(job)[-2:]) == ("Failed", ["Uploading", "Failed"])
     assert account.lines(name) == ["tried"]
     assert account.keys(f"out/{name}/") == {}
 
 
 def test_a_container_that_cannot_start_fails(account: Account) -> None:
-    told = account.end(account.start("no-such-command"), "Failed")
-    assert "no-such-command" in told["FailureReason"]
-    assert told["FailureReason"].endswith("exit code: 127")
+    job = account.end(account.start("no-such-command"), "Failed")
+    assert "no-such-command" in job["FailureReason"]
+    assert job["FailureReason"].endswith("exit code: 127")
     assert "there is none" in account.end(account.start(), "Failed")["FailureReason"]
 
 
@@ -394,12 +394,12 @@ def test_a_name_is_never_free_again(account: Account) -> None:
             return str(refused)
 
     with ThreadPoolExecutor(8) as pool:
-        said = [*pool.map(create, range(8))]
+        response = [*pool.map(create, range(8))]
     account.end(name)
-    said.append(create(0))
+    response.append(create(0))
     arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}"
-    assert [line for line in said if line == arn] == [arn]
-    assert sum("Training job names must be unique within an AWS account and region" in line for line in said) == 8
+    assert [line for line in response if line == arn] == [arn]
+    assert sum("Training job names must be unique within an AWS account and region" in line for line in response) == 8
 
 
 # ---- its end before its time
@@ -413,8 +413,8 @@ def test_a_stopped_job_has_time_to_save(account: Account) -> None:
     name = account.start("sh", "-c", command)
     account.says(name, "up")
     account.client.stop_training_job(TrainingJobName=name)
-    told = account.end(name, "Stopped")
-    assert statuses(told) == ["Starting", "Downloading", "Training", "Stopping", "Uploading", "Stopped"]
+    job = account.end(name, "Stopped")
+    assert statuses(job) == ["Starting", "Downloading", "Training", "Stopping", "Uploading", "Stopped"]
     assert account.archive(name) == {"weights": b"saved\n"}
     with pytest.raises(ClientError) as refused:
         account.client.stop_training_job(TrainingJobName=name)
@@ -428,8 +428,8 @@ def test_a_job_that_does_not_want_to_end_is_killed(aws: str, tmp_path: Path) -> 
         account.says(name, "up")
         asked_at = time.monotonic()
         account.client.stop_training_job(TrainingJobName=name)
-        assert account.told(name)["TrainingJobStatus"] == "Stopping"
-        assert account.told(name)["SecondaryStatus"] == "Stopping"
+        assert account.described(name)["TrainingJobStatus"] == "Stopping"
+        assert account.described(name)["SecondaryStatus"] == "Stopping"
         assert len(alive(tmp_path)) > 1
         account.end(name, "Stopped")
         assert 0.6 < time.monotonic() - asked_at < 3
@@ -454,7 +454,7 @@ def test_with_its_first_process_a_container_ends_whole(account: Account) -> None
     name = account.start("sh", "-c", f"{first}; echo up; exec sleep 62", ResourceConfig={"InstanceCount": 2})
     for line in ("left", "up"):
         account.says(name, line)
-    folder, last = account.emulator.house.folder / name, time.monotonic() + 10
+    folder, last = account.emulator.context.folder / name, time.monotonic() + 10
     while [line.strip() for line in alive(folder)] != ["sleep 62"]:
         assert time.monotonic() < last, alive(folder)
         time.sleep(0.02)
@@ -464,10 +464,10 @@ def test_with_its_first_process_a_container_ends_whole(account: Account) -> None
 
 def test_a_job_has_no_more_time_than_it_was_given(account: Account) -> None:
     name = account.start("sleep", "60", StoppingCondition={"MaxRuntimeInSeconds": 1})
-    told = account.end(name, "Stopped")
-    assert told["SecondaryStatus"] == "MaxRuntimeExceeded"
-    assert statuses(told)[-3:] == ["Stopping", "Uploading", "MaxRuntimeExceeded"]
-    assert told["BillableTimeInSeconds"] == 2
+    job = account.end(name, "Stopped")
+    assert job["SecondaryStatus"] == "MaxRuntimeExceeded"
+    assert statuses(job)[-3:] == ["Stopping", "Uploading", "MaxRuntimeExceeded"]
+    assert job["BillableTimeInSeconds"] == 2
 
 
 def test_time_is_billed_while_there_are_instances_and_waited_for_beyond() -> None:
@@ -475,16 +475,16 @@ def test_time_is_billed_while_there_are_instances_and_waited_for_beyond() -> Non
     now = time.time()
     record.rented = [(now - 50, now - 40), (now - 20, None)]
     record.created = now - 80
-    record.watch_the_clock()
+    record.check_timeouts()
     assert record.status == "InProgress"
     record.created = now - 91
-    record.watch_the_clock()
+    record.check_timeouts()
     assert (record.status, record.secondary) == ("Stopping", "Stopping")
     record.end(record.stop_as)
-    told = record.describe()
-    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
-    assert told["BillableTimeInSeconds"] in (30, 31)
-    assert told["TrainingTimeInSeconds"] in (50, 51)
+    job = record.describe()
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
+    assert job["BillableTimeInSeconds"] in (30, 31)
+    assert job["TrainingTimeInSeconds"] in (50, 51)
 
 
 def test_a_job_that_is_stopped_does_not_begin_anything() -> None:
@@ -525,24 +525,24 @@ def test_an_interrupted_spot_job_goes_on_elsewhere(account: Account) -> None:
     name = account.script(RESUMES, CheckpointConfig={"S3Uri": f"s3://{bucket}/kept"}, **SPOT)
 
     def held() -> list[str]:
-        return sorted(found["Key"] for found in account.s3.list_objects_v2(Bucket=bucket)["Contents"])
+        return sorted(listed["Key"] for listed in account.s3.list_objects_v2(Bucket=bucket)["Contents"])
 
     def is_held(_: object) -> bool:
         return {"kept/deep/step", "kept/removed"} <= {*held()}
 
     account.until(name, is_held)  # while it runs
-    (folder,) = account.emulator.house.folder.glob(f"{name}/*/ml/checkpoints")
+    (folder,) = account.emulator.context.folder.glob(f"{name}/*/ml/checkpoints")
     (folder / "removed").unlink()
     assert account.interrupt(name) == (200, {})
-    told = account.end(name)
-    assert statuses(told) == [*UNEVENTFUL[:3], "Interrupted", *UNEVENTFUL]
+    job = account.end(name)
+    assert statuses(job) == [*UNEVENTFUL[:3], "Interrupted", *UNEVENTFUL]
     assert account.lines(name) == [
         "begins at 0 in 0-algo-1 [] ['deep', 'from-before']",
         "begins at 1 in 1-algo-1 [] ['at-the-end', 'deep', 'from-before']",
     ]
     assert len(account.streams(name)) == 2
     assert held() == ["kept/at-the-end", "kept/deep/step", "kept/from-before", "kept/removed"]
-    versions = [found["Key"] for found in account.s3.list_object_versions(Bucket=bucket)["Versions"]]
+    versions = [listed["Key"] for listed in account.s3.list_object_versions(Bucket=bucket)["Versions"]]
     assert sorted(versions) == [
         "kept/at-the-end", "kept/deep/step", "kept/deep/step", "kept/from-before", "kept/removed", "kept/removed",
     ]  # fmt: skip
@@ -555,19 +555,19 @@ def test_an_interruption_kills_whoever_does_not_save(aws: str, tmp_path: Path) -
         account.says(name, "up")
         first = alive(tmp_path)
         assert account.interrupt(name)[0] == 200
-        account.until(name, lambda told: statuses(told).count("Training") == 2)
+        account.until(name, lambda job: statuses(job).count("Training") == 2)
         account.client.stop_training_job(TrainingJobName=name)
-        told = account.end(name, "Stopped")
+        job = account.end(name, "Stopped")
         assert first
-        assert statuses(told)[3:6] == ["Interrupted", "Starting", "Downloading"]
+        assert statuses(job)[3:6] == ["Interrupted", "Starting", "Downloading"]
 
 
 def test_only_a_spot_job_is_interrupted(account: Account) -> None:
     name = account.start("sleep", "60")
-    account.until(name, lambda told: told["SecondaryStatus"] == "Training")
-    status, said = account.interrupt(name)
-    assert (status, said["__type"]) == (400, "ValidationException")
-    assert "is no spot job" in said["message"]
+    account.until(name, lambda job: job["SecondaryStatus"] == "Training")
+    status, response = account.interrupt(name)
+    assert (status, response["__type"]) == (400, "ValidationException")
+    assert "is no spot job" in response["message"]
     account.client.stop_training_job(TrainingJobName=name)
     assert "Interrupted" not in statuses(account.end(name, "Stopped"))
 
@@ -577,9 +577,9 @@ def test_only_a_spot_job_is_interrupted(account: Account) -> None:
 MEETS = """
 import json, os, pathlib, socket, time
 ml = pathlib.Path(os.environ["OPT_ML"])
-told = json.loads((ml / "input/config/resourceconfig.json").read_text())
+resources = json.loads((ml / "input/config/resourceconfig.json").read_text())
 port = int(json.loads((ml / "input/config/hyperparameters.json").read_text())["port"])
-first, here = told["hosts"][0], told["current_host"]
+first, here = resources["hosts"][0], resources["current_host"]
 with socket.create_server((here, port)) as server:
     if here == first:
         server.accept()[0].sendall(b"hello")
@@ -618,8 +618,8 @@ if second:
 time.sleep(60)
 """
     begun = time.monotonic()
-    told = account.end(account.script(code, ResourceConfig={"InstanceCount": 2}), "Failed")
-    assert told["FailureReason"] == "AlgorithmError: the second one, exit code: 4"
+    job = account.end(account.script(code, ResourceConfig={"InstanceCount": 2}), "Failed")
+    assert job["FailureReason"] == "AlgorithmError: the second one, exit code: 4"
     assert time.monotonic() - begun < 10
 
 
@@ -696,7 +696,7 @@ def test_a_wrong_request_is_refused(account: Account, path: str, value: Any, say
     assert refused.value.response["Error"]["Code"] == "ValidationException"
     assert says in refused.value.response["Error"]["Message"]
     with pytest.raises(ClientError, match=r"Requested resource not found\.|trainingJobName"):
-        account.told(str(request["TrainingJobName"]))
+        account.described(str(request["TrainingJobName"]))
 
 
 def test_spot_goes_without_warm_machines_and_with_time_to_wait(account: Account) -> None:
@@ -715,9 +715,9 @@ def test_an_image_that_ecr_does_not_hold_fails_later(account: Account) -> None:
         IMAGE.replace(REPOSITORY, "nowhere"),
         IMAGE.replace(REGION, "eu-west-1"),
     ):
-        told = account.end(account.start("true", image=image), "Failed")
-        assert told["FailureReason"].startswith("ClientError: Cannot pull algorithm container.")
-        assert "Training" not in statuses(told)
+        job = account.end(account.start("true", image=image), "Failed")
+        assert job["FailureReason"].startswith("ClientError: Cannot pull algorithm container.")
+        assert "Training" not in statuses(job)
     account.end(account.start("true", image=IMAGE.removesuffix(":latest")))
 
 
@@ -745,11 +745,11 @@ def test_the_list_is_cut_before_it_is_sifted(aws: str, tmp_path: Path) -> None:
     with opened(tmp_path, aws) as account:
         for name, command in (("c-1", "true"), ("a-2", "false"), ("b-3", "true")):
             account.start(command, TrainingJobName=name)
-            account.until(name, lambda told: told["TrainingJobStatus"] in ENDED)
+            account.until(name, lambda job: job["TrainingJobStatus"] in ENDED)
 
         def names(**how: Any) -> list[str]:
-            found = account.client.list_training_jobs(**how)
-            return [job["TrainingJobName"] for job in found["TrainingJobSummaries"]]
+            listed = account.client.list_training_jobs(**how)
+            return [job["TrainingJobName"] for job in listed["TrainingJobSummaries"]]
 
         assert names() == ["c-1", "a-2", "b-3"]
         assert names(SortBy="Name", SortOrder="Descending") == ["c-1", "b-3", "a-2"]
@@ -758,9 +758,9 @@ def test_the_list_is_cut_before_it_is_sifted(aws: str, tmp_path: Path) -> None:
         assert names(NameContains="-3") == ["b-3"]
         for how, expected in (("After", ["a-2", "b-3"]), ("Before", ["c-1", "a-2"])):
             # boto3 would send whole seconds
-            body = json.dumps({f"CreationTime{how}": account.told("a-2")["CreationTime"].timestamp()})
-            _, said = post(account.emulator, body, **{"X-Amz-Target": "SageMaker.ListTrainingJobs"})
-            assert [job["TrainingJobName"] for job in said["TrainingJobSummaries"]] == expected
+            body = json.dumps({f"CreationTime{how}": account.described("a-2")["CreationTime"].timestamp()})
+            _, response = post(account.emulator, body, **{"X-Amz-Target": "SageMaker.ListTrainingJobs"})
+            assert [job["TrainingJobName"] for job in response["TrainingJobSummaries"]] == expected
         pages = account.client.get_paginator("list_training_jobs").paginate(PaginationConfig={"PageSize": 2})
         assert [[job["TrainingJobName"] for job in page["TrainingJobSummaries"]] for page in pages] == [
             ["c-1", "a-2"],
@@ -783,9 +783,9 @@ def test_what_is_no_request_is_refused(account: Account) -> None:
         ("{}", {"X-Amz-Target": "SageMaker.DeleteTrainingJob"}, "UnknownOperationException"),
         ("{}", {**target, "Host": "of-a-web-page.example:9101"}, "AccessDeniedException"),
     ):
-        status, said = post(account.emulator, body, **headers)
+        status, response = post(account.emulator, body, **headers)
         assert status in (400, 403)
-        assert said["__type"] == code
+        assert response["__type"] == code
 
 
 def test_people_who_have_an_account_are_left_alone(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -797,14 +797,14 @@ def test_people_who_have_an_account_are_left_alone(aws: str, tmp_path: Path, mon
             200,
             {"TrainingJobSummaries": []},
         )
-        assert [*emulator.house.cloud.keys("s3://of-nobody/")] == []
+        assert [*emulator.context.cloud.keys("s3://of-nobody/")] == []
 
 
 def test_where_the_other_services_are_silent_so_is_the_emulator(tmp_path: Path) -> None:
     with Emulator(tmp_path, "http://127.0.0.1:1") as emulator:
         body = json.dumps(asked("true", TrainingJobName="a"))
-        status, said = post(emulator, body, **{"X-Amz-Target": "SageMaker.CreateTrainingJob"})
-    assert (status, said["__type"]) == (500, "InternalFailure")
+        status, response = post(emulator, body, **{"X-Amz-Target": "SageMaker.CreateTrainingJob"})
+    assert (status, response["__type"]) == (500, "InternalFailure")
 
 
 def test_a_port_that_is_taken_is_named(aws: str, tmp_path: Path) -> None:
@@ -863,7 +863,7 @@ def test_what_botocore_refuses_is_refused(path: str, value: Any) -> None:
     theirs = ParamValidator().validate(request, shape).has_errors()
     try:
         ours = bool([*violations(shape, request)])
-    except Misfit:
+    except WrongType:
         ours = True
     assert ours or not theirs
 
@@ -906,16 +906,16 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     command.parent.mkdir()
     command.write_text(DOCKER)
     command.chmod(0o755)
-    said = tmp_path / "said"
-    for name, value in {"HELD": IMAGE, "SAID": str(said), "STAYS": ""}.items():
+    written = tmp_path / "said"
+    for name, value in {"HELD": IMAGE, "SAID": str(written), "STAYS": ""}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
-    return said
+    return written
 
 
 def test_docker_runs_the_images_that_it_has(aws: str, tmp_path: Path, docker: Path) -> None:
-    said: list[str] = []
-    with opened(tmp_path / "jobs", aws, how="auto", say=said.append) as account:
+    response: list[str] = []
+    with opened(tmp_path / "jobs", aws, runner="auto", say=response.append) as account:
         name = account.start("sh", "-c", "true", Environment={"A": "b c"})
         account.end(name)
         assert account.archive(name) == {"mark": b"ran\n"}
@@ -933,7 +933,7 @@ def test_docker_runs_the_images_that_it_has(aws: str, tmp_path: Path, docker: Pa
         docker.unlink()
         account.end(account.start("true", image=IMAGE.removesuffix(":latest")))
         assert not docker.exists()
-    assert [line.split(";")[0] for line in said] == [
+    assert [line.split(";")[0] for line in response] == [
         f"{name} runs in docker, from {IMAGE}",
         f"job-{int(name[4:]) + 1} runs in docker, from {IMAGE}",
         f"job-{int(name[4:]) + 2} runs as a subprocess",
@@ -942,7 +942,7 @@ def test_docker_runs_the_images_that_it_has(aws: str, tmp_path: Path, docker: Pa
 
 def test_docker_hands_a_stop_on(aws: str, tmp_path: Path, docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAYS", "1")
-    with opened(tmp_path / "jobs", aws, how="docker") as account:
+    with opened(tmp_path / "jobs", aws, runner="docker") as account:
         name = account.start("sh", "-c", "true", image=IMAGE.removesuffix(":latest"))
         account.says(name, "up")
         account.client.stop_training_job(TrainingJobName=name)
@@ -951,6 +951,6 @@ def test_docker_hands_a_stop_on(aws: str, tmp_path: Path, docker: Path, monkeypa
 
 
 def test_the_latest_image_is_meant_where_none_is_named() -> None:
-    found = limits.IMAGE.fullmatch(f"{IMAGE.removesuffix(':latest')}@sha256:{'a' * 64}")
-    assert found is not None
-    assert found.groups() == (ACCOUNT, REGION, REPOSITORY, None, f"sha256:{'a' * 64}")
+    listed = limits.IMAGE.fullmatch(f"{IMAGE.removesuffix(':latest')}@sha256:{'a' * 64}")
+    assert listed is not None
+    assert listed.groups() == (ACCOUNT, REGION, REPOSITORY, None, f"sha256:{'a' * 64}")

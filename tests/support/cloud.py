@@ -9,6 +9,7 @@ import boto3
 
 from sagemaker_emulator.account import IMAGE, ROLE, furnish
 from sagemaker_emulator.cloud import Cloud
+from sagemaker_emulator.log import GROUP
 from sagemaker_emulator.server import Emulator
 from support.projects import Project
 from support.s3 import CREDENTIALS, S3
@@ -30,22 +31,22 @@ class Account:
     def __init__(self, s3: S3, folder: Path) -> None:
         self.url, self.s3 = s3.url, s3.client
         self.emulator = Emulator(
-            folder, s3.url, grace=60, quotas={"ml.p4d.24xlarge": 0}, how="subprocess", say=lambda _: None
+            folder, s3.url, grace=60, quotas={"ml.p4d.24xlarge": 0}, runner="subprocess", say=lambda _: None
         )
         furnish(Cloud.at(s3.url))
         self.s3.create_bucket(Bucket=BUCKET)
         # so that what is sent twice is seen
         self.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         key, secret, region = CREDENTIALS.values()
-        known = {"aws_access_key_id": key, "aws_secret_access_key": secret, "region_name": region}
-        self.sagemaker = boto3.client("sagemaker", endpoint_url=self.emulator.url, **known)
-        self.logs = boto3.client("logs", endpoint_url=s3.url, **known)
+        credentials = {"aws_access_key_id": key, "aws_secret_access_key": secret, "region_name": region}
+        self.sagemaker = boto3.client("sagemaker", endpoint_url=self.emulator.url, **credentials)
+        self.logs = boto3.client("logs", endpoint_url=s3.url, **credentials)
 
     @property
     def environment(self) -> dict[str, str]:
         return {
             **CREDENTIALS, "AWS_ENDPOINT_URL": self.url, "AWS_ENDPOINT_URL_SAGEMAKER": self.emulator.url,
-            "STAGE_RUNNER": "sagemaker", "SAGEMAKER_ROLE": ROLE, "SAGEMAKER_IMAGE": IMAGE, "SAGEMAKER_POLL_SECONDS": "0.3",
+            "STAGE_RUNNER": "sagemaker", "SAGEMAKER_ROLE": ROLE, "SAGEMAKER_IMAGE": IMAGE, "SAGEMAKER_POLL_SECONDS": "0.1",
         }  # fmt: skip
 
     def settle(self, project: Project, prefix: str) -> None:
@@ -69,42 +70,37 @@ class Account:
     def jobs(self, stage: str = "") -> list[str]:
         """Names of all jobs so far, the oldest first."""
         named = {"NameContains": stage.replace("_", "-")} if stage else {}
-        found = self.sagemaker.list_training_jobs(**named, SortBy="CreationTime", SortOrder="Ascending", MaxResults=100)
-        return [job["TrainingJobName"] for job in found["TrainingJobSummaries"]]
+        page = self.sagemaker.list_training_jobs(**named, SortBy="CreationTime", SortOrder="Ascending", MaxResults=100)
+        return [job["TrainingJobName"] for job in page["TrainingJobSummaries"]]
 
     def described(self, job: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.sagemaker.describe_training_job(TrainingJobName=job)
-        return found
+        description: dict[str, Any] = self.sagemaker.describe_training_job(TrainingJobName=job)
+        return description
 
     def log(self, job: str) -> list[str]:
-        group = "/aws/sagemaker/TrainingJobs"
-        streams = self.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job}/")["logStreams"]
+        streams = self.logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=f"{job}/")["logStreams"]
         names = sorted(stream["logStreamName"] for stream in streams)
         return [
             event["message"]
             for name in names
-            for event in self.logs.get_log_events(logGroupName=group, logStreamName=name, startFromHead=True)["events"]
+            for event in self.logs.get_log_events(logGroupName=GROUP, logStreamName=name, startFromHead=True)["events"]
         ]
+
+    def phases(self, job: str) -> list[str]:
+        """All that it has gone through."""
+        return [step["Status"] for step in self.described(job)["SecondaryStatusTransitions"]]
 
     def await_job(self, stage: str, after: int, phase: str = "Training", patience: float = 90) -> str:
         """The name of a stage's job after so many others, when it has come to that phase."""
         return await_(
-            lambda: next(
-                (
-                    job
-                    for job in self.jobs(stage)[after:]
-                    if phase in [step["Status"] for step in self.described(job)["SecondaryStatusTransitions"]]
-                ),
-                "",
-            ),
-            patience,
+            lambda: next((job for job in self.jobs(stage)[after:] if phase in self.phases(job)), ""), patience
         )
 
 
-def await_(what: Any, patience: float = 90) -> Any:
-    """What it gives as soon as that is something."""
+def await_(get: Any, patience: float = 90) -> Any:
+    """What it returns as soon as that is something."""
     until = time.monotonic() + patience
-    while not (found := what()):
+    while not (value := get()):
         assert time.monotonic() < until, "it did not come"
-        time.sleep(0.1)
-    return found
+        time.sleep(0.05)
+    return value

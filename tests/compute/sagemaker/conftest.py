@@ -18,6 +18,8 @@ def tree(tmp_path: Path, account: Account, aws: pytest.MonkeyPatch) -> Path:
     for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
         shutil.copy(TOP / name, tmp_path)
     shutil.copytree(TOP / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    params = tmp_path / "params.yaml"
+    params.write_text(params.read_text().replace("synthetic://?pairs=5000&", "synthetic://?pairs=100&", 1))
     (tmp_path / "dvc.lock").write_text(LOCK)
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text(REMOTE)

@@ -1,6 +1,5 @@
 """What travels to a rented machine, and the hash that tells one work from another."""
 
-import ast
 import io
 import os
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.projects import TOP
+from support.projects import STAGES, TOP
 from warehouse_classifier.compute import metrics_log, stage_spec
 from warehouse_classifier.compute.sagemaker import code_archive
 from warehouse_classifier.compute.sagemaker.dvc_remote import Remote
@@ -90,37 +89,53 @@ def test_what_a_stage_is_made_of_and_nothing_else(tree: Path) -> None:
         names = tar.getnames()
         config = tar.extractfile(".dvc/config")
         assert config is not None
-        told = config.read().decode()
+        spec = config.read().decode()
     assert names == [*sorted(FILES, key=Path), ".dvc/config"]
-    assert told == (
+    assert spec == (
         "[core]\nanalytics = false\ncheck_update = false\nno_scm = true\nremote = team\n"
         "['remote \"team\"']\nurl = s3://b/p/\nendpointurl = https://example.com\nverify = True\n"
     )
 
 
-def test_the_launcher_and_the_stage_can_be_imported_from_what_travels(
+# with what is installed loaded once, each archive in a process of its own
+IMPORTS = """
+import importlib, os, sys
+from pathlib import Path
+import boto3, dvc.repo, matplotlib.pyplot, pandas, sklearn.metrics, torchvision, transformers
+for folder in map(Path, sys.argv[1:]):
+    if not os.fork():
+        sys.path.insert(0, str(folder / "src"))
+        os.chdir(folder)
+        from warehouse_classifier.compute import __main__, local, stage_code, stage_spec
+        from warehouse_classifier.compute.sagemaker import container
+        assert stage_code.names() == [folder.name]
+        deps = [Path(dep) for dep in stage_spec.load(stage_spec.MAP)["stages"][folder.name]["deps"]]
+        for file in [file for dep in deps for file in (dep, *dep.rglob("*.py")) if file.suffix == ".py"]:
+            parts = file.with_suffix("").parts[1:]
+            importlib.import_module(".".join(part for part in parts if part != "__init__"))
+        own = [module.__file__ for name, module in sys.modules.items() if name.startswith("warehouse_classifier.")]
+        assert len(own) > 10
+        assert all(Path(file).is_relative_to(folder) for file in own), own
+        os._exit(0)
+    assert os.wait()[1] == 0, folder.name
+"""
+
+
+def test_the_launcher_and_each_stage_can_be_imported_from_what_travels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real ones, of the stage that is made of the least, so that nothing of it makes up for what the launcher lacks."""
+    """The real ones, and all of it: before the stage begins, the launcher imports every module of its deps."""
     monkeypatch.chdir(TOP)
-    told = stage_spec.read("select_images", ["sample", "data/metadata.parquet", "data/selection.csv"])
-    with tarfile.open(fileobj=io.BytesIO(code_archive.pack(told, REMOTE))) as tar:
-        tar.extractall(tmp_path, filter="data")
-    code = """
-from warehouse_classifier.compute import __main__, local
-from warehouse_classifier.compute.sagemaker import container
-from warehouse_classifier.stages import select_images
-import sys
-print({file for name, module in sys.modules.items() if name.startswith("warehouse_classifier.") for file in [module.__file__]})
-"""
-    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "src")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=home, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    imported = ast.literal_eval(done.stdout)
-    assert len(imported) > 10
-    assert all(Path(file).is_relative_to(tmp_path) for file in imported)
+    for stage, entry in stage_spec.load(stage_spec.MAP)["stages"].items():
+        argv = entry["cmd"].replace("${scale}", "sample").partition(f" {stage} ")[2].split()
+        with tarfile.open(fileobj=io.BytesIO(code_archive.pack(stage_spec.read(stage, argv), REMOTE))) as tar:
+            tar.extractall(tmp_path / stage, filter="data")
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    ran = subprocess.run(
+        [sys.executable, "-c", IMPORTS, *(str(tmp_path / stage) for stage in STAGES)],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
 
 
 def rewrite(name: str, text: str) -> Callable[[Path], None]:
@@ -155,12 +170,12 @@ def test_another_input_command_code_or_parameter_is_another_work(
 
 
 def test_another_command_or_remote_is_another_work(tree: Path) -> None:
-    told = stage_spec.read("count", ARGV)
+    spec = stage_spec.read("count", ARGV)
     assert (
         len(
             {
-                told.with_params("s3://b"),
-                told.with_params("s3://c"),
+                spec.with_params("s3://b"),
+                spec.with_params("s3://c"),
                 stage_spec.read("count", ["large"]).with_params("s3://b"),
             }
         )
@@ -169,13 +184,13 @@ def test_another_command_or_remote_is_another_work(tree: Path) -> None:
 
 
 def test_the_plan_is_what_the_map_says(tree: Path) -> None:
-    told = stage_spec.read("count", ARGV)
-    assert told.inputs == {"data/in.csv": "0123"}
-    assert {*told.files} == {
+    spec = stage_spec.read("count", ARGV)
+    assert spec.inputs == {"data/in.csv": "0123"}
+    assert {*spec.files} == {
         "src/warehouse_classifier/stages/count.py", "data/fixed.csv", "src/warehouse_classifier/report",
     }  # fmt: skip
-    assert told.outs == ["out", "out.json"]
-    assert told.params == {"lr": 1, "count.small": {"a": 1}}
+    assert spec.outs == ["out", "out.json"]
+    assert spec.params == {"lr": 1, "count.small": {"a": 1}}
     with pytest.raises(UserError, match=r"dvc\.yaml has no stage counts; there are: count"):
         stage_spec.read("counts", ARGV)
 
@@ -185,11 +200,11 @@ def test_figures_go_through_the_log_unchanged(capsys: pytest.CaptureFixture[str]
     lines.measure(3, {"train_loss": 1e-05, "accuracy": float("nan"), "images": 3})
     lines.measure(None, {"count": 2})
     lines.end("FINISHED")
-    told = [metrics_log.read(line) for line in capsys.readouterr().out.splitlines()]
-    assert told[0] is not None
-    assert {*told[0]} == {"host", "machine", "processors"}
-    assert told[1] is not None
-    assert (told[1]["step"], told[1]["values"]["train_loss"], told[1]["values"]["images"]) == (3, 1e-05, 3.0)
-    assert told[2:] == [{"step": None, "values": {"count": 2.0}}, {"ended": "FINISHED"}]
+    spec = [metrics_log.read(line) for line in capsys.readouterr().out.splitlines()]
+    assert spec[0] is not None
+    assert {*spec[0]} == {"host", "machine", "processors"}
+    assert spec[1] is not None
+    assert (spec[1]["step"], spec[1]["values"]["train_loss"], spec[1]["values"]["images"]) == (3, 1e-05, 3.0)
+    assert spec[2:] == [{"step": None, "values": {"count": 2.0}}, {"ended": "FINISHED"}]
     for other in ("epoch 1: train_loss 3", "figures of today", 'figures {"cut', "figures [1]", ""):
         assert metrics_log.read(other) is None

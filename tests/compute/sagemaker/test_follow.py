@@ -33,7 +33,7 @@ def run(store: str, job: str) -> Run:
     return Run("train_vit", {"lr": None}, "abc", {**TAGS, "job": job}, store)
 
 
-def told(at: float, **what: Any) -> Line:
+def metrics(at: float, **what: Any) -> Line:
     return Line(at, "algo-1", f"figures {json.dumps(what)}")
 
 
@@ -41,8 +41,8 @@ def points(store: str, job: str) -> list[tuple[int, float, int]]:
     """Step, value and time of each point of the loss."""
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("warehouse-classifier")
-    (found,) = client.search_runs([experiment.experiment_id], f"tags.job = '{job}'")
-    return [(p.step, p.value, p.timestamp) for p in client.get_metric_history(found.info.run_id, "loss")]
+    (tracked,) = client.search_runs([experiment.experiment_id], f"tags.job = '{job}'")
+    return [(p.step, p.value, p.timestamp) for p in client.get_metric_history(tracked.info.run_id, "loss")]
 
 
 def test_of_two_followers_one_passes_each_figure_on(store: str, tmp_path: Path) -> None:
@@ -51,11 +51,12 @@ def test_of_two_followers_one_passes_each_figure_on(store: str, tmp_path: Path) 
     first, second = (Relay(run(store, "two"), lock) for _ in range(2))
     for step in (1, 2):
         for relay in (first, second):
-            assert relay.took(told(1000.5 + step, step=step, values={"loss": step / 2}))
+            assert relay.took(metrics(1000.5 + step, step=step, values={"loss": step / 2}))
             relay.pass_on()
     assert points(store, "two") == [(1, 0.5, 1001500), (2, 1.0, 1002500)]
-    first.lock.close()  # as the end of its process does it
-    second.took(told(1003.5, step=3, values={"loss": 1.5}))
+    assert [len(relay.waiting) for relay in (first, second)] == [0, 2]
+    first.lock.release()  # as the end of its process does it
+    second.took(metrics(1003.5, step=3, values={"loss": 1.5}))
     second.pass_on()
     assert points(store, "two") == [(1, 0.5, 1001500), (2, 1.0, 1002500), (3, 1.5, 1003500)]
     second.close()
@@ -66,7 +67,7 @@ def test_figures_that_were_passed_on_before_are_not_again(store: str, tmp_path: 
     for steps in ((1, 2), (1, 2, 3)):  # the log is read from its beginning
         relay = Relay(run(store, "again"), tmp_path / "job.lock")
         for step in steps:
-            relay.took(told(1000.0 + step, step=step, values={"loss": 0.5}))
+            relay.took(metrics(1000.0 + step, step=step, values={"loss": 0.5}))
         relay.pass_on()
         relay.run.end("FINISHED", dollars=1.5)
         relay.close()
@@ -76,8 +77,8 @@ def test_figures_that_were_passed_on_before_are_not_again(store: str, tmp_path: 
 def test_figures_wait_for_an_mlflow_that_does_not_answer(store: str, tmp_path: Path) -> None:
     relay = Relay(run(store, "late"), tmp_path / "job.lock")
     there, relay.run.measure = relay.run.measure, fails  # type: ignore[method-assign]
-    relay.took(told(1001.0, step=1, values={"loss": 0.5}))
-    relay.took(told(1002.0, ended="FINISHED"))
+    relay.took(metrics(1001.0, step=1, values={"loss": 0.5}))
+    relay.took(metrics(1002.0, ended="FINISHED"))
     assert relay.pass_on() == "no such host; its figures wait"
     assert not relay.is_whole("Completed")
     relay.run.measure = there  # type: ignore[method-assign]
@@ -95,7 +96,7 @@ def test_a_job_is_whole_when_its_last_life_has_ended(store: str, tmp_path: Path)
     relay = Relay(run(store, "lives"), tmp_path / "job.lock")
     whole = []
     for what in ({"host": "a"}, {"ended": "KILLED"}, {"host": "b"}, {"step": 1, "values": {}}, {"ended": "FINISHED"}):
-        relay.took(told(1.0, **what))
+        relay.took(metrics(1.0, **what))
         whole.append((relay.is_whole("Completed"), relay.is_whole("Stopped")))
     assert whole == [(False, False), (False, True), (False, False), (False, False), (True, True)]
     assert not relay.took(Line(1.0, "algo-1", "epoch 1: train_loss 3"))
@@ -149,7 +150,7 @@ def at(seconds: float) -> dt.datetime:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({}, "about $0.00 so far"),
         ({"TrainingStartTime": at(4600)}, "about $0.50 so far"),
@@ -164,14 +165,14 @@ def at(seconds: float) -> dt.datetime:
         ),
     ],
 )  # fmt: skip
-def test_the_price_is_of_what_has_run(more: dict[str, Any], said: str) -> None:
+def test_the_price_is_of_what_has_run(more: dict[str, Any], message: str) -> None:
     machines = {"ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 2}}
     state = State(
         {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training", "CreationTime": at(1000), **machines, **more}
     )
     settings = Settings.load(TOP / "params.yaml")
-    known = settings.model_copy(update={"price_per_hour": {"ml.g5.xlarge": 1.0}})
-    assert StatusLine("job", known).cost(state, 5500) == said
+    priced = settings.model_copy(update={"price_per_hour": {"ml.g5.xlarge": 1.0}})
+    assert StatusLine("job", priced).cost(state, 5500) == message
     unknown = settings.model_copy(update={"price_per_hour": {}})
     assert StatusLine("job", unknown).cost(state, 5500) == "at a price that sagemaker.price_per_hour does not tell"
 

@@ -24,7 +24,7 @@ import pytest
 from support.projects import TOP
 from support.s3 import S3
 from warehouse_classifier.compute.sagemaker import image
-from warehouse_classifier.compute.sagemaker.ecr import REPOSITORY
+from warehouse_classifier.compute.sagemaker.image import REPOSITORY
 from warehouse_classifier.runtime.errors import UserError
 
 FILES = ("params.yaml", "Dockerfile", ".dockerignore", "requirements.lock")
@@ -72,15 +72,15 @@ for line in open(folder + "/wrong"):
 class Docker:
     folder: Path
 
-    def does(self, verb: str, status: int | str, said: str = "") -> None:
+    def does(self, verb: str, status: int | str, message: str = "") -> None:
         with (self.folder / "wrong").open("a") as wrong:
-            wrong.write(f"{verb}|{status}|{said}\n")
+            wrong.write(f"{verb}|{status}|{message}\n")
 
     def noted(self) -> list[dict[str, Any]]:
         file = self.folder / "noted"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
-    def told(self, verb: str) -> dict[str, Any]:
+    def call(self, verb: str) -> dict[str, Any]:
         [noted] = [noted for noted in self.noted() if noted["words"][0] == verb]
         return noted
 
@@ -124,11 +124,11 @@ def ecr(s3_server: S3, aws: pytest.MonkeyPatch) -> Iterator[Any]:
 def refusing(answering: Callable[..., list[str]]) -> Callable[..., None]:
     """Put an AWS that knows who asks, or not even that, and refuses the rest in the place of moto's."""
 
-    def start(code: str, known: bool = True) -> None:
-        who = "<Account>123456789012</Account>"
+    def start(code: str, identified: bool = True) -> None:
+        account = "<Account>123456789012</Account>"
         late = f"<Error><Code>{code}</Code><Message>too late</Message></Error>"
-        if known:
-            answering(200, f"<R><GetCallerIdentityResult>{who}</GetCallerIdentityResult></R>", "STS")
+        if identified:
+            answering(200, f"<R><GetCallerIdentityResult>{account}</GetCallerIdentityResult></R>", "STS")
         else:
             answering(403, f"<R>{late}</R>", "STS")
         answering(400, json.dumps({"__type": code, "message": "nobody may"}), "ECR")
@@ -136,7 +136,7 @@ def refusing(answering: Callable[..., list[str]]) -> Callable[..., None]:
     return start
 
 
-def fault(capfd: pytest.CaptureFixture[str]) -> str:
+def error_of(capfd: pytest.CaptureFixture[str]) -> str:
     """What is said of an image that cannot be brought: one line, at the end, and no address."""
     capfd.readouterr()
     assert image.main() == 1
@@ -176,7 +176,7 @@ def test_an_environment_is_built_and_sent_once(
 
     with (top / "requirements.lock").open("a") as lock:
         lock.write("# another environment\n")
-    assert "docker cannot be started" in fault(capfd)  # as it would have to be
+    assert "docker cannot be started" in error_of(capfd)  # as it would have to be
 
 
 def test_the_password_goes_to_docker_alone_and_stays_nowhere(
@@ -188,14 +188,14 @@ def test_the_password_goes_to_docker_alone_and_stays_nowhere(
     assert image.main() == 0
     out, err = capfd.readouterr()
     assert password not in out + err
-    assert docker.told("login")["stdin"] == password
+    assert docker.call("login")["stdin"] == password
     assert not any(password in word for noted in docker.noted() for word in noted["words"])
-    pushed = docker.told("push")
+    pushed = docker.call("push")
     assert pushed["config"]["auths"][REGISTRY] == {"auth": password}
-    assert pushed["own"] == docker.told("login")["own"]
+    assert pushed["own"] == docker.call("login")["own"]
     assert not Path(pushed["own"]).exists()
     assert (top / "home/.docker/config.json").read_text() == '{"credsStore": "keychain"}'
-    assert docker.told("build")["own"] == str(top / "home/.docker")
+    assert docker.call("build")["own"] == str(top / "home/.docker")
 
 
 def test_docker_is_led_to_no_keychain_and_to_the_daemon_of_the_user(
@@ -210,11 +210,11 @@ def test_docker_is_led_to_no_keychain_and_to_the_daemon_of_the_user(
     monkeypatch.setenv("DOCKER_CONFIG", str(own))
     assert image.main() == 0
     for verb in ("login", "push"):
-        config = docker.told(verb)["config"]
+        config = docker.call(verb)["config"]
         assert config.keys() == {"auths", "currentContext"}
         assert config["currentContext"] == "rootless"
-        assert docker.told(verb)["contexts"] == ["meta"]
-    assert docker.told("build")["own"] == str(own)  # where plugins, proxies and other registries' logins are
+        assert docker.call(verb)["contexts"] == ["meta"]
+    assert docker.call("build")["own"] == str(own)  # where plugins, proxies and other registries' logins are
 
 
 @pytest.mark.parametrize("config", ["{", "[]", "{}"])
@@ -223,7 +223,7 @@ def test_settings_of_docker_that_name_no_context_are_no_hindrance(
 ) -> None:
     (top / "home/.docker/config.json").write_text(config)
     assert image.main() == 0
-    assert docker.told("push")["config"]["currentContext"] == ""
+    assert docker.call("push")["config"]["currentContext"] == ""
 
 
 def test_buildx_makes_what_sagemaker_takes(docker: Docker, ecr: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +238,7 @@ def test_buildx_makes_what_sagemaker_takes(docker: Docker, ecr: Any, monkeypatch
     ecr.delete_repository(repositoryName=REPOSITORY, force=True)
     monkeypatch.setenv("DOCKER_BUILDKIT", "0")
     assert image.main() == 0
-    assert docker.told("build")["words"][1:3] == ["--platform", "linux/amd64"]
+    assert docker.call("build")["words"][1:3] == ["--platform", "linux/amd64"]
 
 
 def test_the_tag_is_of_all_that_goes_in_and_of_nothing_else(top: Path) -> None:
@@ -261,10 +261,10 @@ def test_the_tag_is_of_all_that_goes_in_and_of_nothing_else(top: Path) -> None:
 
 
 def test_the_daemon_gets_what_the_dockerfile_copies_and_nothing_else() -> None:
-    said = [line for line in (TOP / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    rules = [line for line in (TOP / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     copies = re.findall(r"^(?:COPY|ADD) (.*) \S+$", (TOP / "Dockerfile").read_text(), re.MULTILINE)
     taken = {name for names in copies if "--from=" not in names for name in names.split()}
-    assert said == ["*", *(f"!{name}" for name in sorted(taken))]
+    assert rules == ["*", *(f"!{name}" for name in sorted(taken))]
     assert taken == {"requirements.lock"}
 
 
@@ -275,7 +275,7 @@ def test_image_and_venv_are_made_by_the_same_uv() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "said", "expected"),
+    ("verb", "message", "expected"),
     [
         (
             "version",
@@ -288,10 +288,10 @@ def test_image_and_venv_are_made_by_the_same_uv() -> None:
     ],
 )
 def test_what_docker_cannot_do_is_one_line(
-    docker: Docker, ecr: Any, capfd: pytest.CaptureFixture[str], verb: str, said: str, expected: str
+    docker: Docker, ecr: Any, capfd: pytest.CaptureFixture[str], verb: str, message: str, expected: str
 ) -> None:
-    docker.does(verb, 7, said)
-    assert fault(capfd) == expected
+    docker.does(verb, 7, message)
+    assert error_of(capfd) == expected
     assert "push" not in [noted["words"][0] for noted in docker.noted()]
 
 
@@ -301,7 +301,7 @@ def test_a_push_that_fails_is_one_line_unless_somebody_was_faster(
     docker.does("push", 1, "denied")
     with monkeypatch.context() as without:
         without.setenv("PUSHES", "no")
-        assert fault(capfd) == "the push failed (docker says above why, status 1)"
+        assert error_of(capfd) == "the push failed (docker says above why, status 1)"
     assert image.main() == 0
     assert capfd.readouterr().out.startswith(REGISTRY)
 
@@ -310,25 +310,25 @@ def test_without_docker_nothing_is_begun(
     top: Path, ecr: Any, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(top))
-    assert fault(capfd).startswith("docker cannot be started (No such file or directory); install it")
+    assert error_of(capfd).startswith("docker cannot be started (No such file or directory); install it")
     assert ecr.describe_repositories()["repositories"] == []
 
 
 def test_credentials_that_are_missing_or_expired_are_one_line(
     docker: Docker, refusing: Any, aws: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    refusing("ExpiredToken", known=False)
-    assert re.match(r"the image: .*\(ExpiredToken: too late\)", fault(capfd))
+    refusing("ExpiredToken", identified=False)
+    assert re.match(r"the image: .*\(ExpiredToken: too late\)", error_of(capfd))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         aws.delenv(name)
     aws.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    assert "there are no AWS credentials" in fault(capfd)
+    assert "there are no AWS credentials" in error_of(capfd)
     assert docker.noted() == []
 
 
 def test_a_right_that_is_missing_is_named(docker: Docker, refusing: Any, capfd: pytest.CaptureFixture[str]) -> None:
     refusing("AccessDeniedException")
-    assert re.match(r"the image: DescribeRepositories is not allowed \(nobody may\)", fault(capfd))
+    assert re.match(r"the image: DescribeRepositories is not allowed \(nobody may\)", error_of(capfd))
     assert docker.noted() == []
 
 
@@ -341,11 +341,11 @@ def test_who_ends_it_leaves_no_password_behind(docker: Docker, ecr: Any, top: Pa
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        said = iter(process.stderr)
-        assert any("it hangs" in line for line in said)
+        stderr = iter(process.stderr)
+        assert any("it hangs" in line for line in stderr)
         [folder] = (top / "temporary").iterdir()
-        assert docker.told("login")["stdin"] in (folder / "config.json").read_text()
+        assert docker.call("login")["stdin"] in (folder / "config.json").read_text()
         process.send_signal(signal.SIGTERM)
-        assert list(said)[-1].startswith("error: interrupted")
+        assert list(stderr)[-1].startswith("error: interrupted")
         assert process.wait() == 130
     assert list((top / "temporary").iterdir()) == []

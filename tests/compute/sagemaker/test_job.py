@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.cloud import BUCKET, STAGE, Account
+from support.cloud import STAGE
 from support.launching import error_line
 from warehouse_classifier.compute import stage_spec
 from warehouse_classifier.compute.sagemaker import container, dvc_remote, run
@@ -21,25 +21,18 @@ def jobs(tree: Path) -> Jobs:
     return Jobs(stage_spec.read(STAGE[0], [*STAGE[1:]]), dvc_remote.read(None), Settings.load())
 
 
-@pytest.mark.parametrize(
-    ("there", "newest"),
-    [
+def test_the_newest_attempt_is_found_though_some_were_deleted(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for attempts, newest in (
         ([], 0),
         ([1], 1),
         ([1, 2, 3], 3),
         ([2], 2),  # somebody has deleted the first one, and its name could be had again
         ([1, 4, 7], 7),
         ([1, 6], 1),
-    ],
-)
-def test_the_newest_attempt_is_found_though_some_were_deleted(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, there: list[int], newest: int
-) -> None:
-    known = {jobs.name(attempt): State({"TrainingJobName": jobs.name(attempt)}) for attempt in there}
-    monkeypatch.setattr(jobs, "state", known.get)
-    attempt, state = jobs.newest()
-    assert attempt == newest
-    assert state == known.get(jobs.name(newest))
+    ):
+        states = {jobs.name(attempt): State({"TrainingJobName": jobs.name(attempt)}) for attempt in attempts}
+        monkeypatch.setattr(jobs, "state", states.get)
+        assert jobs.newest() == (newest, states.get(jobs.name(newest))), attempts
 
 
 def test_a_job_is_asked_for_as_the_settings_say(jobs: Jobs, aws: pytest.MonkeyPatch) -> None:
@@ -91,17 +84,17 @@ def test_a_gpu_that_cannot_be_used_is_not_paid_for(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (
             UserError("`dvc pull data/images` failed: no such key"),
             "error: `dvc pull data/images` failed: no such key\n",
         ),
-        (container.Told("train_vit: the disk is full"), ""),  # the stage itself has said it
+        (container.StageFailed("train_vit: the disk is full"), ""),  # the stage itself has said it
     ],
 )
 def test_a_container_says_why_it_fails_to_the_service_and_in_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: UserError, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: UserError, message: str
 ) -> None:
     def fails() -> None:
         raise error
@@ -109,31 +102,8 @@ def test_a_container_says_why_it_fails_to_the_service_and_in_the_log(
     monkeypatch.setattr(container, "BASE", tmp_path)
     monkeypatch.setattr(container, "Container", fails)
     assert container.main() == 1
-    assert capfd.readouterr().err == said
+    assert capfd.readouterr().err == message
     assert (tmp_path / "output/failure").read_text() == str(error)
-
-
-def test_an_aws_that_does_not_answer_is_asked_again(
-    tree: Path, account: Account, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """While a job runs; it costs money, and may take all night."""
-    look, looks = Follower.look, []
-
-    def shaky(self: Follower, status: Any) -> None:
-        looks.append(1)
-        if len(looks) in (2, 3):
-            raise run.aws.Unreachable("the job's log: AWS cannot be reached (a cable)")
-        look(self, status)
-
-    monkeypatch.setattr(Follower, "look", shaky)
-    # not into the place of those tests that nothing may come to
-    (tree / ".dvc/config").write_text((tree / ".dvc/config").read_text().replace(f"{BUCKET}/door", f"{BUCKET}/job"))
-    (tree / "data").mkdir()
-    monkeypatch.setattr(run, "bring", lambda *_: None)
-    run.run(STAGE[0], [*STAGE[1:]])
-    said = capfd.readouterr().err
-    assert said.count("the job's log: AWS cannot be reached (a cable); trying again\n") == 1
-    assert "Completed" in said
 
 
 def test_a_job_that_is_gone_is_told(

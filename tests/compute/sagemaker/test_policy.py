@@ -11,6 +11,9 @@ from support.cloud import BUCKET, STAGE, Account
 from support.projects import STAGES, TOP
 from warehouse_classifier.compute.__main__ import launch
 from warehouse_classifier.compute.sagemaker import aws
+from warehouse_classifier.compute.sagemaker.aws import Unreachable
+from warehouse_classifier.compute.sagemaker.follow import Follower
+from warehouse_classifier.compute.sagemaker.status_line import StatusLine
 
 WITHOUT_RESOURCE = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}  # AWS knows none for them
 ACTIONS = {
@@ -28,8 +31,8 @@ BESIDE = {
 
 
 def policies() -> list[list[dict[str, Any]]]:
-    found = re.findall(r"```json\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
-    return [json.loads(text)["Statement"] for text in found]
+    blocks = re.findall(r"```json\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
+    return [json.loads(text)["Statement"] for text in blocks]
 
 
 def several(value: str | list[str]) -> list[str]:
@@ -53,12 +56,24 @@ def test_no_right_is_for_everything() -> None:
     assert [job.split("/")[1] for job in jobs] == [f"{stage.replace('_', '-')}-*" for stage in STAGES]
 
 
-def test_the_user_may_what_a_launcher_asks_for(
+def test_the_user_may_what_a_launcher_asks_for_and_an_aws_that_does_not_answer_is_asked_again(
     tree: Path, account: Account, aws: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    asked = record(aws)
+    """While a job runs AWS may be out of reach: it costs money, and may take all night."""
+    asked, look, looks = record(aws), Follower.look, []
+
+    def shaky(self: Follower, status: StatusLine) -> None:
+        looks.append(1)
+        if len(looks) in (2, 3):
+            raise Unreachable("the job's log: AWS cannot be reached (a cable)")
+        look(self, status)
+
+    aws.setattr(Follower, "look", shaky)
     (tree / ".dvc/config").write_text((tree / ".dvc/config").read_text().replace(f"{BUCKET}/door", f"{BUCKET}/policy"))
-    assert launch(*STAGE[:1], list(STAGE[1:])) == 0, capfd.readouterr().err
+    status, errors = launch(*STAGE[:1], list(STAGE[1:])), capfd.readouterr().err
+    assert status == 0, errors
+    assert errors.count("the job's log: AWS cannot be reached (a cable); trying again\n") == 1
+    assert "Completed" in errors
     needed = {action for service, operation in asked for action in ACTIONS.get(operation, {f"{service}:{operation}"})}
     user, _ = policies()
     assert needed | BESIDE == actions(user)

@@ -14,13 +14,13 @@ from support.launching import error_line
 
 def params(tree: Path, section: str, **values: Any) -> None:
     yaml = YAML()
-    told = yaml.load(tree / "params.yaml")
-    told[section]["sample"].update(values)
-    yaml.dump(told, tree / "params.yaml")
+    tree_params = yaml.load(tree / "params.yaml")
+    tree_params[section]["sample"].update(values)
+    yaml.dump(tree_params, tree / "params.yaml")
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "message"),
     [
         ("SAGEMAKER_ROLE", "", "params.yaml: sagemaker.role is null; set it or SAGEMAKER_ROLE to the ARN of the role"),
         ("SAGEMAKER_IMAGE", "", "params.yaml: sagemaker.image is null; set it or SAGEMAKER_IMAGE to what `make sagem"),
@@ -63,15 +63,15 @@ def params(tree: Path, section: str, **values: Any) -> None:
 )
 def test_a_mistake_costs_one_line_and_sends_nothing(
     tree: Path, account: Account, aws: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
-    variable: str, value: str, said: str,
+    variable: str, value: str, message: str,
 ) -> None:  # fmt: skip
     aws.setenv(variable, value)
-    assert error_line(capfd, *STAGE).startswith(said)
+    assert error_line(capfd, *STAGE).startswith(message)
     assert not account.written("door")
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         (
             "",
@@ -97,10 +97,10 @@ def test_a_mistake_costs_one_line_and_sends_nothing(
     ],
 )
 def test_a_remote_that_no_job_could_use_is_told(
-    tree: Path, capfd: pytest.CaptureFixture[str], config: str, said: str
+    tree: Path, capfd: pytest.CaptureFixture[str], config: str, message: str
 ) -> None:
     (tree / ".dvc/config").write_text(config)
-    assert error_line(capfd, *STAGE).startswith(said)
+    assert error_line(capfd, *STAGE).startswith(message)
 
 
 def test_missing_credentials_are_told(tree: Path, aws: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -158,9 +158,9 @@ def test_a_quota_that_is_missing_is_named_with_the_way_out(
 ) -> None:
     aws.setenv("SAGEMAKER_INSTANCES", "{fetch_metadata: {type: ml.p4d.24xlarge}}")
     before = account.jobs()
-    said = error_line(capfd, *STAGE)
-    assert said.startswith("fetch_metadata: the account has no quota for 1 ml.p4d.24xlarge spot (")
-    assert said.endswith(
+    message = error_line(capfd, *STAGE)
+    assert message.startswith("fetch_metadata: the account has no quota for 1 ml.p4d.24xlarge spot (")
+    assert message.endswith(
         "ask for it in Service Quotas, or set another sagemaker.instances.fetch_metadata.type, or sagemaker.spot"
     )
     assert account.jobs() == before
@@ -175,16 +175,16 @@ def test_what_lies_on_this_machine_alone_is_told(tree: Path, capfd: pytest.Captu
     params(tree, "data", bucket="synthetic://?pairs=10&seed=1")
     (tree / "own.pth").touch()
     params(tree, "train_resnet34", weights="own.pth", weights_sha256="0" * 64)
-    said = error_line(capfd, "train_resnet34", "sample", "data/images", "models/resnet34")
-    assert said.startswith("params.yaml: train_resnet34.sample.weights is own.pth, which is on this machine alone")
+    message = error_line(capfd, "train_resnet34", "sample", "data/images", "models/resnet34")
+    assert message.startswith("params.yaml: train_resnet34.sample.weights is own.pth, which is on this machine alone")
 
 
 def test_machines_that_no_processes_fall_to_are_told(
     tree: Path, aws: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     aws.setenv("SAGEMAKER_INSTANCES", "{train_vit: {count: 2}}")
-    said = error_line(capfd, "train_vit", "sample", "data/images", "models/vit")
-    assert said == (
+    message = error_line(capfd, "train_vit", "sample", "data/images", "models/vit")
+    assert message == (
         "params.yaml: sagemaker.instances.train_vit.count is 2, and train_vit has 1 processes to share out;"
         " set train_vit.sample.processes to a multiple, or the count to 1"
     )
@@ -197,8 +197,8 @@ def test_a_parameter_is_checked_here_and_not_for_money(tree: Path, capfd: pytest
 
 def test_a_dep_that_is_missing_is_told(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tree / "src/warehouse_classifier/bins/metadata.py").unlink()
-    said = error_line(capfd, *STAGE)
-    assert said == (
+    message = error_line(capfd, *STAGE)
+    assert message == (
         "fetch_metadata depends on src/warehouse_classifier/bins/metadata.py, which is neither here nor an output that dvc.lock knows"
     )
 

@@ -13,6 +13,7 @@ from support.projects import STAGES, TOP
 from warehouse_classifier.compute.sagemaker.settings import Settings
 from warehouse_classifier.runtime.errors import UserError
 
+SECTION = YAML(typ="safe", pure=True).load(TOP / "params.yaml")["sagemaker"]
 ROLE = "arn:aws:iam::123456789012:role/warehouse-classifier"
 
 
@@ -22,9 +23,8 @@ def section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.startswith("SAGEMAKER_"):
             monkeypatch.delenv(name)
-    told = YAML(typ="safe", pure=True).load(TOP / "params.yaml")["sagemaker"]
     file = tmp_path / "params.yaml"
-    YAML().dump({"sagemaker": told}, file)
+    YAML().dump({"sagemaker": SECTION}, file)
     return file
 
 
@@ -68,7 +68,7 @@ def test_the_environment_overrides(section: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"spot": "no"}, 'params.yaml: sagemaker.spot is "no", it must be true or false'),
         ({"volume_gb": 0}, "params.yaml: sagemaker.volume_gb is 0, it must be at least 1"),
@@ -84,16 +84,16 @@ def test_the_environment_overrides(section: Path, monkeypatch: pytest.MonkeyPatc
         ({"price_per_hour": {"ml.m5.large": "2 dollars"}}, "sagemaker.price_per_hour.ml.m5.large is"),
     ],
 )
-def test_a_mistake_names_the_key(section: Path, values: dict[str, Any], said: str) -> None:
+def test_a_mistake_names_the_key(section: Path, values: dict[str, Any], message: str) -> None:
     change(section, **values)
-    with pytest.raises(UserError) as fault:
+    with pytest.raises(UserError) as error:
         Settings.load(section)
-    assert said in str(fault.value).replace(str(section), "params.yaml")
-    assert "\n" not in str(fault.value)
+    assert message in str(error.value).replace(str(section), "params.yaml")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("SAGEMAKER_SPOT", "perhaps", 'SAGEMAKER_SPOT is "perhaps", it must be true or false'),
         ("SAGEMAKER_ROLE", "mine", 'SAGEMAKER_ROLE is "mine", it must match'),
@@ -103,12 +103,12 @@ def test_a_mistake_names_the_key(section: Path, values: dict[str, Any], said: st
     ],
 )
 def test_a_mistake_names_the_variable(
-    section: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+    section: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(UserError) as fault:
+    with pytest.raises(UserError) as error:
         Settings.load(section)
-    assert str(fault.value).startswith(said)
+    assert str(error.value).startswith(message)
 
 
 def test_variables_of_other_programs_are_left_alone(section: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,12 +122,43 @@ def test_a_stage_without_a_machine_is_named(section: Path) -> None:
         Settings.load(section).instance("train_vit")
 
 
+def numbers(part: Any, name: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Every number in a JSON schema, and where."""
+    if isinstance(part, list):
+        return [number for inner in part for number in numbers(inner, name)]
+    if not isinstance(part, dict):
+        return []
+    inner = [number for key, value in part.items() for number in numbers(value, f"{name}.{key}")]
+    return [(name, part), *inner] if part.get("type") in ("integer", "number") else inner
+
+
+def test_every_number_has_an_upper_bound() -> None:
+    schema = numbers(Settings.model_json_schema())
+    assert len(schema) == 7
+    assert [name for name, part in schema if "maximum" not in part] == []
+
+
+@pytest.mark.parametrize(
+    "value", [2**63, 10**400, -(2**64), float("inf"), float("nan")], ids=lambda value: f"{value}"[:9]
+)
+def test_a_number_out_of_reach_is_one_line(value: float) -> None:
+    for name, wrong in {
+        **dict.fromkeys(("volume_gb", "max_hours", "max_wait_hours", "keep_warm_minutes", "poll_seconds"), value),
+        "instances": {"evaluate": {"type": "ml.m5.large", "count": value}},
+        "price_per_hour": {"ml.m5.large": value},
+    }.items():
+        with pytest.raises(UserError) as error:
+            Settings.checked({**SECTION, name: wrong}, lambda name: name)
+        assert str(error.value).startswith(name)
+        assert "\n" not in str(error.value)
+        assert len(str(error.value)) < 500
+
+
 @given(
     st.dictionaries(st.sampled_from([*Settings.model_fields]), st.none() | st.booleans() | st.integers() | st.text())
 )
 def test_whatever_stands_there_is_taken_or_told_in_one_line(values: dict[str, Any]) -> None:
-    told = YAML(typ="safe", pure=True).load(TOP / "params.yaml")["sagemaker"]
     try:
-        Settings.checked({**told, **values}, lambda name: name)
-    except UserError as fault:
-        assert "\n" not in str(fault) and str(fault)  # noqa: PT017, PT018
+        Settings.checked({**SECTION, **values}, lambda name: name)
+    except UserError as error:
+        assert "\n" not in str(error) and str(error)  # noqa: PT017, PT018

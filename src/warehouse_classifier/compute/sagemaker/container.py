@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from zlib import crc32
 
 from ruamel.yaml import YAML
@@ -25,32 +26,34 @@ from warehouse_classifier.work.resume import VARIABLE as WORK_FOLDER
 
 BASE = Path(os.environ.get("OPT_ML") or "/opt/ml")
 DEVICE = Path("/dev/nvidia0")
-REASON = 1024  # characters of a failure that SageMaker keeps
-LAST_LINES = 20  # in which the reason is looked for
-GRACE = 100  # seconds for processes to save what is done, of the 120 there are
-PORTS = range(20000, 30000)  # in one of which machines meet; by the job's name, for an emulator has several jobs
+REASON_LENGTH = 1024  # characters of a failure that SageMaker keeps
+LAST_LINES = 20  # of stderr, in which the reason is looked for
+SHUTDOWN_SECONDS = 100  # for processes to save what is done, of the 120 that SageMaker gives
+PORTS = range(
+    20000, 30000
+)  # machines meet in one of them; chosen by the job's name, as jobs of an emulator share a host
 
 
-class Told(UserError):
-    """Stands in the log already, as the stage has said it."""
+class StageFailed(UserError):
+    """The stage itself has failed, and its log holds the reason already."""
 
 
 class Container:
     """One machine of a job."""
 
     def __init__(self) -> None:
-        told = json.loads((BASE / "input/config/hyperparameters.json").read_text())
-        self.stage, self.argv = str(told["stage"]), [str(word) for word in json.loads(told["argv"])]
-        resources = json.loads((BASE / "input/config/resourceconfig.json").read_text())
+        hyperparameters, resources = _config("hyperparameters"), _config("resourceconfig")
+        self.stage = str(hyperparameters["stage"])
+        self.argv = [str(word) for word in json.loads(hyperparameters["argv"])]
         self.hosts, self.host = resources["hosts"], resources["current_host"]
         self.interface = resources.get("network_interface_name", "eth0")
         self.spec = stage_spec.read(self.stage, self.argv)
-        self.running: subprocess.Popen[str] | None = None
-        self.asked = False  # to end
+        self.process: subprocess.Popen[str] | None = None
+        self.terminated = False  # by SageMaker's SIGTERM
 
     def run(self) -> None:
         """Raises UserError with the reason where the stage fails."""
-        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGTERM, self._terminate)
         refuse_idle_gpu()
         if self.spec.inputs:
             dvc_remote.dvc("pull", *self.spec.inputs)
@@ -59,38 +62,33 @@ class Container:
             dvc_remote.dvc("commit", "--force", self.stage)
             dvc_remote.dvc("push", self.stage)
             (BASE / "model").mkdir(parents=True, exist_ok=True)
-            with (BASE / "model" / stage_spec.LOCK).open("w") as file:
-                YAML(typ="safe", pure=True).dump(
-                    {"schema": "2.0", "stages": {self.stage: stage_spec.locked()[self.stage]}}, file
-                )
+            stages = {self.stage: stage_spec.locked()[self.stage]}
+            YAML(typ="safe", pure=True).dump({"schema": "2.0", "stages": stages}, BASE / "model" / stage_spec.LOCK)
 
     def _work(self) -> None:
         """The stage's command, as dvc.yaml has it, or a share of it where several machines work together."""
         (BASE / "checkpoints").mkdir(parents=True, exist_ok=True)
-        known = {
-            "STAGE_RUNNER": "local",
-            "DVC_ROOT": str(Path.cwd()),
-            WORK_FOLDER: str(BASE / "checkpoints"),
+        environment = {
+            **os.environ, "STAGE_RUNNER": "local", "DVC_ROOT": str(Path.cwd()), WORK_FOLDER: str(BASE / "checkpoints"),
             metrics_log.VARIABLE: "log",
-        }
+        }  # fmt: skip
         launcher: list[str] = []
         if len(self.hosts) > 1:
             launcher = self._torchrun()
-            known |= {"GLOO_SOCKET_IFNAME": self.interface, "NCCL_SOCKET_IFNAME": self.interface}
+            environment |= {"GLOO_SOCKET_IFNAME": self.interface, "NCCL_SOCKET_IFNAME": self.interface}
         command = [sys.executable, *launcher, "-m", "warehouse_classifier.compute", self.stage, *self.argv]
         last: deque[str] = deque(maxlen=LAST_LINES)
-        with subprocess.Popen(command, env={**os.environ, **known}, stderr=subprocess.PIPE, text=True) as self.running:
-            if self.asked:
-                self.running.terminate()
-            assert self.running.stderr is not None
-            for line in self.running.stderr:
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as self.process:
+            if self.terminated:  # before there was a process to hand the signal on to
+                self.process.terminate()
+            assert self.process.stderr is not None
+            for line in self.process.stderr:
                 print(line, end="", file=sys.stderr, flush=True)
                 last.append(line)
-        if self.running.returncode:
-            said = [line.removeprefix("error: ").strip() for line in last if line.startswith("error: ")]
-            raise Told(
-                said[-1] if said else "".join(last).strip()[-REASON:] or f"exit status {self.running.returncode}"
-            )
+        if self.process.returncode:
+            errors = [line.removeprefix("error: ").strip() for line in last if line.startswith("error: ")]
+            reason = errors[-1] if errors else "".join(last).strip()[-REASON_LENGTH:]
+            raise StageFailed(reason or f"exit status {self.process.returncode}")
 
     def _torchrun(self) -> list[str]:
         processes = self.spec.params[f"{self.stage}.{self.argv[0]}"]["processes"]
@@ -98,19 +96,24 @@ class Container:
         return [
             "-m", "torch.distributed.run", f"--nnodes={len(self.hosts)}", f"--node-rank={self.hosts.index(self.host)}",
             f"--nproc-per-node={processes // len(self.hosts)}", f"--master-addr={self.hosts[0]}", f"--master-port={port}",
-            f"--local-addr={self.host}", f"--shutdown-timeout={GRACE}",
+            f"--local-addr={self.host}", f"--shutdown-timeout={SHUTDOWN_SECONDS}",
         ]  # fmt: skip
 
-    def _end(self, signum: int, frame: FrameType | None) -> None:
+    def _terminate(self, signum: int, frame: FrameType | None) -> None:
         """Let the stage save what is done, and end with it."""
-        self.asked = True
-        if self.running is None:
+        self.terminated = True
+        if self.process is None:
             raise SystemExit(128 + signum)
-        self.running.terminate()
+        self.process.terminate()
+
+
+def _config(name: str) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((BASE / "input/config" / f"{name}.json").read_text())
+    return config
 
 
 def refuse_idle_gpu() -> None:
-    """With a driver too old for the image's CUDA, torch would go on without a word on the processor, at a GPU's price."""
+    """Raises UserError where the driver is too old for the image's CUDA: torch would use the processor, at a GPU's price."""
     if DEVICE.exists():
         import torch
 
@@ -122,17 +125,18 @@ def refuse_idle_gpu() -> None:
 
 
 def main() -> int:
+    """Run the stage; returns the exit status, after writing the reason of a failure where SageMaker reads it."""
     try:
         Container().run()
     except Exception as error:
-        # a bug as well: whoever waits for the job sees this and not the machine
-        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        # a bug as well: whoever waits for the job sees this file and not the machine
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         (BASE / "output").mkdir(parents=True, exist_ok=True)
-        (BASE / "output/failure").write_text(said[-REASON:])
+        (BASE / "output/failure").write_text(reason[-REASON_LENGTH:])
         if not isinstance(error, UserError):
             raise
-        if not isinstance(error, Told):
-            print(f"error: {said}", file=sys.stderr, flush=True)
+        if not isinstance(error, StageFailed):
+            print(f"error: {reason}", file=sys.stderr, flush=True)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""The docker command: build, and send to a registry with a password that stays nowhere."""
+"""The docker command: build, and push to a registry with a password that stays nowhere."""
 
 import base64
 import json
@@ -13,37 +13,37 @@ from warehouse_classifier.runtime.errors import UserError
 
 
 def docker(*words: str, why: str, environment: Mapping[str, str] | None = None, stdin: str | None = None) -> None:
-    """Run docker. What takes long is shown, on stderr, since stdout is for the address; of the rest the last line tells.
+    """Run docker. What takes long is shown, on stderr, since stdout is for the address; of the rest the last line of an error.
 
-    `environment`: in place of this process's own; `stdin`: what it reads. Raises UserError, which begins with `why`.
+    `environment`: in place of this process's own. Raises UserError, which begins with `why`.
     """
     shown = words[0] in ("build", "buildx", "push")
-    where = 2 if shown else subprocess.PIPE
+    stream = 2 if shown else subprocess.PIPE
     try:
-        done = subprocess.run(
-            ["docker", *words], check=False, env=environment, input=stdin, text=True, stdout=where, stderr=where
+        ran = subprocess.run(
+            ["docker", *words], check=False, env=environment, input=stdin, text=True, stdout=stream, stderr=stream
         )
     except OSError as error:
         raise UserError(
             f"docker cannot be started ({error.strerror}); install it, or see to it that PATH has it"
         ) from None
-    if done.returncode:
-        said = f"docker says above why, status {done.returncode}" if shown else " ".join(done.stderr.splitlines()[-1:])
-        raise UserError(f"{why} ({said or f'status {done.returncode}'})")
+    if ran.returncode:
+        reason = f"docker says above why, status {ran.returncode}" if shown else " ".join(ran.stderr.splitlines()[-1:])
+        raise UserError(f"{why} ({reason or f'status {ran.returncode}'})")
 
 
 @contextmanager
 def signed_in(registry: str, token: str) -> Iterator[dict[str, str]]:
-    """Yield an environment in which docker may send to the registry.
+    """Yield an environment in which docker may push to the registry. `token`: ECR's. Raises UserError as `docker` does.
 
     The password stands in a folder that goes away, and never in ~/.docker or a keychain. The daemon is still the user's.
     """
     own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     user, _, password = base64.b64decode(token).decode().partition(":")
     with tempfile.TemporaryDirectory() as folder:
-        # docker would look for a keychain if it found no `auths`
-        told = {"auths": {registry: {}}, "currentContext": _context(own / "config.json")}
-        Path(folder, "config.json").write_text(json.dumps(told))
+        # without `auths` docker would look for a keychain
+        config = {"auths": {registry: {}}, "currentContext": _context(own / "config.json")}
+        Path(folder, "config.json").write_text(json.dumps(config))
         if (own / "contexts").is_dir():
             Path(folder, "contexts").symlink_to((own / "contexts").resolve())
         environment = {**os.environ, "DOCKER_CONFIG": folder}
@@ -53,15 +53,17 @@ def signed_in(registry: str, token: str) -> Iterator[dict[str, str]]:
 
 
 def build_command() -> list[str]:
-    """The words after `docker`. SageMaker takes no OCI manifest, which is what buildx makes unless told (moby/buildkit#5480)."""
-    if os.environ.get("DOCKER_BUILDKIT") == "0":
+    """The words after `docker`. SageMaker takes no OCI manifest, which buildx makes unless told otherwise (moby/buildkit#5480)."""
+    if (
+        os.environ.get("DOCKER_BUILDKIT") == "0"
+        or subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode
+    ):
         return ["build"]
-    known = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode == 0
-    return ["buildx", "build", "--provenance=false", "--output=type=docker"] if known else ["build"]
+    return ["buildx", "build", "--provenance=false", "--output=type=docker"]
 
 
 def _context(config: Path) -> str:
-    """Where the user's daemon is, in docker's words."""
+    """docker's name for the user's daemon."""
     try:
         return str(json.loads(config.read_text())["currentContext"])
     except (OSError, ValueError, KeyError, TypeError):  # docker says itself what is wrong with the file

@@ -17,53 +17,53 @@ class Line(NamedTuple):
 
 
 class Log:
-    """Each machine of a job has a stream of its own, and a new one when a spot machine was taken away."""
+    """Each machine of a job has a stream of its own, and another one after a spot machine was taken away."""
 
     def __init__(self, job: str, region: str) -> None:
         self.job = job
         self.client = aws.client("logs", region)
         self.tokens: dict[str, str] = {}
-        self.last: dict[str, int] = {}  # milliseconds since 1970
-        self.since: dict[str, int] = {}  # from where on a stream was read anew
+        self.last: dict[str, int] = {}  # time of the last line by stream, milliseconds since 1970
+        self.since: dict[str, int] = {}  # from when on a stream is read whose token was too old
 
     def new(self) -> Iterator[Line]:
-        """What has come since the last look, machine by machine."""
+        """What has come since the last call, machine by machine. Raises UserError or Unreachable as `aws.asking` does."""
         with aws.asking("the job's log"):
             for stream in self._streams():
                 machine = stream.removeprefix(f"{self.job}/").rpartition("-")[0]
                 while True:
                     before = self.tokens.get(stream)
-                    answer = self._answer(stream)
-                    self.tokens[stream] = answer["nextForwardToken"]
-                    for event in answer["events"]:
+                    response = self._read(stream)
+                    self.tokens[stream] = response["nextForwardToken"]
+                    for event in response["events"]:
                         self.last[stream] = event["timestamp"]
                         yield Line(event["timestamp"] / 1000, machine, event["message"].rstrip("\n"))
-                    if answer["nextForwardToken"] == before:  # this is how the service says that there is no more
+                    if response["nextForwardToken"] == before:  # the same token again means that there is no more
                         break
 
-    def _answer(self, stream: str) -> Any:
-        asked: dict[str, Any] = {"logGroupName": GROUP, "logStreamName": stream, "startFromHead": True}
+    def _read(self, stream: str) -> Any:
+        request: dict[str, Any] = {"logGroupName": GROUP, "logStreamName": stream, "startFromHead": True}
         if stream in self.since:
-            asked["startTime"] = self.since[stream]
+            request["startTime"] = self.since[stream]
         try:
             token = {"nextToken": self.tokens[stream]} if stream in self.tokens else {}
-            return self.client.get_log_events(**asked, **token)
+            return self.client.get_log_events(**request, **token)
         except ClientError as error:
             if aws.code_of(error) != "InvalidParameterException" or not token:
                 raise
             # a token is good for a day, and a laptop may have slept over a weekend
             self.since[stream] = self.last.get(stream, -1) + 1
-            return self.client.get_log_events(**{**asked, "startTime": self.since[stream]})
+            return self.client.get_log_events(**{**request, "startTime": self.since[stream]})
 
     def _streams(self) -> list[str]:
-        """By the time they were made, which stands at the end of their names."""
-        names: list[str] = []
+        """Names in the order in which the streams were made: the time is their end."""
         try:
             pages = self.client.get_paginator("describe_log_streams").paginate(
                 logGroupName=GROUP, logStreamNamePrefix=f"{self.job}/"
             )
             names = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
         except ClientError as error:
-            if aws.code_of(error) != "ResourceNotFoundException":  # of an account that never had a job
+            if aws.code_of(error) != "ResourceNotFoundException":  # an account that never had a job has no log group
                 raise
+            names = []
         return sorted(names, key=lambda name: (name.rpartition("-")[2], name))

@@ -4,11 +4,11 @@ import sys
 import time
 
 from warehouse_classifier.compute.sagemaker.follow import Follower
-from warehouse_classifier.compute.sagemaker.status_line import StatusLine
+from warehouse_classifier.compute.sagemaker.status_line import StatusLine, say
 
 
 def ask(follower: Follower) -> str:
-    """What is to become of a job that nobody wants to wait for: stop, leave or follow."""
+    """Returns stop, leave or follow: what is to become of a job that nobody wants to wait for."""
     state = follower.state
     if not (sys.stdin.isatty() and sys.stderr.isatty()) or (state and state.ended):
         return "leave"
@@ -24,11 +24,7 @@ def ask(follower: Follower) -> str:
             return "leave"
 
 
-def tell(name: str) -> None:
-    """That a job goes on without anybody who waits for it, and how it is stopped."""
+def say_it_goes_on(name: str) -> None:
+    """That nobody waits for the job any more, and how to stop it."""
     say(f"{name} goes on at SageMaker, and so does its price; the same command attaches to it again")
     say(f"to stop it: python -m warehouse_classifier.compute.sagemaker.stop {name}")
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

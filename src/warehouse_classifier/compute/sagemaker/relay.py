@@ -1,8 +1,9 @@
-"""Passes the figures in a job's log on to MLflow."""
+"""Passes the metrics in a job's log on to MLflow."""
 
-import fcntl
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from warehouse_classifier.compute import metrics_log
 from warehouse_classifier.compute.sagemaker.logs import Line
@@ -11,51 +12,48 @@ from warehouse_classifier.tracking.mlflow_run import Run
 
 
 class Relay:
-    """Passes the figures in a log on to MLflow, each once, whoever else follows the job here."""
+    """Passes each metric on once, whoever else follows the job on this machine: one of them holds the lock."""
 
     def __init__(self, run: Run, lock: Path) -> None:
-        self.run, self.waiting = run, list[tuple[float, dict[str, Any]]]()
-        self.ended = ""  # the status that the stage's last life told
         lock.parent.mkdir(parents=True, exist_ok=True)
-        self.lock: TextIO = lock.open("w")
-        self.mine = False
+        self.run, self.lock = run, FileLock(lock, blocking=False)
+        self.waiting: list[tuple[float, dict[str, Any]]] = []  # seconds since 1970, and what metrics_log has read
+        self.ended = ""  # the status with which the stage ended last
 
     def took(self, line: Line) -> bool:
-        """Whether it is a line of figures."""
-        told = metrics_log.read(line.text)
-        if told is not None:
-            self.ended = str(told.get("ended", ""))  # until another machine goes on with a spot job
-            self.waiting.append((line.at, told))
-        return told is not None
+        """Whether it is a line of metrics."""
+        message = metrics_log.read(line.text)
+        if message is not None:
+            self.ended = str(message.get("ended", ""))  # nothing again once another machine goes on with a spot job
+            self.waiting.append((line.at, message))
+        return message is not None
 
     def is_whole(self, status: str) -> bool:
-        """Whether a job that has ended so has nothing more to tell, and all of it is passed on."""
-        return not (self.mine and self.waiting) and (
+        """Whether a job that ended with `status` has nothing more to say, and all of it is passed on."""
+        return not (self.lock.is_locked and self.waiting) and (
             self.ended == "FINISHED" if status == "Completed" else bool(self.ended)
         )
 
     def pass_on(self) -> str:
-        """What MLflow has against it, or nothing; the figures then wait."""
-        if not self.mine and self.waiting:
-            try:
-                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return ""
-            self.mine = True
+        """What MLflow has against it, or nothing; the metrics then wait."""
         try:
+            if self.waiting and not self.lock.is_locked:
+                self.lock.acquire()
             while self.waiting:
-                at, told = self.waiting[0]
-                if "values" in told:
-                    self.run.measure(told.get("step"), told["values"], at)
-                elif "host" in told:
-                    self.run.tell(**told)
+                at, message = self.waiting[0]
+                if "values" in message:
+                    self.run.measure(message.get("step"), message["values"], at)
+                elif "host" in message:
+                    self.run.tell(**message)
                 del self.waiting[0]
-        except UserError as fault:
-            return f"{fault}; its figures wait"
+        except Timeout:  # another follower passes them on
+            return ""
+        except UserError as error:
+            return f"{error}; its figures wait"
         return ""
 
     def close(self) -> None:
         """When nothing more comes: whoever else has waited finds all of it in MLflow."""
-        if self.mine:
-            Path(self.lock.name).unlink(missing_ok=True)
-        self.lock.close()
+        if self.lock.is_locked:
+            Path(self.lock.lock_file).unlink(missing_ok=True)
+        self.lock.release()

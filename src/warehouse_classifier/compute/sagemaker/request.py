@@ -13,7 +13,7 @@ from warehouse_classifier.compute.stage_spec import StageSpec
 RUNS = "runs"  # below the remote's address: code, checkpoints and outcome of each job
 CODE, CHANNEL = "code.tar.gz", "code"
 CHECKPOINTS = "checkpoints"
-# what changes no result and is told here: another S3 than Amazon's, and how often a training saves
+# variables of this machine that jobs get: they change no result
 PASSED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "CHECKPOINT_SECONDS")
 CURVES = ("train_loss", "validation_loss", "validation_accuracy", "validation_rmse", "images_per_second", "memory_mib")
 # the image's own code is not needed: an environment can outlive many versions of the code
@@ -24,7 +24,10 @@ START = ["sh", "-c", f"{UNPACK} && exec env PYTHONPATH=src python -m warehouse_c
 def request_for(name: str, work: str, spec: StageSpec, remote: Remote, settings: Settings) -> dict[str, Any]:
     """What CreateTrainingJob is asked for the job `name`, one of the attempts at `work`, which share their checkpoints."""
     instance, hours = settings.instance(spec.stage), settings.max_hours
-    asked: dict[str, Any] = {
+    code = {
+        "S3DataType": "S3Prefix", "S3Uri": remote.address(RUNS, name, CODE), "S3DataDistributionType": "FullyReplicated",
+    }  # fmt: skip
+    request: dict[str, Any] = {
         "TrainingJobName": name,
         "RoleArn": settings.role,
         "HyperParameters": {"stage": spec.stage, "argv": json.dumps(spec.argv)},
@@ -35,35 +38,19 @@ def request_for(name: str, work: str, spec: StageSpec, remote: Remote, settings:
             "MetricDefinitions": [{"Name": curve, "Regex": metrics_log.pattern(curve)} for curve in CURVES],
         },
         "InputDataConfig": [
-            {
-                "ChannelName": CHANNEL,
-                "DataSource": {
-                    "S3DataSource": {
-                        "S3DataType": "S3Prefix",
-                        "S3Uri": address(remote, name, CODE),
-                        "S3DataDistributionType": "FullyReplicated",
-                    }
-                },
-            }
+            {"ChannelName": CHANNEL, "DataSource": {"S3DataSource": code}},
         ],
-        "OutputDataConfig": {"S3OutputPath": f"s3://{remote.bucket}/{remote.key(RUNS)}"},
+        "OutputDataConfig": {"S3OutputPath": remote.address(RUNS)},
         "ResourceConfig": {
-            "InstanceType": instance.type,
-            "InstanceCount": instance.count,
-            "VolumeSizeInGB": settings.volume_gb,
+            "InstanceType": instance.type, "InstanceCount": instance.count, "VolumeSizeInGB": settings.volume_gb,
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": math.ceil(hours * HOUR)},
-        "CheckpointConfig": {"S3Uri": address(remote, work, CHECKPOINTS)},
+        "CheckpointConfig": {"S3Uri": remote.address(RUNS, work, CHECKPOINTS)},
         "EnableManagedSpotTraining": settings.spot,
         "Environment": {name: os.environ[name] for name in PASSED if os.environ.get(name)},
-    }
+    }  # fmt: skip
     if settings.spot:
-        asked["StoppingCondition"]["MaxWaitTimeInSeconds"] = math.ceil((hours + settings.max_wait_hours) * HOUR)
+        request["StoppingCondition"]["MaxWaitTimeInSeconds"] = math.ceil((hours + settings.max_wait_hours) * HOUR)
     if settings.keep_warm_minutes:
-        asked["ResourceConfig"]["KeepAlivePeriodInSeconds"] = settings.keep_warm_minutes * 60
-    return asked
-
-
-def address(remote: Remote, *names: str) -> str:
-    """Of what a job is given or leaves, below the remote's own address: s3://bucket/prefix/runs/..."""
-    return f"s3://{remote.bucket}/{remote.key(RUNS, *names)}"
+        request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = settings.keep_warm_minutes * 60
+    return request

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from ruamel.yaml import YAML
@@ -20,19 +20,27 @@ from warehouse_classifier.compute.params_errors import explain
 from warehouse_classifier.runtime.errors import UserError
 
 SECTION, PREFIX = "sagemaker", "SAGEMAKER_"
-TEXTS = ("region", "role", "image", "remote", "mlflow")  # taken from the environment as they are
+TEXTS = ("region", "role", "image", "remote", "mlflow")  # taken from the environment as they are, and not as YAML
 HOUR = 3600  # seconds
+MAX_HOURS = 28 * 24  # of a job, as SageMaker has it
+Dollars = Annotated[float, Field(ge=0, le=100_000)]
 
 
-class Instance(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+class Section(BaseModel):
+    """Strict, frozen, no unknown keys."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Instance(Section):
+    """The machines of one stage."""
 
     type: str = Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")
-    count: int = Field(ge=1)
+    count: int = Field(ge=1, le=1000)
 
 
-class Settings(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+class Settings(Section):
+    """The whole section."""
 
     region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
     role: str | None = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")  # that the jobs take
@@ -41,12 +49,12 @@ class Settings(BaseModel):
     mlflow: str | None  # address of the server that gets the curves; null: the store of local runs
     instances: dict[str, Instance]  # of each stage
     volume_gb: int = Field(ge=1, le=16384)  # of machines that have no disks of their own
-    max_hours: float = Field(gt=0, le=28 * 24)  # of work, after which a job is stopped
+    max_hours: float = Field(gt=0, le=MAX_HOURS)  # of work, after which a job is stopped
     spot: bool  # machines that are cheaper and may be taken away
-    max_wait_hours: float = Field(ge=0, le=28 * 24)  # for a spot machine, beside the hours of work
+    max_wait_hours: float = Field(ge=0, le=MAX_HOURS)  # for a spot machine, beside the hours of work
     keep_warm_minutes: int = Field(ge=0, le=60)  # a machine stays rented for the next job
-    poll_seconds: float = Field(gt=0)  # from one look at a job to the next
-    price_per_hour: dict[str, float]  # dollars, of one instance
+    poll_seconds: float = Field(gt=0, le=HOUR)  # between two looks at a job
+    price_per_hour: dict[str, Dollars]  # of one instance
 
     @field_validator("keep_warm_minutes")
     @classmethod
@@ -54,33 +62,6 @@ class Settings(BaseModel):
         if minutes and info.data.get("spot"):
             raise ValueError("it must be 0 with spot, for which SageMaker keeps no machine")
         return minutes
-
-    @classmethod
-    def load(cls, file: Path = parameters.FILE) -> Self:
-        """Raises UserError that names the key or the variable, its value and what it must be."""
-        tree = parameters.read(file).get(SECTION)
-        if not isinstance(tree, dict):
-            raise UserError(f"{file}: the section {SECTION} is missing")
-        overridden = _environment([*cls.model_fields])
-        values = {name: _over(tree.get(name), overridden.get(name)) for name in {**tree, **overridden}}
-        return cls.checked(
-            values, lambda name: f"{PREFIX}{name.upper()}" if name in overridden else f"{file}: {SECTION}.{name}"
-        )
-
-    @classmethod
-    def checked(cls, values: dict[str, Any], where: Callable[[str], str]) -> Self:
-        """`where`: what a value is called in front of people. Raises UserError, as load does."""
-        try:
-            return cls.model_validate_json(json.dumps(values))
-        except ValidationError as error:
-            faults = []
-            for detail in error.errors():
-                name, *deeper = map(str, detail["loc"])
-                known = [*(Instance if len(deeper) > 1 else cls).model_fields]
-                faults.append(explain(".".join([where(name), *deeper]), detail, known))
-            raise UserError("; ".join(faults)) from None
-        except TypeError:  # a date
-            raise UserError(f"{SECTION} must hold plain texts, numbers and mappings") from None
 
     @field_validator("mlflow")
     @classmethod
@@ -91,6 +72,33 @@ class Settings(BaseModel):
             )
         return address
 
+    @classmethod
+    def load(cls, file: Path = parameters.FILE) -> Self:
+        """Raises UserError that names the key or the variable, its value and what it must be."""
+        section = parameters.read(file).get(SECTION)
+        if not isinstance(section, dict):
+            raise UserError(f"{file}: the section {SECTION} is missing")
+        overridden = _environment([*cls.model_fields])
+        return cls.checked(
+            _merged(section, overridden),
+            lambda name: f"{PREFIX}{name.upper()}" if name in overridden else f"{file}: {SECTION}.{name}",
+        )
+
+    @classmethod
+    def checked(cls, values: dict[str, Any], where: Callable[[str], str]) -> Self:
+        """`where`: what a value is called in messages, by its name. Raises UserError, as load does."""
+        try:
+            return cls.model_validate_json(json.dumps(values))
+        except ValidationError as error:
+            messages = []
+            for detail in error.errors():
+                name, *deeper = map(str, detail["loc"])
+                names = [*(Instance if len(deeper) > 1 else cls).model_fields]
+                messages.append(explain(".".join([where(name), *deeper]), detail, names))
+            raise UserError("; ".join(messages)) from None
+        except TypeError:  # a date
+            raise UserError(f"{SECTION} must hold plain texts, numbers and mappings") from None
+
     def instance(self, stage: str) -> Instance:
         """Raises UserError if none is named for the stage."""
         if stage not in self.instances:
@@ -98,31 +106,31 @@ class Settings(BaseModel):
         return self.instances[stage]
 
     def price(self, type: str, count: int) -> float | None:
-        """Dollars an hour for so many instances, or None where nobody has told it."""
-        known = self.price_per_hour.get(type)
-        return None if known is None else known * count
+        """Dollars an hour for so many instances, or None where price_per_hour lacks the type."""
+        return self.price_per_hour[type] * count if type in self.price_per_hour else None
 
 
 def _environment(names: list[str]) -> dict[str, Any]:
     """What the environment overrides. Other programs have variables of that prefix too, so only a near miss is wrong."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for variable, text in os.environ.items():
         name = variable.removeprefix(PREFIX).lower()
         if not variable.startswith(PREFIX):
             continue
         if name in TEXTS:
-            found[name] = text or None
+            values[name] = text or None
         elif name in names:
             try:
-                found[name] = YAML(typ="safe", pure=True).load(text)
+                values[name] = YAML(typ="safe", pure=True).load(text)
             except YAMLError:
                 raise UserError(f"{variable} is {text}, which is not YAML") from None
         elif near := difflib.get_close_matches(name, names, n=1, cutoff=0.8):
             raise UserError(f"{variable} is unknown, did you mean {PREFIX}{near[0].upper()}?")
-    return found
+    return values
 
 
-def _over(value: Any, other: Any) -> Any:
-    if isinstance(value, dict) and isinstance(other, dict):
-        return {name: _over(value.get(name), other.get(name)) for name in {**value, **other}}
-    return value if other is None else other
+def _merged(value: Any, override: Any) -> Any:
+    """Mappings key by key; a null says nothing."""
+    if isinstance(value, dict) and isinstance(override, dict):
+        return {name: _merged(value.get(name), override.get(name)) for name in {**value, **override}}
+    return value if override is None else override

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from warehouse_classifier.compute.sagemaker.settings import HOUR, Settings
 from warehouse_classifier.compute.sagemaker.state import State
 
-STATE_EVERY = 60.0  # seconds between lines of state in a log, when nothing changes
+SHOW_EVERY = 60.0  # seconds between lines of state in a log, when nothing changes
 
 
 class StatusLine:
@@ -17,7 +17,7 @@ class StatusLine:
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name, self.settings = name, settings
-        self.shown, self.said = "", 0.0
+        self.shown, self.shown_at = "", 0.0
         self.bar: tqdm[Any] | None = None
 
     def __enter__(self) -> Self:
@@ -30,27 +30,28 @@ class StatusLine:
             self.bar.close()
 
     def show(self, state: State) -> None:
-        """The state as it is now; in a log only if it has changed, or after STATE_EVERY."""
+        """The state as it is now; in a log only if it has changed, or after SHOW_EVERY."""
         now = time.time()
-        what = f"{state.status}, {state.phase}" if state.phase not in ("", state.status) else state.status
-        line = f"{self.name}: {what}, {duration(state.seconds(now))}, {self.cost(state, now)}"
+        phase = f"{state.status}, {state.phase}" if state.phase not in ("", state.status) else state.status
+        line = f"{self.name}: {phase}, {duration(state.seconds(now))}, {self.cost(state, now)}"
         if self.bar is not None:
             self.bar.set_description_str(line)
-        elif what != self.shown or now - self.said >= STATE_EVERY:
-            self.say(line)
-            self.shown, self.said = what, now
+        elif phase != self.shown or now - self.shown_at >= SHOW_EVERY:
+            say(line)
+            self.shown, self.shown_at = phase, now
 
     def cost(self, state: State, now: float) -> str:
         """In dollars, until `now` (seconds since 1970), or that nobody knows the price."""
         price = self.settings.price(*state.machines)
         if price is None:
             return "at a price that sagemaker.price_per_hour does not tell"
-        so_far = "" if state.ended else " at most so far" if state.told.get("EnableManagedSpotTraining") else " so far"
+        so_far = "" if state.ended else " at most so far" if state.job.get("EnableManagedSpotTraining") else " so far"
         return f"about ${state.billed(now) / HOUR * price:.2f}{so_far}"
 
-    def say(self, line: str) -> None:
-        """A line of its own, above the status."""
-        tqdm.write(line, file=sys.stderr)
+
+def say(line: str) -> None:
+    """A line on stderr, above the status line if there is one."""
+    tqdm.write(line, file=sys.stderr)
 
 
 def duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from warehouse_classifier.runtime.errors import UserError
 
 
 def main(words: list[str]) -> int:
+    """`words`: the job's name. Returns the exit status; what is wrong is said in one line on stderr."""
     try:
         if len(words) != 1:
             raise UserError(
@@ -15,8 +16,8 @@ def main(words: list[str]) -> int:
             )
         with aws.asking(words[0]):
             aws.client("sagemaker", Settings.load().region).stop_training_job(TrainingJobName=words[0])
-    except UserError as fault:
-        print(f"error: {' '.join(str(fault).split())}", file=sys.stderr)
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     print(f"{words[0]} is being stopped; it saves what is done, and the same stage goes on from there")
     return 0
