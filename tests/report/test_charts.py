@@ -66,7 +66,7 @@ def every_chart() -> list[Chart]:
             "reliability_vit", "ViT", pd.DataFrame(ladder, columns=["stage", "confidence", "accuracy", "images"]),
             {"before": 0.21, "after": 0.034},
         ),
-        verification_charts.found("found_one_off", "wrong by one", line("looked_at", 0.3), PRIOR, prevalence=0.05),
+        verification_charts.gains("found_one_off", "wrong by one", line("looked_at", 0.3), PRIOR, prevalence=0.05),
         verification_charts.roc("roc_one_off", "wrong by one", line("false_alarms", 1), PRIOR),
         verification_charts.verdicts(
             "verdicts_vit", "ViT", pd.DataFrame(cases, columns=["case", "images", "match", "look", "mismatch"])
@@ -124,7 +124,7 @@ def test_all_are_as_wide_as_each_other_so_that_their_type_is_one_size(drawn: dic
 def test_every_name_is_there_whole_and_nothing_leaves_the_drawing(drawn: dict[str, Chart]) -> None:
     for one in drawn.values():
         width, height = one.figure.canvas.get_width_height(physical=True)
-        with looks.look(one.name):
+        with looks.house_style(one.name):
             box = one.figure.get_tightbbox()
         assert box.x0 >= -0.01, one.name
         assert box.y0 >= -0.01, one.name
@@ -211,7 +211,7 @@ def test_a_reliability_diagram_tells_the_errors(drawn: dict[str, Chart]) -> None
 
 def test_what_can_be_found_at_best_is_drawn_where_the_prevalence_is_known(drawn: dict[str, Chart]) -> None:
     assert "at best" in texts(drawn["found_one_off"])
-    assert "at best" not in texts(verification_charts.found("found", "wrong by one", line("looked_at", 0.3), PRIOR))
+    assert "at best" not in texts(verification_charts.gains("found", "wrong by one", line("looked_at", 0.3), PRIOR))
     assert "when 5 % of bins are looked at" in drawn["found_one_off"].words
 
 

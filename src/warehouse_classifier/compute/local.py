@@ -25,9 +25,8 @@ from warehouse_classifier.compute.snapshot import Snapshot
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.params import TOP, Params
 from warehouse_classifier.runtime.progress import NullProgress, Progress
-from warehouse_classifier.tracking.console import Run as Kept
-from warehouse_classifier.tracking.console import Screen
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.console import MetricsSink, Screen
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 from warehouse_classifier.training import distributed
 from warehouse_classifier.work import resume
 
@@ -56,7 +55,7 @@ def run(stage: str, argv: list[str]) -> None:
         act(stage, params, argv, begun, kept)
 
 
-def act(stage: str, params: Params, argv: list[str], begun: Snapshot | None, run: Kept) -> None:
+def act(stage: str, params: Params, argv: list[str], begun: Snapshot | None, run: MetricsSink) -> None:
     """The stage's function, in a folder of its work that a kill leaves for the next run, and its models in MLflow.
 
     Raises UserError if what the stage is made of was edited meanwhile; what it has computed is then kept, where it is sound.
@@ -89,9 +88,9 @@ def act(stage: str, params: Params, argv: list[str], begun: Snapshot | None, run
     finished.forget(kept)
 
 
-def register(run: Kept, stage: str, argv: list[str]) -> None:
+def register(run: MetricsSink, stage: str, argv: list[str]) -> None:
     """Keep what the stage has calibrated as models in MLflow; of a job, whoever follows it does so."""
-    if isinstance(run, Run):
+    if isinstance(run, MlflowRun):
         from warehouse_classifier.compute import model_registry  # which imports what most jobs lack
 
         model_registry.models(run, stage, argv)
@@ -139,12 +138,12 @@ def work_of(params: Params, argv: list[str], begun: Snapshot | None) -> list[Any
 
 
 @contextmanager
-def tracked(stage: str, argv: list[str], tree: parameters.Tree) -> Iterator[Kept]:
+def tracked(stage: str, argv: list[str], tree: parameters.Tree) -> Iterator[MetricsSink]:
     """The stage's run in MLflow or, where that is out of reach, in the log; ended as the block ends."""
-    run: Kept = (
+    run: MetricsSink = (
         metrics_log.Lines()
         if metrics_log.wanted()
-        else Run(stage, tracked_params(stage, argv[0], tree), inputs_of(stage, argv))
+        else MlflowRun(stage, tracked_params(stage, argv[0], tree), inputs_of(stage, argv))
     )
     status = "FAILED"
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from warehouse_classifier.evaluation.counters import PRIOR
-from warehouse_classifier.evaluation.expectations import CASES, KINDS
+from warehouse_classifier.evaluation.mismatches.expectations import CASES, MISMATCHES
 from warehouse_classifier.evaluation.results import Evaluation
 from warehouse_classifier.report import accuracy_charts, calibration_charts, learning_charts, verification_charts
 from warehouse_classifier.report.chart import Chart
@@ -16,7 +16,7 @@ CONTENTS = {"fullness": "volume of the items", "clutter": "different items in th
 
 
 def drawings(evaluation: Evaluation, histories: Mapping[str, pd.DataFrame]) -> list[Chart]:
-    """`histories`, by network: rows of epochs with train_loss, validation_loss and validation_accuracy."""
+    """All of them. `histories`, by network: rows of epochs with train_loss, validation_loss and validation_accuracy."""
     return [*counting(evaluation), *learning(evaluation, histories), *grouped(evaluation), *doubting(evaluation)]
 
 
@@ -30,20 +30,20 @@ def write(charts: Sequence[Chart], folder: Path) -> None:
 
 def counting(evaluation: Evaluation) -> list[Chart]:
     """How well bins are counted."""
-    titles, scores, quantities = evaluation.titles, evaluation.scores, evaluation.quantities
-    intervals = {key: (its.accuracy, its.accuracy_low, its.accuracy_high) for key, its in scores.items()}
+    titles, metrics, quantities = evaluation.titles, evaluation.metrics, evaluation.quantities
+    intervals = {key: (its.accuracy, its.accuracy_low, its.accuracy_high) for key, its in metrics.items()}
     return [
         accuracy_charts.accuracies("accuracy", intervals, titles),
         *(
             accuracy_charts.confusion(f"confusion_{key}", titles[key], evaluation.confusion(key), quantities)
             for key in evaluation.counters
         ),
-        accuracy_charts.recall("recall", {key: scores[key].recall for key in evaluation.counters}, titles),
+        accuracy_charts.recall("recall", {key: metrics[key].recall for key in evaluation.counters}, titles),
     ]
 
 
 def learning(evaluation: Evaluation, histories: Mapping[str, pd.DataFrame]) -> list[Chart]:
-    """How the networks came to it, over epochs."""
+    """Loss and accuracy of the networks over epochs."""
     losses, accuracies = {}, {}
     for key, history in histories.items():
         epochs = history["epoch"].tolist()
@@ -65,16 +65,16 @@ def grouped(evaluation: Evaluation) -> list[Chart]:
 
 
 def doubting(evaluation: Evaluation) -> list[Chart]:
-    """What doubts are worth: calibration and verdicts of each counter, and mismatches found."""
+    """How well doubts tell: calibration and verdicts of each counter, and mismatches found."""
     titles, prevalence, charts = evaluation.titles, evaluation.task.prevalence, []
     for key in evaluation.counters:
         errors = {stage: evaluation.calibration[key][f"ece_{stage}"] for stage in ("before", "after")}
         name, table = f"reliability_{key}", evaluation.reliability[key]
         charts.append(calibration_charts.reliability(name, titles[key], table, errors))
         charts.append(verification_charts.verdicts(f"verdicts_{key}", titles[key], evaluation.verdicts[key]))
-    doubters = {key: titles[key] for key in (*evaluation.counters, PRIOR)}
-    for kind in KINDS:
-        roc, found = evaluation.roc[kind], evaluation.found[kind]
-        charts.append(verification_charts.roc(f"roc_{kind}", CASES[kind], roc, doubters))
-        charts.append(verification_charts.found(f"found_{kind}", CASES[kind], found, doubters, prevalence=prevalence))
+    titles = {key: titles[key] for key in (*evaluation.counters, PRIOR)}
+    for kind in MISMATCHES:
+        roc, gains, case = evaluation.roc[kind], evaluation.gains[kind], CASES[kind]
+        charts.append(verification_charts.roc(f"roc_{kind}", case, roc, titles))
+        charts.append(verification_charts.gains(f"found_{kind}", case, gains, titles, prevalence=prevalence))
     return charts

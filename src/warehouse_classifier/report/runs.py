@@ -9,13 +9,13 @@ from warehouse_classifier.report import speed_chart
 from warehouse_classifier.report.templates import render, trusted
 from warehouse_classifier.runtime.errors import UserError
 
-PLACE = "<!-- here go the facts of the runs -->"  # as no text of the page can hold it: that is escaped
+PLACE = "<!-- here go the facts of the runs -->"  # cannot occur in the page's text, which is escaped
 LINK = "<!-- here goes the link to them -->"
 
 
 @dataclass(frozen=True)
 class Runs:
-    """What is known of the runs that made a page: when, where, at what cost and how fast."""
+    """The runs that made a page: when, where, at what cost and how fast."""
 
     rows: Sequence[Mapping[str, str]]  # of stages, all with the same keys: stage, commit, begun, took, place, cost, ...
     speeds: Mapping[str, tuple[float, float, float, float]]  # by title: images a second, accuracy, low, high

@@ -10,7 +10,7 @@ from warehouse_classifier.compute.sagemaker.relay import Relay
 from warehouse_classifier.compute.sagemaker.state import State
 from warehouse_classifier.compute.sagemaker.status_line import StatusLine
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 LATE = {"Completed": 30.0}  # seconds in which the last lines of a log may still come
 MISSES = 3  # looks in a row that do not find a job which was there
@@ -20,7 +20,7 @@ SOON = 5.0  # of a job that failed, perhaps before it had any
 class Follower:
     """Of one job, which may be left for a while."""
 
-    def __init__(self, jobs: Jobs, name: str, run: Run, lock: Path) -> None:
+    def __init__(self, jobs: Jobs, name: str, run: MlflowRun, lock: Path) -> None:
         """`lock`: for followers on this machine, one of which passes figures on."""
         self.jobs, self.name, self.poll = jobs, name, jobs.settings.poll_seconds
         self.log, self.relay = Log(name, jobs.settings.region), Relay(run, lock)

@@ -7,13 +7,13 @@ from typing import Any, TextIO
 from warehouse_classifier.compute import metrics_log
 from warehouse_classifier.compute.sagemaker.logs import Line
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 
 class Relay:
     """Passes the figures in a log on to MLflow, each once, whoever else follows the job here."""
 
-    def __init__(self, run: Run, lock: Path) -> None:
+    def __init__(self, run: MlflowRun, lock: Path) -> None:
         self.run, self.waiting = run, list[tuple[float, dict[str, Any]]]()
         self.ended = ""  # the status that the stage's last life told
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ class Relay:
                 if "values" in told:
                     self.run.measure(told.get("step"), told["values"], at)
                 elif "host" in told:
-                    self.run.tell(**told)
+                    self.run.set_tags(**told)
                 del self.waiting[0]
         except UserError as fault:
             return f"{fault}; its figures wait"

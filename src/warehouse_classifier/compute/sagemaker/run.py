@@ -20,7 +20,7 @@ from warehouse_classifier.compute.sagemaker.state import State
 from warehouse_classifier.compute.snapshot import Snapshot
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import root
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 WHY = {
     "MaxRuntimeExceeded": "it took longer than sagemaker.max_hours; the same command goes on from its checkpoint",
@@ -108,7 +108,7 @@ def wanted(jobs: Jobs, name: str) -> outputs.Entry | None:
     return entry
 
 
-def bring(jobs: Jobs, entry: outputs.Entry, tracked: Run, begun: Snapshot | None) -> None:
+def bring(jobs: Jobs, entry: outputs.Entry, tracked: MlflowRun, begun: Snapshot | None) -> None:
     """Put the outputs in place, unless what the job was made of was edited here meanwhile: then they stay in the remote."""
     snapshot.refuse_changes(begun)  # before anything is fetched, and after, for that may take minutes
     outputs.bring(jobs, entry)
@@ -120,7 +120,7 @@ def bring(jobs: Jobs, entry: outputs.Entry, tracked: Run, begun: Snapshot | None
         say(f"{fault}; its checkpoints stay in {jobs.address(jobs.work)}")
 
 
-def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
+def followed(jobs: Jobs, name: str) -> tuple[State, MlflowRun]:
     """The job's end and its figures, however often one asks to leave. Raises KeyboardInterrupt if it is left or was to be stopped."""
     settings, told = jobs.settings, jobs.spec
     follower, stopped = None, False
@@ -128,7 +128,7 @@ def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
         begun = jobs.state(name) or State(jobs.request(name))  # perhaps with other settings than today's
         machine, count = begun.machines
         tags = {"runner": "sagemaker", "job": name, "instance": f"{count} x {machine}", "image": begun.image}
-        tracked = Run(
+        tracked = MlflowRun(
             told.stage, tracked_params(told.stage, told.argv[0], parameters.read()), told.digest, tags, settings.mlflow
         )
         follower = Follower(jobs, name, tracked, root() / ".work" / "sagemaker" / f"{name}.lock")
