@@ -45,7 +45,9 @@ def line(along: str, most: float) -> pd.DataFrame:
 
 def every_chart() -> list[Chart]:
     at = [1, 2, 3]
-    losses = {f"{net}_{of}": (at, [3.0, 2.0, 1.0]) for net in ("resnet34", "vit") for of in ("train", "validation")}
+    loss = pd.Series([3.0, 2.0, 1.0], at)
+    losses = {(network, split): loss for network in ("resnet34", "vit") for split in ("train", "validation")}
+    rates = {("vit", ""): pd.Series(at, at), ("resnet34", ""): pd.Series([0.5], [1])}
     ladder = [("before", 0.4, 0.2, 3), ("before", 0.95, 0.7, 9), ("after", 0.3, 0.25, 2), ("after", 0.8, 0.75, 10)]
     cases = [("as expected", 1200, 0.9, 0.06, 0.04), ("wrong by one", 40, 0.3, 0.3, 0.4), ("holds 0", 7, 0.0, 0.1, 0.9)]
     quarters = pd.DataFrame(
@@ -57,7 +59,7 @@ def every_chart() -> list[Chart]:
         accuracy_charts.recall("recall", RECALLS, TITLES),
         accuracy_charts.accuracies("accuracy", INTERVALS, BASELINE),
         learning_charts.learning("loss", "loss", losses, TITLES),
-        learning_charts.learning("validation_accuracy", "accuracy", {"vit": (at, at), "resnet34": ([1], [0.5])}, TITLES),
+        learning_charts.learning("validation_accuracy", "accuracy", rates, TITLES),
         accuracy_charts.shares("fullness", "how full the bin is", quarters, TITLES),
         speed_chart.speed(
             "speed", pd.DataFrame(speeds, columns=["who", "images_per_second", "accuracy", "low", "high"]), TITLES
@@ -80,44 +82,44 @@ def drawn() -> dict[str, Chart]:
 
 
 def texts(one: Chart) -> list[str]:
-    return re.findall(r">([^<>]+)</(?:text|tspan)>", one.svg())
+    return re.findall(r">([^<>]+)</(?:text|tspan)>", one.svg)
 
 
 def test_the_same_bytes_every_time(drawn: dict[str, Chart]) -> None:
     with mpl.rc_context({"font.size": 31, "savefig.facecolor": "red"}):  # someone's matplotlibrc
         others = every_chart()
     for one, other in zip(drawn.values(), others, strict=True):
-        assert one.svg() == other.svg() == one.svg()
+        assert one.svg == other.svg == one.svg
         assert one.csv() == other.csv()
 
 
 def test_an_svg_stands_alone_and_says_what_it_shows(drawn: dict[str, Chart]) -> None:
     for one in drawn.values():
-        root = ET.fromstring(one.svg())  # noqa: S314 -- our own
+        root = ET.fromstring(one.svg)  # noqa: S314 -- our own
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         assert root.get("role") == "img"
         assert root.get("aria-label") == one.words
-        assert "metadata" not in one.svg()
-        assert "nan" not in one.svg().lower()
+        assert "metadata" not in one.svg
+        assert "nan" not in one.svg.lower()
 
 
 def test_text_takes_the_colour_of_the_page(drawn: dict[str, Chart]) -> None:
     for one in drawn.values():
-        svg = one.svg()
+        svg = one.svg
         assert "fill: currentColor" in svg
         assert looks.INK not in svg
         assert "DejaVu" not in svg
 
 
 def test_no_id_stands_twice_in_one_page(drawn: dict[str, Chart]) -> None:
-    page = "".join(one.svg() for one in drawn.values())
+    page = "".join(one.svg for one in drawn.values())
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', page)) <= set(ids)
 
 
 def test_all_are_as_wide_as_each_other_so_that_their_type_is_one_size(drawn: dict[str, Chart]) -> None:
-    boxes = [re.search(r'viewBox="0 0 (\S+) ', one.svg()) for one in drawn.values()]
+    boxes = [re.search(r'viewBox="0 0 (\S+) ', one.svg) for one in drawn.values()]
     assert {box[1] for box in boxes if box} == {"316.8"}
 
 

@@ -83,11 +83,16 @@ def groups(names: list[str]) -> pd.DataFrame:
 
 def drawings(evaluation: Evaluation) -> list[Chart]:
     scores = evaluation.metrics
-    epochs = list(range(1, 41))
-    fall = [2 / epoch**0.5 for epoch in epochs]
-    losses = {f"{net}_{of}": (epochs, [at * by for at in fall]) for net, of, by in (
-        ("resnet34", "train", 0.8), ("resnet34", "validation", 1.1), ("vit", "train", 1.0), ("vit", "validation", 1.25))}  # fmt: skip
-    rates = {net: (epochs, [1 - by * at / 3 for at in fall]) for net, by in (("resnet34", 1.0), ("vit", 1.2))}
+    epochs = np.arange(1, 41)
+    fall = pd.Series(2 / epochs**0.5, epochs)
+    scales = {
+        ("resnet34", "train"): 0.8,
+        ("resnet34", "validation"): 1.1,
+        ("vit", "train"): 1.0,
+        ("vit", "validation"): 1.25,
+    }
+    losses = {line: fall * scale for line, scale in scales.items()}
+    rates = {(network, ""): 1 - scale * fall / 3 for network, scale in (("resnet34", 1.0), ("vit", 1.2))}
     intervals = {who: (of.accuracy, of.accuracy_low, of.accuracy_high) for who, of in scores.items()}
     return [
         accuracy_charts.accuracies("accuracy", intervals, BASELINE),
@@ -116,7 +121,7 @@ def data(evaluation: Evaluation) -> ReportData:
         images={"train": 1200, "validation": 100, "test": 400},
         bins=origin("synthetic://"),
         split=separation(["a"], ["b"]),
-        drawings={chart.name: chart.svg() for chart in drawn},
+        drawings={chart.name: chart.svg for chart in drawn},
         published=pd.read_csv(PUBLISHED).to_dict("records"),
         gallery=[
             Bin(f"{i:05}", photo(i), 3, {"ResNet34": 3 if i < 8 else 1 + i % 2, "ViT": 3 if i < 16 else 5}, {"ResNet34": 0.91, "ViT": 0.5})

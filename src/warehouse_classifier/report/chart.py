@@ -7,6 +7,7 @@ reads, and a title (ResNet34) in what people see. Drawings that show them take `
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from io import BytesIO
 
@@ -29,6 +30,7 @@ class Chart:
     figure: Figure
     table: pd.DataFrame
 
+    @cached_property
     def svg(self) -> str:
         """An <svg> element on a transparent ground, fit for a file and for the inside of a page."""
         out = BytesIO()

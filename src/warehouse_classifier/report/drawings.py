@@ -24,7 +24,7 @@ def write(charts: Sequence[Chart], folder: Path) -> None:
     """Each as an SVG and as the CSV of the same name."""
     folder.mkdir()
     for chart in charts:
-        (folder / f"{chart.name}.svg").write_text(chart.svg(), encoding="utf-8")
+        (folder / f"{chart.name}.svg").write_text(chart.svg, encoding="utf-8")
         (folder / f"{chart.name}.csv").write_text(chart.csv(), encoding="utf-8")
 
 
@@ -44,12 +44,11 @@ def counting(evaluation: Evaluation) -> list[Chart]:
 
 def learning(evaluation: Evaluation, histories: Mapping[str, pd.DataFrame]) -> list[Chart]:
     """Loss and accuracy of the networks over epochs."""
-    losses, accuracies = {}, {}
-    for key, history in histories.items():
-        epochs = history["epoch"].tolist()
-        losses[f"{key}_train"] = (epochs, history["train_loss"].tolist())
-        losses[f"{key}_validation"] = (epochs, history["validation_loss"].tolist())
-        accuracies[key] = (epochs, history["validation_accuracy"].tolist())
+    by_epoch = {key: history.set_index("epoch") for key, history in histories.items()}
+    losses = {
+        (key, split): history[f"{split}_loss"] for key, history in by_epoch.items() for split in ("train", "validation")
+    }
+    accuracies = {(key, ""): history["validation_accuracy"] for key, history in by_epoch.items()}
     return [
         learning_charts.learning("loss", "loss", losses, evaluation.titles),
         learning_charts.learning("validation_accuracy", "validation accuracy", accuracies, evaluation.titles),

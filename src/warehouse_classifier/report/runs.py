@@ -33,7 +33,7 @@ def added(page: str, facts: Runs) -> str:
     if facts.speeds:
         rows = [(title, *values) for title, values in facts.speeds.items()]
         table = pd.DataFrame(rows, columns=["who", "images_per_second", "accuracy", "low", "high"])
-        drawing = speed_chart.speed("speed", table, {title: title for title in facts.speeds}).svg()
+        drawing = speed_chart.speed("speed", table, {title: title for title in facts.speeds}).svg
     columns = [key for key in (facts.rows[0] if facts.rows else ()) if any(row.get(key) for row in facts.rows)]
     section = render("page.runs.html.j2", facts=facts, columns=columns, drawing=trusted(drawing))
     link = '<li><a href="#runs">How it was run</a></li>'

@@ -16,6 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+Pair = tuple[float, float]
 INK = "#010203"  # stands for the page's own text colour
 GREY = "#8A8A8A"  # seen on white and on black; green looks like it to the colour-blind, so never beside it
 RC_PARAMS = {
@@ -102,15 +103,7 @@ def styles(keys: Sequence[str]) -> Mapping[str, Style]:
     return {key: STYLES[key] if key in STYLES else next(free) for key in keys}
 
 
-def whisker(
-    axes: Axes,
-    at: tuple[float, float],
-    interval: tuple[float, float],
-    style: Style,
-    *,
-    along: str,
-    label: str | None = None,
-) -> None:
+def whisker(axes: Axes, at: Pair, interval: Pair, style: Style, *, along: str, label: str | None = None) -> None:
     """A point and its interval along one of the axes, x or y."""
     value = at[along == "y"]
     reach = [[max(0.0, value - interval[0])], [max(0.0, interval[1] - value)]]

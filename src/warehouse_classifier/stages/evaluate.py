@@ -124,7 +124,7 @@ def report_data(
         images={split: shards.rows(split).size for split in ("train", "validation", "test")},
         bins=origin(params.bucket),
         split=separation(test.groups.tolist(), others["group"].tolist()),
-        drawings={chart.name: chart.svg() for chart in charts},
+        drawings={chart.name: chart.svg for chart in charts},
         published=published.to_dict("records"),
         gallery=gallery(evaluation, test, shards, bins=params.gallery, seed=params.seed),
         provenance=provenance,
