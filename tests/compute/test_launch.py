@@ -29,7 +29,7 @@ from warehouse_classifier.compute.__main__ import launch, place_of
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.tracking import console
 from warehouse_classifier.tracking.console import Screen
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 COMMAND = [sys.executable, "-m", "warehouse_classifier.compute"]
 ARGV = ("fetch_metadata", "small", "data/metadata.parquet", "data/unreadable.parquet")
@@ -264,8 +264,8 @@ def test_inputs_have_a_hash_that_follows_their_content(project: Path) -> None:
 
 @pytest.fixture
 def progress(monkeypatch: pytest.MonkeyPatch) -> Screen:
-    monkeypatch.setattr(Run, "measure", lambda *_: None)
-    return Screen(Run("fetch_metadata", {}, ""))
+    monkeypatch.setattr(MlflowRun, "measure", lambda *_: None)
+    return Screen(MlflowRun("fetch_metadata", {}, ""))
 
 
 def test_a_log_has_plain_lines(
@@ -302,9 +302,9 @@ SHOWN = """
 import time
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.tracking.console import Screen
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
-progress = Screen(Run("fetch_metadata", {}, ""))
+progress = Screen(MlflowRun("fetch_metadata", {}, ""))
 with progress.bar("fetch", 40, "pair") as bar:
     for _ in range(8):
         time.sleep(0.06)

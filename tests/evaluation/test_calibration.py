@@ -12,7 +12,7 @@ from support.outcomes import outcomes
 from warehouse_classifier.evaluation import calibration, temperature
 from warehouse_classifier.evaluation.calibration import OperatingPoint, calibrate
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
-from warehouse_classifier.evaluation.expectations import match_expected, right_of, wrong_of
+from warehouse_classifier.evaluation.mismatches.expectations import balanced_weights, right_mask, wrong_mask
 from warehouse_classifier.evaluation.thresholds import judge
 from warehouse_classifier.models.folder import BELONGS
 from warehouse_classifier.models.registry import NETWORKS
@@ -51,9 +51,9 @@ def test_thresholds_keep_their_promise_on_what_they_were_chosen_on(tmp_path: Pat
     )
     for who, of in known.counters.items():
         verdicts = judge(1 - said[who], of.match, of.mismatch)
-        right, wrong = right_of(QUANTITIES, label + 1), wrong_of(QUANTITIES, label + 1, "one_off")
+        right, wrong = right_mask(QUANTITIES, label + 1), wrong_mask(QUANTITIES, label + 1, "one_off")
         assert np.mean(verdicts[right] == "mismatch") == pytest.approx(0.1, abs=0.002)
-        weights = match_expected(right, wrong, np.ones(len(label)))[1]
+        weights = balanced_weights(right, wrong, np.ones(len(label)))[1]
         assert 0.09 < weights[verdicts == "match"].sum() / weights.sum() <= 0.1
         assert of.match <= of.mismatch
 

@@ -15,15 +15,15 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from warehouse_classifier.evaluation.metrics import (
     McNemar,
-    Scores,
+    Metrics,
     commonest,
     confusion,
     flat,
     interval,
     mcnemar,
+    measure,
     pairwise,
     rounded,
-    score,
 )
 
 QUANTITIES = (1, 2, 3, 4, 5)
@@ -36,10 +36,10 @@ def columns(rows: Iterable[tuple[Any, ...]]) -> Iterator[npt.NDArray[Any]]:
     return (np.array(column) for column in zip(*rows, strict=True))
 
 
-def scored(actual: npt.ArrayLike, predicted: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Scores:
+def scored(actual: npt.ArrayLike, predicted: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Metrics:
     actual, predicted = np.array(actual), np.array(predicted)
     groups = np.arange(actual.size) if groups is None else np.array(groups)
-    return score(actual, predicted, groups, QUANTITIES, seed=1, resamples=2000)
+    return measure(actual, predicted, groups, QUANTITIES, seed=1, resamples=2000)
 
 
 def test_values_worked_out_by_hand() -> None:
@@ -118,7 +118,7 @@ def test_images_that_always_agree_count_as_one() -> None:
     assert together[1] - together[0] == pytest.approx(np.sqrt(2) * (alone[1] - alone[0]), rel=0.05)
 
 
-def test_drawing_kinds_of_groups_is_drawing_groups() -> None:
+def test_drawing_outside_cases_groups_is_drawing_groups() -> None:
     """The short cut against the bootstrap as the book has it, group by group."""
     rng = np.random.default_rng(0)
     groups = np.sort(rng.integers(0, 60, 200))

@@ -16,9 +16,9 @@ def three() -> Evaluation:
 
 def test_metrics_tell_of_the_average_and_of_the_accuracy_of_each_network() -> None:
     evaluation = measured(TITLES)
-    figures, its = json.loads(outputs.metrics(evaluation)), evaluation.scores["average"]
+    figures, its = json.loads(outputs.metrics(evaluation)), evaluation.metrics["average"]
     assert list(figures) == ["acc", "acc_resnet34", "acc_vit", "macro_f1", "mae", "auroc", "found", "look"]
-    accuracies = {network: round(evaluation.scores[network].accuracy, 3) for network in ("resnet34", "vit")}
+    accuracies = {network: round(evaluation.metrics[network].accuracy, 3) for network in ("resnet34", "vit")}
     assert {network: figures[f"acc_{network}"] for network in accuracies} == accuracies
     assert (figures["acc"], figures["macro_f1"], figures["mae"]) == (
         round(its.accuracy, 3), round(its.macro_f1, 3), round(its.mae, 3),
@@ -31,7 +31,7 @@ def test_metrics_tell_of_the_average_and_of_the_accuracy_of_each_network() -> No
 def test_metrics_of_a_third_network_are_one_more(three: Evaluation) -> None:
     figures = json.loads(outputs.metrics(three))
     assert len(figures) == 9
-    assert figures["acc_convnext_tiny"] == round(three.scores["convnext_tiny"].accuracy, 3)
+    assert figures["acc_convnext_tiny"] == round(three.metrics["convnext_tiny"].accuracy, 3)
     assert not any(isinstance(value, dict | list) for value in figures.values())
 
 
@@ -46,4 +46,4 @@ def test_every_pair_of_networks_stands_in_the_details_and_in_mlflow(three: Evalu
     assert [name for name in names if name.startswith("mcnemar")] == [
         "mcnemar_p_resnet34_vit", "mcnemar_p_resnet34_convnext_tiny", "mcnemar_p_vit_convnext_tiny",
     ]  # fmt: skip
-    assert names["prior_any_size_found_in_5"] == three.verification["prior"]["any_size"].found[0.05].value
+    assert names["prior_any_size_found_in_5"] == three.verification["prior"]["any_size"].recall[0.05].value

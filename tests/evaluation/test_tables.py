@@ -11,7 +11,7 @@ from warehouse_classifier.evaluation import tables as evidence
 from warehouse_classifier.evaluation.calibration import Calibrated, Calibration
 from warehouse_classifier.evaluation.counters import COUNTERS
 from warehouse_classifier.evaluation.predictions import Predictions
-from warehouse_classifier.evaluation.tables import FEWEST
+from warehouse_classifier.evaluation.tables import FEWEST_GROUPS
 from warehouse_classifier.evaluation.temperature import nll, probabilities
 from warehouse_classifier.models.folder import BELONGS
 from warehouse_classifier.models.registry import NETWORKS
@@ -72,11 +72,11 @@ def test_verdicts_by_case(test: Predictions) -> None:
 
 
 def test_quantities_between_and_below_have_words_too() -> None:
-    kinds = evidence.kinds_of(np.array([0, 2, 6, 7, 8, 111]), (1, 3, 5))
+    kinds = evidence.outside_cases(np.array([0, 2, 6, 7, 8, 111]), (1, 3, 5))
     assert {words: int(which.sum()) for words, which in kinds.items()} == {
         "holds 0": 1, "holds 2": 1, "holds 6": 1, "holds 7": 1, "holds 8 or more": 2,
     }  # fmt: skip
-    assert evidence.kinds_of(np.array([], dtype=np.int64), (1, 3, 5)) == {}
+    assert evidence.outside_cases(np.array([], dtype=np.int64), (1, 3, 5)) == {}
 
 
 def test_accuracy_by_group_is_of_each_counter(test: Predictions) -> None:
@@ -87,10 +87,12 @@ def test_accuracy_by_group_is_of_each_counter(test: Predictions) -> None:
     assert table["resnet34"].tolist() == [1.0, 0.5]
     assert table["vit"].tolist() == [0.0, 0.5]
     assert table[["resnet34_low", "vit_high"]].isna().all(axis=None)  # of two bins nobody can tell
-    many = pd.Series(pd.Categorical(["b"] * 4 * FEWEST, ordered=True))
-    facts = pd.concat([test.facts] * FEWEST).assign(group=list(map(str, range(4 * FEWEST))))
+    many = pd.Series(pd.Categorical(["b"] * 4 * FEWEST_GROUPS, ordered=True))
+    facts = pd.concat([test.facts] * FEWEST_GROUPS).assign(group=list(map(str, range(4 * FEWEST_GROUPS))))
     more = replace(test, facts=facts)
-    (row,) = evidence.by_contents(many, more, pd.concat([answers] * FEWEST), seed=1, resamples=1000).to_dict("records")
+    (row,) = evidence.by_contents(many, more, pd.concat([answers] * FEWEST_GROUPS), seed=1, resamples=1000).to_dict(
+        "records"
+    )
     assert 0.5 < row["resnet34_low"] < row["resnet34"] == 0.75 < row["resnet34_high"] < 1
 
 
@@ -103,7 +105,7 @@ def test_promises_stand_beside_what_was_met(test: Predictions) -> None:
     _, errors = evidence.reliabilities(test, LABELS, 1)
     nobody = said({"resnet34": [[0, 0, 0]], "vit": [[0, 0, 0]]}, [9])
     judged = {who: evidence.cases(who, known.counters[who], test, nobody, LABELS) for who in COUNTERS}
-    told = evidence.promises(known, errors, judged)["vit"]
+    told = evidence.calibration_summary(known, errors, judged)["vit"]
     assert told["temperature"] == 0.5
     assert (told["false_alarms_wanted"], told["misses_wanted"]) == (0.2, 0.1)
     assert told["false_alarms_met"] == 0.75

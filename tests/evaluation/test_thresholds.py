@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.doubts import QUANTITIES, cases
-from warehouse_classifier.evaluation.expectations import match_expected, right_of, wrong_of
-from warehouse_classifier.evaluation.thresholds import VERDICTS, judge, match_upto, mismatch_above, verdicts
+from warehouse_classifier.evaluation.mismatches.expectations import balanced_weights, right_mask, wrong_mask
+from warehouse_classifier.evaluation.thresholds import VERDICTS, judge, match_threshold, mismatch_threshold, verdicts
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=200), st.sampled_from([0.01, 0.05, 0.2, 0.5]))
 def test_no_more_false_alarms_than_promised(doubts: list[float], rate: float) -> None:
-    above = mismatch_above(np.array(doubts), rate)
+    above = mismatch_threshold(np.array(doubts), rate)
     assert np.mean(np.array(doubts) > above) <= rate
     lower = [doubt for doubt in doubts if doubt < above]
     if above < 1 and lower:  # the next lower one would break the promise, with one bin more to come
@@ -21,10 +21,10 @@ def test_no_more_false_alarms_than_promised(doubts: list[float], rate: float) ->
 
 def test_false_alarms_on_bins_to_come_are_as_promised() -> None:
     rng = np.random.default_rng(0)
-    rates = [np.mean(rng.random(2000) > mismatch_above(rng.random(99), 0.05)) for _ in range(400)]
+    rates = [np.mean(rng.random(2000) > mismatch_threshold(rng.random(99), 0.05)) for _ in range(400)]
     assert np.mean(rates) == pytest.approx(0.05, abs=0.005)
     # with few bins the next lower doubt would promise too much: 3 of 11
-    few = [np.mean(rng.random(2000) > mismatch_above(rng.random(10), 0.2)) for _ in range(400)]
+    few = [np.mean(rng.random(2000) > mismatch_threshold(rng.random(10), 0.2)) for _ in range(400)]
     assert np.mean(few) == pytest.approx(2 / 11, abs=0.02)
 
 
@@ -32,9 +32,9 @@ def test_false_alarms_on_bins_to_come_are_as_promised() -> None:
 @given(case=cases, rate=st.sampled_from([0.01, 0.05, 0.3]))
 def test_no_more_misses_than_promised(case: tuple[np.ndarray, np.ndarray], rate: float) -> None:
     doubts, actual = case
-    right, wrong = right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, "one_off")
-    upto = match_upto(doubts, right, wrong, rate)
-    weights = match_expected(right, wrong, np.ones(len(actual)))[1]
+    right, wrong = right_mask(QUANTITIES, actual), wrong_mask(QUANTITIES, actual, "one_off")
+    upto = match_threshold(doubts, right, wrong, rate)
+    weights = balanced_weights(right, wrong, np.ones(len(actual)))[1]
     if not weights.sum():
         assert upto == -1
         return

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from sklearn.metrics import roc_auc_score
 
 from support.doubts import QUANTITIES, cases, drawn
-from warehouse_classifier.evaluation.expectations import KINDS, match_expected, right_of, wrong_of
-from warehouse_classifier.evaluation.roc import Curve, Pairs, curves
-from warehouse_classifier.evaluation.verification import Task, prior, verify
+from warehouse_classifier.evaluation.mismatches.expectations import MISMATCHES, balanced_weights, right_mask, wrong_mask
+from warehouse_classifier.evaluation.mismatches.roc import Curve, Pairs, curves
+from warehouse_classifier.evaluation.mismatches.verification import Task, prior, verify
 
 TASK = Task(prevalence=0.05, recalls=[0.5, 0.8], budgets=[0.01, 0.1])
 
@@ -18,21 +18,24 @@ TASK = Task(prevalence=0.05, recalls=[0.5, 0.8], budgets=[0.01, 0.1])
 
 def test_right_and_wrong_expectations() -> None:
     actual = np.array([1, 3])
-    assert right_of(QUANTITIES, actual).tolist() == [[True, *4 * [False]], [False, False, True, False, False]]
-    assert wrong_of(QUANTITIES, actual, "one_off").tolist() == [
+    assert right_mask(QUANTITIES, actual).tolist() == [[True, *4 * [False]], [False, False, True, False, False]]
+    assert wrong_mask(QUANTITIES, actual, "one_off").tolist() == [
         [False, True, False, False, False],
         [False, True, False, True, False],
     ]
-    assert wrong_of(QUANTITIES, actual, "any_size").tolist() == [[False, *4 * [True]], [True, True, False, True, True]]
-    assert wrong_of((1, 3), np.array([1, 3]), "one_off").sum() == 0  # 2 is no quantity that may be expected
+    assert wrong_mask(QUANTITIES, actual, "any_size").tolist() == [
+        [False, *4 * [True]],
+        [True, True, False, True, True],
+    ]
+    assert wrong_mask((1, 3), np.array([1, 3]), "one_off").sum() == 0  # 2 is no quantity that may be expected
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MISMATCHES)
 @given(case=cases)
 def test_every_expected_quantity_is_as_often_wrong_as_right(kind: str, case: tuple[np.ndarray, np.ndarray]) -> None:
     actual = case[1]
     counts = np.random.default_rng(3).integers(0, 3, (2, len(actual))).astype(float)
-    right, wrong = match_expected(right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, kind), counts)
+    right, wrong = balanced_weights(right_mask(QUANTITIES, actual), wrong_mask(QUANTITIES, actual, kind), counts)
     assert right.sum(axis=1) == pytest.approx(wrong.sum(axis=1))
     assert (wrong >= 0).all()
 
@@ -46,25 +49,25 @@ def test_a_weighting_is_as_good_as_so_many_images(case: tuple[np.ndarray, np.nda
         return
 
     def curve(doubts: np.ndarray, actual: np.ndarray, images: np.ndarray) -> Curve:
-        pairs = Pairs(doubts, right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, "any_size"))
+        pairs = Pairs(doubts, right_mask(QUANTITIES, actual), wrong_mask(QUANTITIES, actual, "any_size"))
         return pairs.curve(images[None].astype(float))
 
     weighted = curve(doubts, actual, counts)
     many = curve(np.repeat(doubts, counts, axis=0), np.repeat(actual, counts), np.ones(counts.sum()))
     assert weighted.auroc() == pytest.approx(many.auroc(), nan_ok=True)
-    assert weighted.within(0.1, 0.05) == pytest.approx(many.within(0.1, 0.05), nan_ok=True)
+    assert weighted.recall_at(0.1, 0.05) == pytest.approx(many.recall_at(0.1, 0.05), nan_ok=True)
 
 
 # ---- figures
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MISMATCHES)
 @settings(max_examples=40)
 @given(case=cases)
 def test_auroc_is_the_weighted_one_of_scikit_learn(kind: str, case: tuple[np.ndarray, np.ndarray]) -> None:
     doubts, actual = case
-    right, wrong = right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, kind)
-    rights, wrongs = match_expected(right, wrong, np.ones(len(actual)))
+    right, wrong = right_mask(QUANTITIES, actual), wrong_mask(QUANTITIES, actual, kind)
+    rights, wrongs = balanced_weights(right, wrong, np.ones(len(actual)))
     used = (rights + wrongs > 0).ravel()
     if not (rights.sum() and wrongs.sum()):
         return
@@ -72,12 +75,12 @@ def test_auroc_is_the_weighted_one_of_scikit_learn(kind: str, case: tuple[np.nda
     assert Pairs(doubts, right, wrong).curve(np.ones((1, len(actual)))).auroc()[0] == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MISMATCHES)
 def test_what_is_found_and_how_precisely_is_what_a_warehouse_sees(kind: str) -> None:
     """Against the bins of a warehouse made of the same pairs, a twentieth of them wrong, looked at in the order of doubt."""
     doubts, actual = drawn(5, 4000)
-    right, wrong = right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, kind)
-    rights, wrongs = match_expected(right, wrong, np.ones(len(actual)))
+    right, wrong = right_mask(QUANTITIES, actual), wrong_mask(QUANTITIES, actual, kind)
+    rights, wrongs = balanced_weights(right, wrong, np.ones(len(actual)))
     rng = np.random.default_rng(0)
     pairs = [rng.choice(rights.size, n, p=of.ravel() / of.sum()) for of, n in ((rights, 190_000), (wrongs, 10_000))]
     bins = np.concatenate([doubts.ravel()[of] for of in pairs])
@@ -86,34 +89,34 @@ def test_what_is_found_and_how_precisely_is_what_a_warehouse_sees(kind: str) -> 
     found = np.cumsum(off[order])
     curve = Pairs(doubts, right, wrong).curve(np.ones((1, len(actual))))
     for budget in (0.01, 0.05, 0.1):
-        assert curve.within(budget, 0.05)[0] == pytest.approx(found[int(budget * len(bins)) - 1] / 10_000, abs=0.02)
+        assert curve.recall_at(budget, 0.05)[0] == pytest.approx(found[int(budget * len(bins)) - 1] / 10_000, abs=0.02)
     looked = np.searchsorted(found, 8000) + 1
-    assert curve.precision(0.8, 0.05)[0] == pytest.approx(8000 / looked, abs=0.02)
+    assert curve.precision_at(0.8, 0.05)[0] == pytest.approx(8000 / looked, abs=0.02)
 
 
 @given(case=cases)
 def test_who_sees_no_photo_finds_what_chance_finds(case: tuple[np.ndarray, np.ndarray]) -> None:
     actual = case[1]
     doubts = prior(np.array([0.1, 0.3, 0.3, 0.2, 0.1]), len(actual))
-    for kind in KINDS:
-        curve = Pairs(doubts, right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, kind)).curve(
+    for kind in MISMATCHES:
+        curve = Pairs(doubts, right_mask(QUANTITIES, actual), wrong_mask(QUANTITIES, actual, kind)).curve(
             np.ones((1, len(actual)))
         )
         if np.isnan(curve.auroc()[0]):
             continue
         assert curve.auroc()[0] == pytest.approx(0.5)
-        assert curve.within(0.1, 0.05)[0] == pytest.approx(0.1)
+        assert curve.recall_at(0.1, 0.05)[0] == pytest.approx(0.1)
 
 
 def test_who_knows_everything_finds_everything() -> None:
     actual = np.repeat(QUANTITIES, 20)
-    doubts = 1.0 - right_of(QUANTITIES, actual)
+    doubts = 1.0 - right_mask(QUANTITIES, actual)
     found = verify({"all": doubts}, QUANTITIES, actual, actual.astype(str), TASK, seed=1, resamples=100)["all"][
         "any_size"
     ]
     assert found.auroc.value == found.precision[0.8].value == 1
-    assert found.found[0.1].value == pytest.approx(1)
-    assert found.found[0.01].value == pytest.approx(0.2)  # a hundredth of the bins is a fifth of the mismatches
+    assert found.recall[0.1].value == pytest.approx(1)
+    assert found.recall[0.01].value == pytest.approx(0.2)  # a hundredth of the bins is a fifth of the mismatches
 
 
 def test_intervals_hold_the_figure_and_widen_where_bins_come_in_groups() -> None:
@@ -123,7 +126,7 @@ def test_intervals_hold_the_figure_and_widen_where_bins_come_in_groups() -> None
         {"it": np.repeat(doubts[:200], 2, axis=0)}, QUANTITIES, np.repeat(actual[:200], 2),
         np.repeat(np.arange(200), 2).astype(str), TASK, seed=1, resamples=1000,
     )["it"]  # fmt: skip
-    for kind in KINDS:
+    for kind in MISMATCHES:
         for figure in alone[kind].named().values():
             assert 0 <= figure.low <= figure.value <= figure.high <= 1
         widths = [of[kind].auroc.high - of[kind].auroc.low for of in (alone, twice)]
@@ -140,7 +143,7 @@ def test_the_interval_is_as_wide_as_figures_scatter() -> None:
     found = []
     for seed in range(200):
         doubts, actual = drawn(seed)
-        curve = Pairs(doubts, right_of(QUANTITIES, actual), wrong_of(QUANTITIES, actual, "one_off")).curve(
+        curve = Pairs(doubts, right_mask(QUANTITIES, actual), wrong_mask(QUANTITIES, actual, "one_off")).curve(
             np.ones((1, 300))
         )
         found.append(curve.auroc()[0])
@@ -156,6 +159,6 @@ def test_the_curves_are_those_of_the_figures() -> None:
     figures = verify({"it": doubts}, QUANTITIES, actual, np.arange(300).astype(str), TASK, seed=1, resamples=100)["it"]
     assert np.trapezoid(roc["it"], roc["false_alarms"]) == pytest.approx(figures["one_off"].auroc.value, abs=0.01)
     at = found.loc[np.isclose(found["looked_at"], 0.1), "it"].item()
-    assert at == pytest.approx(figures["one_off"].found[0.1].value)
+    assert at == pytest.approx(figures["one_off"].recall[0.1].value)
     for column in (roc["it"], found["it"]):
         assert (np.diff(column) >= -1e-12).all()

@@ -45,7 +45,9 @@ def line(along: str, most: float) -> pd.DataFrame:
 
 def every_chart() -> list[Chart]:
     at = [1, 2, 3]
-    losses = {f"{net}_{of}": (at, [3.0, 2.0, 1.0]) for net in ("resnet34", "vit") for of in ("train", "validation")}
+    loss = pd.Series([3.0, 2.0, 1.0], at)
+    losses = {(network, split): loss for network in ("resnet34", "vit") for split in ("train", "validation")}
+    rates = {("vit", ""): pd.Series(at, at), ("resnet34", ""): pd.Series([0.5], [1])}
     ladder = [("before", 0.4, 0.2, 3), ("before", 0.95, 0.7, 9), ("after", 0.3, 0.25, 2), ("after", 0.8, 0.75, 10)]
     cases = [("as expected", 1200, 0.9, 0.06, 0.04), ("wrong by one", 40, 0.3, 0.3, 0.4), ("holds 0", 7, 0.0, 0.1, 0.9)]
     quarters = pd.DataFrame(
@@ -57,7 +59,7 @@ def every_chart() -> list[Chart]:
         accuracy_charts.recall("recall", RECALLS, TITLES),
         accuracy_charts.accuracies("accuracy", INTERVALS, BASELINE),
         learning_charts.learning("loss", "loss", losses, TITLES),
-        learning_charts.learning("validation_accuracy", "accuracy", {"vit": (at, at), "resnet34": ([1], [0.5])}, TITLES),
+        learning_charts.learning("validation_accuracy", "accuracy", rates, TITLES),
         accuracy_charts.shares("fullness", "how full the bin is", quarters, TITLES),
         speed_chart.speed(
             "speed", pd.DataFrame(speeds, columns=["who", "images_per_second", "accuracy", "low", "high"]), TITLES
@@ -66,7 +68,7 @@ def every_chart() -> list[Chart]:
             "reliability_vit", "ViT", pd.DataFrame(ladder, columns=["stage", "confidence", "accuracy", "images"]),
             {"before": 0.21, "after": 0.034},
         ),
-        verification_charts.found("found_one_off", "wrong by one", line("looked_at", 0.3), PRIOR, prevalence=0.05),
+        verification_charts.gains("found_one_off", "wrong by one", line("looked_at", 0.3), PRIOR, prevalence=0.05),
         verification_charts.roc("roc_one_off", "wrong by one", line("false_alarms", 1), PRIOR),
         verification_charts.verdicts(
             "verdicts_vit", "ViT", pd.DataFrame(cases, columns=["case", "images", "match", "look", "mismatch"])
@@ -80,51 +82,51 @@ def drawn() -> dict[str, Chart]:
 
 
 def texts(one: Chart) -> list[str]:
-    return re.findall(r">([^<>]+)</(?:text|tspan)>", one.svg())
+    return re.findall(r">([^<>]+)</(?:text|tspan)>", one.svg)
 
 
 def test_the_same_bytes_every_time(drawn: dict[str, Chart]) -> None:
     with mpl.rc_context({"font.size": 31, "savefig.facecolor": "red"}):  # someone's matplotlibrc
         others = every_chart()
     for one, other in zip(drawn.values(), others, strict=True):
-        assert one.svg() == other.svg() == one.svg()
+        assert one.svg == other.svg == one.svg
         assert one.csv() == other.csv()
 
 
 def test_an_svg_stands_alone_and_says_what_it_shows(drawn: dict[str, Chart]) -> None:
     for one in drawn.values():
-        root = ET.fromstring(one.svg())  # noqa: S314 -- our own
+        root = ET.fromstring(one.svg)  # noqa: S314 -- our own
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         assert root.get("role") == "img"
         assert root.get("aria-label") == one.words
-        assert "metadata" not in one.svg()
-        assert "nan" not in one.svg().lower()
+        assert "metadata" not in one.svg
+        assert "nan" not in one.svg.lower()
 
 
 def test_text_takes_the_colour_of_the_page(drawn: dict[str, Chart]) -> None:
     for one in drawn.values():
-        svg = one.svg()
+        svg = one.svg
         assert "fill: currentColor" in svg
         assert looks.INK not in svg
         assert "DejaVu" not in svg
 
 
 def test_no_id_stands_twice_in_one_page(drawn: dict[str, Chart]) -> None:
-    page = "".join(one.svg() for one in drawn.values())
+    page = "".join(one.svg for one in drawn.values())
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', page)) <= set(ids)
 
 
 def test_all_are_as_wide_as_each_other_so_that_their_type_is_one_size(drawn: dict[str, Chart]) -> None:
-    boxes = [re.search(r'viewBox="0 0 (\S+) ', one.svg()) for one in drawn.values()]
+    boxes = [re.search(r'viewBox="0 0 (\S+) ', one.svg) for one in drawn.values()]
     assert {box[1] for box in boxes if box} == {"316.8"}
 
 
 def test_every_name_is_there_whole_and_nothing_leaves_the_drawing(drawn: dict[str, Chart]) -> None:
     for one in drawn.values():
         width, height = one.figure.canvas.get_width_height(physical=True)
-        with looks.look(one.name):
+        with looks.house_style(one.name):
             box = one.figure.get_tightbbox()
         assert box.x0 >= -0.01, one.name
         assert box.y0 >= -0.01, one.name
@@ -211,7 +213,7 @@ def test_a_reliability_diagram_tells_the_errors(drawn: dict[str, Chart]) -> None
 
 def test_what_can_be_found_at_best_is_drawn_where_the_prevalence_is_known(drawn: dict[str, Chart]) -> None:
     assert "at best" in texts(drawn["found_one_off"])
-    assert "at best" not in texts(verification_charts.found("found", "wrong by one", line("looked_at", 0.3), PRIOR))
+    assert "at best" not in texts(verification_charts.gains("found", "wrong by one", line("looked_at", 0.3), PRIOR))
     assert "when 5 % of bins are looked at" in drawn["found_one_off"].words
 
 

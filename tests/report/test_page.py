@@ -17,15 +17,15 @@ from PIL import Image
 
 from support.evaluations import QUANTITIES, THREE, TITLES, measured, verdicts
 from support.projects import TOP
-from warehouse_classifier.evaluation.expectations import KINDS
 from warehouse_classifier.evaluation.metrics import McNemar
+from warehouse_classifier.evaluation.mismatches.expectations import MISMATCHES
+from warehouse_classifier.evaluation.mismatches.verification import Estimate
 from warehouse_classifier.evaluation.results import Evaluation
-from warehouse_classifier.evaluation.verification import Estimate
 from warehouse_classifier.report import accuracy_charts, calibration_charts, learning_charts, verification_charts
 from warehouse_classifier.report.chart import Chart
 from warehouse_classifier.report.formatting import between, chance, comparisons, origin, percent, separation, share
 from warehouse_classifier.report.gallery import Bin, choose
-from warehouse_classifier.report.page import Supplement, page
+from warehouse_classifier.report.page import ReportData, page
 from warehouse_classifier.report.runs import LINK, PLACE, Runs, added
 from warehouse_classifier.runtime.errors import UserError
 
@@ -82,12 +82,17 @@ def groups(names: list[str]) -> pd.DataFrame:
 
 
 def drawings(evaluation: Evaluation) -> list[Chart]:
-    scores = evaluation.scores
-    epochs = list(range(1, 41))
-    fall = [2 / epoch**0.5 for epoch in epochs]
-    losses = {f"{net}_{of}": (epochs, [at * by for at in fall]) for net, of, by in (
-        ("resnet34", "train", 0.8), ("resnet34", "validation", 1.1), ("vit", "train", 1.0), ("vit", "validation", 1.25))}  # fmt: skip
-    rates = {net: (epochs, [1 - by * at / 3 for at in fall]) for net, by in (("resnet34", 1.0), ("vit", 1.2))}
+    scores = evaluation.metrics
+    epochs = np.arange(1, 41)
+    fall = pd.Series(2 / epochs**0.5, epochs)
+    scales = {
+        ("resnet34", "train"): 0.8,
+        ("resnet34", "validation"): 1.1,
+        ("vit", "train"): 1.0,
+        ("vit", "validation"): 1.25,
+    }
+    losses = {line: fall * scale for line, scale in scales.items()}
+    rates = {(network, ""): 1 - scale * fall / 3 for network, scale in (("resnet34", 1.0), ("vit", 1.2))}
     intervals = {who: (of.accuracy, of.accuracy_low, of.accuracy_high) for who, of in scores.items()}
     return [
         accuracy_charts.accuracies("accuracy", intervals, BASELINE),
@@ -99,8 +104,8 @@ def drawings(evaluation: Evaluation) -> list[Chart]:
         accuracy_charts.shares("clutter", "different items in the bin", groups(["1", "2", "3", "4", "5"]), TITLES),
         *(calibration_charts.reliability(f"reliability_{who}", title, reliability(), {"before": 0.123, "after": 0.021}) for who, title in TITLES.items()),
         *(verification_charts.verdicts(f"verdicts_{who}", title, verdicts(0.01 * i)) for i, (who, title) in enumerate(TITLES.items())),
-        *(verification_charts.found(f"found_{kind}", WORDS[kind], curve("looked_at", 0.3, 151, kind), PRIOR, prevalence=0.05) for kind in KINDS),
-        *(verification_charts.roc(f"roc_{kind}", WORDS[kind], curve("false_alarms", 1, 201, kind), PRIOR) for kind in KINDS),
+        *(verification_charts.gains(f"found_{kind}", WORDS[kind], curve("looked_at", 0.3, 151, kind), PRIOR, prevalence=0.05) for kind in MISMATCHES),
+        *(verification_charts.roc(f"roc_{kind}", WORDS[kind], curve("false_alarms", 1, 201, kind), PRIOR) for kind in MISMATCHES),
     ]  # fmt: skip
 
 
@@ -110,13 +115,13 @@ def evaluation() -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def supplement(evaluation: Evaluation) -> Supplement:
+def data(evaluation: Evaluation) -> ReportData:
     drawn = drawings(evaluation)
-    return Supplement(
+    return ReportData(
         images={"train": 1200, "validation": 100, "test": 400},
         bins=origin("synthetic://"),
         split=separation(["a"], ["b"]),
-        drawings={chart.name: chart.svg() for chart in drawn},
+        drawings={chart.name: chart.svg for chart in drawn},
         published=pd.read_csv(PUBLISHED).to_dict("records"),
         gallery=[
             Bin(f"{i:05}", photo(i), 3, {"ResNet34": 3 if i < 8 else 1 + i % 2, "ViT": 3 if i < 16 else 5}, {"ResNet34": 0.91, "ViT": 0.5})
@@ -167,12 +172,12 @@ def plain(text: str) -> str:
 # ---- what it says --------------------------------------------------------------------------------------------------
 
 
-def test_two_renders_are_the_same_bytes(evaluation: Evaluation, supplement: Supplement) -> None:
-    assert page(evaluation, supplement) == page(evaluation, supplement)
+def test_two_renders_are_the_same_bytes(evaluation: Evaluation, data: ReportData) -> None:
+    assert page(evaluation, data) == page(evaluation, data)
 
 
-def test_the_page_asks_the_network_for_nothing(evaluation: Evaluation, supplement: Supplement, facts: Runs) -> None:
-    text = added(page(evaluation, supplement), facts)
+def test_the_page_asks_the_network_for_nothing(evaluation: Evaluation, data: ReportData, facts: Runs) -> None:
+    text = added(page(evaluation, data), facts)
     found = Read(text)
     assert all(source.startswith(("data:", "#")) for source in found.sources)
     assert not re.search(r"@import|url\((?!#)", text)
@@ -180,35 +185,35 @@ def test_the_page_asks_the_network_for_nothing(evaluation: Evaluation, supplemen
     assert found.tags.count("link") == 1  # an empty icon, or a browser asks for /favicon.ico
 
 
-def test_at_full_scale_it_stays_small(evaluation: Evaluation, supplement: Supplement) -> None:
-    assert min(len(bin.photo) for bin in supplement.gallery) > 15_000
-    assert len(page(evaluation, supplement).encode()) < 3_000_000  # of the 5 MB that are allowed
+def test_at_full_scale_it_stays_small(evaluation: Evaluation, data: ReportData) -> None:
+    assert min(len(bin.photo) for bin in data.gallery) > 15_000
+    assert len(page(evaluation, data).encode()) < 3_000_000  # of the 5 MB that are allowed
 
 
 def test_every_picture_has_words_and_every_table_a_caption(
-    evaluation: Evaluation, supplement: Supplement, facts: Runs
+    evaluation: Evaluation, data: ReportData, facts: Runs
 ) -> None:
-    found = Read(added(page(evaluation, supplement), facts))
+    found = Read(added(page(evaluation, data), facts))
     assert not found.unsaid
     assert found.tags.count("table") == found.tags.count("caption") == 9
-    assert found.tags.count("svg") == len(supplement.drawings) + 1
+    assert found.tags.count("svg") == len(data.drawings) + 1
     assert found.tags.count("img") == 24
 
 
 def test_every_link_leads_to_a_section_and_every_section_has_one(
-    evaluation: Evaluation, supplement: Supplement, facts: Runs
+    evaluation: Evaluation, data: ReportData, facts: Runs
 ) -> None:
-    for text in (page(evaluation, supplement), added(page(evaluation, supplement), facts)):
+    for text in (page(evaluation, data), added(page(evaluation, data), facts)):
         found = Read(text)
         assert len(found.ids) == len(set(found.ids))
         links = re.findall(r'<li><a href="#(\w+)"', text)
         assert links == re.findall(r'<section id="(\w+)"', text)
 
 
-def test_the_answer_stands_first(evaluation: Evaluation, supplement: Supplement) -> None:
-    text = page(evaluation, supplement)
+def test_the_answer_stands_first(evaluation: Evaluation, data: ReportData) -> None:
+    text = page(evaluation, data)
     first = plain(text[text.index("<h1>") : text.index("<h2>")])
-    for scores in evaluation.scores.values():
+    for scores in evaluation.metrics.values():
         assert percent(scores.accuracy).replace("\u00a0", " ") in first
     assert "Looking at 5 % of its bins, a warehouse finds 20 % of the mismatches" in first  # of their average
     assert "That is where 5 % of the bins hold another number of items than expected" in first
@@ -220,8 +225,8 @@ def test_the_answer_stands_first(evaluation: Evaluation, supplement: Supplement)
     )
 
 
-def test_verification_stands_beside_the_prior_with_intervals(evaluation: Evaluation, supplement: Supplement) -> None:
-    text = page(evaluation, supplement)
+def test_verification_stands_beside_the_prior_with_intervals(evaluation: Evaluation, data: ReportData) -> None:
+    text = page(evaluation, data)
     section = plain(text[text.index('<section id="verification">') : text.index('<section id="calibration">')])
     assert "Wrong by any number ResNet34 82.0 % 79.9 to 84.3" in section
     assert "the expectation alone 50.0 % 47.9 to 52.3" in section
@@ -230,8 +235,8 @@ def test_verification_stands_beside_the_prior_with_intervals(evaluation: Evaluat
     assert "50 % 80 % 95 % 1 % 5 % 10 %" in section
 
 
-def test_bins_that_come_disguised_are_told_in_a_sentence(evaluation: Evaluation, supplement: Supplement) -> None:
-    text = plain(page(evaluation, supplement))
+def test_bins_that_come_disguised_are_told_in_a_sentence(evaluation: Evaluation, data: ReportData) -> None:
+    text = plain(page(evaluation, data))
     assert (
         "hold nothing, or another number of items that the networks have never seen, while the inventory expects 1 to 5"
         in text
@@ -241,24 +246,24 @@ def test_bins_that_come_disguised_are_told_in_a_sentence(evaluation: Evaluation,
         in text
     )
     inside = {who: of[~of["case"].str.startswith("holds")] for who, of in evaluation.verdicts.items()}
-    assert "have never seen" not in page(replace(evaluation, verdicts=inside), supplement)
+    assert "have never seen" not in page(replace(evaluation, verdicts=inside), data)
 
 
-def test_calibration_stands_before_and_after(evaluation: Evaluation, supplement: Supplement) -> None:
-    assert "ViT 1.471 12.3 % 2.1 % 1.1 % 1.142 1.013" in plain(page(evaluation, supplement))
-    assert "ViT 5 % 5.2 % 5 % 4.8 % 41.0 %" in plain(page(evaluation, supplement))
+def test_calibration_stands_before_and_after(evaluation: Evaluation, data: ReportData) -> None:
+    assert "ViT 1.471 12.3 % 2.1 % 1.1 % 1.142 1.013" in plain(page(evaluation, data))
+    assert "ViT 5 % 5.2 % 5 % 4.8 % 41.0 %" in plain(page(evaluation, data))
 
 
-def test_published_results_carry_their_caveat(evaluation: Evaluation, supplement: Supplement) -> None:
-    text = page(evaluation, supplement)
+def test_published_results_carry_their_caveat(evaluation: Evaluation, data: ReportData) -> None:
+    text = page(evaluation, data)
     assert "random splits" in text
     assert "not comparable" in text
-    for row in supplement.published:
+    for row in data.published:
         assert row["result"].replace('"', "&#34;") in text
 
 
-def test_the_worst_mistakes_stand_apart_from_the_mix(evaluation: Evaluation, supplement: Supplement) -> None:
-    text = page(evaluation, supplement)
+def test_the_worst_mistakes_stand_apart_from_the_mix(evaluation: Evaluation, data: ReportData) -> None:
+    text = page(evaluation, data)
     worst = text[text.index('<section id="worst">') : text.index('<section id="bins">')]
     mixed = text[text.index('<section id="bins">') : text.index('<section id="provenance">')]
     assert re.findall(r'alt="Bin (\d+)"', worst) == [f"{i:05}" for i in range(16, 24)]
@@ -268,41 +273,39 @@ def test_the_worst_mistakes_stand_apart_from_the_mix(evaluation: Evaluation, sup
     assert "✓ ResNet34: 3 91 % ✓ ViT: 3 50 %" in plain(mixed)
 
 
-def test_a_photo_is_the_very_jpeg(evaluation: Evaluation, supplement: Supplement) -> None:
-    sources = [source for source in Read(page(evaluation, supplement)).sources if source.startswith("data:image")]
+def test_a_photo_is_the_very_jpeg(evaluation: Evaluation, data: ReportData) -> None:
+    sources = [source for source in Read(page(evaluation, data)).sources if source.startswith("data:image")]
     shown = {base64.b64decode(source.partition(",")[2]) for source in sources}
-    assert shown == {bin.photo for bin in supplement.gallery}
+    assert shown == {bin.photo for bin in data.gallery}
 
 
-def test_a_hostile_id_or_text_stays_text(evaluation: Evaluation, supplement: Supplement, facts: Runs) -> None:
+def test_a_hostile_id_or_text_stays_text(evaluation: Evaluation, data: ReportData, facts: Runs) -> None:
     bin = Bin(HOSTILE, photo(1), 1, {"ResNet34": 1, "ViT": 2}, {"ResNet34": 1.0, "ViT": 0.5})
     row = dict.fromkeys(("quantities", "model", "trained_on", "result"), HOSTILE)
     words = {HOSTILE: HOSTILE, "a place": PLACE}
-    text = page(
-        evaluation, replace(supplement, gallery=[bin], published=[row], bins=HOSTILE, provenance=words, params=words)
-    )
+    text = page(evaluation, replace(data, gallery=[bin], published=[row], bins=HOSTILE, provenance=words, params=words))
     text = added(text, replace(facts, rows=[words], params=words))
     assert "<script" not in text
     assert "&lt;script&gt;alert(&#39;bin&#39;)" in text
 
 
-def test_what_has_no_data_has_no_heading(evaluation: Evaluation, supplement: Supplement) -> None:
-    bare = replace(supplement, gallery=[], params={}, drawings={})
+def test_what_has_no_data_has_no_heading(evaluation: Evaluation, data: ReportData) -> None:
+    bare = replace(data, gallery=[], params={}, drawings={})
     text = page(replace(evaluation, verification={}, calibration={}, verdicts={}), bare)
     assert re.findall(r'<section id="(\w+)"', text) == ["scores", "published", "provenance"]
     assert re.findall(r'<li><a href="#(\w+)"', text) == ["scores", "published", "provenance"]
     assert "a warehouse finds" not in text
     assert not {"img", "figure", "details"} & set(Read(text).tags)
-    alike = page(evaluation, replace(supplement, gallery=supplement.gallery[:8]))
+    alike = page(evaluation, replace(data, gallery=data.gallery[:8]))
     assert re.findall(r'<li><a href="#(\w+)"', alike) == re.findall(r'<section id="(\w+)"', alike)
     assert 'id="worst"' not in alike
     assert 'id="bins"' in alike
 
 
-def test_three_networks_have_their_place_everywhere(supplement: Supplement) -> None:
-    bins = [replace(bin, predicted={**bin.predicted, "ConvNeXt": 5}, probability={**bin.probability, "ConvNeXt": 0.7}) for bin in supplement.gallery]  # fmt: skip
+def test_three_networks_have_their_place_everywhere(data: ReportData) -> None:
+    bins = [replace(bin, predicted={**bin.predicted, "ConvNeXt": 5}, probability={**bin.probability, "ConvNeXt": 0.7}) for bin in data.gallery]  # fmt: skip
     three = measured(THREE)
-    text = page(three, replace(supplement, gallery=bins))
+    text = page(three, replace(data, gallery=bins))
     said = plain(text)
     assert "Counting the items in a bin: ResNet34, ViT and ConvNeXt" in said
     assert "ResNet34, ViT and ConvNeXt count the items that one photo of a bin shows." in said
@@ -322,27 +325,27 @@ def test_three_networks_have_their_place_everywhere(supplement: Supplement) -> N
     assert "; ConvNeXt 22 % and 43 %; their average 23 % and 42 %." in said
 
 
-def test_one_network_is_no_pair_and_has_no_average(supplement: Supplement) -> None:
+def test_one_network_is_no_pair_and_has_no_average(data: ReportData) -> None:
     alone = measured({"vit": "ViT", "average": "their average"})
-    scores = {who: of for who, of in alone.scores.items() if who != "average"}
-    said = plain(page(replace(alone, scores=scores), replace(supplement, gallery=[])))
+    scores = {who: of for who, of in alone.metrics.items() if who != "average"}
+    said = plain(page(replace(alone, metrics=scores), replace(data, gallery=[])))
     assert "ViT counts the items that one photo of a bin shows." in said
     assert "somebody looks at those that ViT doubts most" in said
     assert "McNemar’s exact test" not in said
 
 
-def test_a_drawing_that_no_section_shows_is_an_error(evaluation: Evaluation, supplement: Supplement) -> None:
+def test_a_drawing_that_no_section_shows_is_an_error(evaluation: Evaluation, data: ReportData) -> None:
     with pytest.raises(ValueError, match="no section of the report shows the drawing weather"):
-        page(evaluation, replace(supplement, drawings={"weather": "<svg></svg>"}))
+        page(evaluation, replace(data, drawings={"weather": "<svg></svg>"}))
 
 
 # ---- with the facts of its runs ------------------------------------------------------------------------------------
 
 
 def test_facts_of_the_runs_are_added_and_nothing_else_changes(
-    evaluation: Evaluation, supplement: Supplement, facts: Runs
+    evaluation: Evaluation, data: ReportData, facts: Runs
 ) -> None:
-    text = page(evaluation, supplement)
+    text = page(evaluation, data)
     more = added(text, facts)
     assert more == added(text, facts)
     section = more[more.index('<section id="runs">') : more.rindex("</main>")]
@@ -354,9 +357,9 @@ def test_facts_of_the_runs_are_added_and_nothing_else_changes(
     assert "train_resnet34.lr 0.001" in said
 
 
-def test_facts_that_are_not_there_leave_nothing_behind(evaluation: Evaluation, supplement: Supplement) -> None:
+def test_facts_that_are_not_there_leave_nothing_behind(evaluation: Evaluation, data: ReportData) -> None:
     rows = [{"stage": "evaluate", "took": "3 min", "cost": ""}]
-    section = added(page(evaluation, supplement), Runs(rows, {}, {})).partition('<section id="runs">')[2]
+    section = added(page(evaluation, data), Runs(rows, {}, {})).partition('<section id="runs">')[2]
     assert "Speed against accuracy" not in section
     assert "<svg" not in section
     assert "<details" not in section
@@ -364,9 +367,9 @@ def test_facts_that_are_not_there_leave_nothing_behind(evaluation: Evaluation, s
 
 
 def test_a_page_of_another_version_has_no_place_for_facts(
-    evaluation: Evaluation, supplement: Supplement, facts: Runs
+    evaluation: Evaluation, data: ReportData, facts: Runs
 ) -> None:
-    text = page(evaluation, supplement)
+    text = page(evaluation, data)
     for broken in ("<html></html>", text.replace(PLACE, ""), text.replace(LINK, ""), added(text, facts)):
         with pytest.raises(UserError, match=r"no place for the facts of its runs.*`dvc checkout`"):
             added(broken, facts)
@@ -460,7 +463,7 @@ def browse(chromium: str, html: Path, profile: Path, *flags: str) -> str:
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_it_without_sideways_scrolling(
-    evaluation: Evaluation, supplement: Supplement, facts: Runs, chromium: str, tmp_path: Path, width: int, scheme: str
+    evaluation: Evaluation, data: ReportData, facts: Runs, chromium: str, tmp_path: Path, width: int, scheme: str
 ) -> None:
     """The page in a frame, as chromium makes no window below 500 pixels, with a probe that tells the frame's owner.
 
@@ -470,9 +473,7 @@ def test_a_browser_shows_it_without_sideways_scrolling(
       document.documentElement.scrollHeight,
       getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector("svg text")).fill,
       [...document.images].every(image => image.complete && image.naturalWidth > 0)].join("|"), "*")</script></body>"""
-    text = added(page(evaluation, supplement), facts).replace(
-        'loading="lazy"', ""
-    )  # none of them waits to be scrolled to
+    text = added(page(evaluation, data), facts).replace('loading="lazy"', "")  # none of them waits to be scrolled to
     (tmp_path / "probed.html").write_text(text.replace("</body>", probe), encoding="utf-8")
     flags = [f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"]
 

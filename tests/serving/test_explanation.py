@@ -14,9 +14,9 @@ from scipy.ndimage import convolve1d
 from torch import nn
 
 from warehouse_classifier.dataset.photo import Pixels
+from warehouse_classifier.evaluation.arrays import Floats
 from warehouse_classifier.evaluation.calibration import Calibrated, Calibration
 from warehouse_classifier.evaluation.counters import AVERAGE
-from warehouse_classifier.evaluation.temperature import Floats
 from warehouse_classifier.models import resnet34, vit
 from warehouse_classifier.models.folder import BELONGS
 from warehouse_classifier.models.registry import NETWORKS

@@ -30,7 +30,7 @@ from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.serving import mlflow_model, request
 from warehouse_classifier.serving.predictor import opened
 from warehouse_classifier.serving.request import BadRequest
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 COLUMNS = ["predicted", "probability", "doubt", "verdict", "reason", "p1", "p2", "p3", "p4", "p5"]
 # what the pipeline takes and a model does not
@@ -78,7 +78,7 @@ def project(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def keep(inputs: str) -> None:
-    run = Run("evaluate", {}, inputs)
+    run = MlflowRun("evaluate", {}, inputs)
     run.measure(None, {"accuracy": 0.5})
     model_registry.models(run, "evaluate", ["small", "data", "models", "reports"])
     run.end("FINISHED")
@@ -169,14 +169,14 @@ def test_who_fetches_what_a_rented_machine_has_left_keeps_its_models(
 ) -> None:
     """Under the job's own run, which has ended by then, and by whoever follows it."""
     tags = {"runner": "sagemaker", "job": "evaluate-1"}
-    followed = Run("evaluate", {}, "", tags)
+    followed = MlflowRun("evaluate", {}, "", tags)
     followed.measure(None, {"accuracy": 0.5})
     followed.end("FINISHED", seconds=5.0)
     monkeypatch.setattr(outputs, "bring", lambda *_: None)
     monkeypatch.setattr(outputs, "tidy", lambda *_: None)
     argv = ["small", "models"]
     jobs: Any = SimpleNamespace(spec=stage_spec.StageSpec("evaluate", argv, {}, {}, [], {}))
-    sagemaker.bring(jobs, {}, Run("evaluate", {}, "", tags), None)
+    sagemaker.bring(jobs, {}, MlflowRun("evaluate", {}, "", tags), None)
     (run,) = client(other).search_runs(["1"])
     assert (run.info.status, run.data.metrics["seconds"]) == ("FINISHED", 5.0)
     assert len(run.outputs.model_outputs) == 3

@@ -21,7 +21,7 @@ from support.bins import jpeg
 from warehouse_classifier.cli import __main__ as command
 from warehouse_classifier.compute import model_registry
 from warehouse_classifier.serving.predictor import opened
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 HOST = "127.0.0.1"
 JSON = {"Content-Type": "application/json"}
@@ -41,7 +41,7 @@ def port(folder: Path) -> Iterator[int]:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         predictors.tiny(Path("models"))
-        run = Run("evaluate", {}, "")
+        run = MlflowRun("evaluate", {}, "")
         model_registry.models(run, "evaluate", ["models"])
         run.end("FINISHED")
         with socket.create_server((HOST, 0)) as free:

@@ -5,9 +5,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from warehouse_classifier.evaluation.metrics import McNemar, score
+from warehouse_classifier.evaluation.metrics import McNemar, measure
+from warehouse_classifier.evaluation.mismatches.verification import Estimate, Task, Verification
 from warehouse_classifier.evaluation.results import Evaluation
-from warehouse_classifier.evaluation.verification import Estimate, Task, Verification
 
 QUANTITIES = [1, 2, 3, 4, 5]
 TITLES = {"resnet34": "ResNet34", "vit": "ViT", "average": "their average"}
@@ -57,7 +57,9 @@ def measured(titles: dict[str, str]) -> Evaluation:
         quantities=tuple(QUANTITIES),
         task=TASK,
         answers=pd.DataFrame({"quantity": actual, **said}),
-        scores={who: score(actual, of, np.arange(400), QUANTITIES, seed=1, resamples=1000) for who, of in said.items()},
+        metrics={
+            who: measure(actual, of, np.arange(400), QUANTITIES, seed=1, resamples=1000) for who, of in said.items()
+        },
         mcnemar={pair: McNemar(12, 30, 0.0079) for pair in combinations(networks, 2)},
         calibration={who: {**rows, "look": round(0.42 - 0.01 * i, 2)} for i, who in enumerate(titles)},
         verification={
@@ -67,5 +69,5 @@ def measured(titles: dict[str, str]) -> Evaluation:
         reliability={},
         contents={},
         roc={},
-        found={},
+        gains={},
     )

@@ -55,11 +55,11 @@ def trained(store: Path) -> Path:
     torch.set_num_threads(1)
     images = pack(store / "images", {"train": 8, "validation": 6, "test": 2})
     resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
-    run = mlflow_run.Run("train_resnet34", {"scale": "sample", "lr": None}, "abc")
+    run = mlflow_run.MlflowRun("train_resnet34", {"scale": "sample", "lr": None}, "abc")
     act("train_resnet34", resnet34, images, store / "resnet34", progress=Screen(run))
     run.end("FINISHED")
     vit = TrainVit(**SHARED, side=32, model_name="own", revision=None, own_size=SIZE, warmup=0.0, weight_decay=0.0)
-    run = mlflow_run.Run("train_vit", {"scale": "sample", "batch": 8}, "def")
+    run = mlflow_run.MlflowRun("train_vit", {"scale": "sample", "batch": 8}, "def")
     act("train_vit", vit, images, store / "vit", progress=Screen(run))
     run.end("FINISHED")
     return store
@@ -104,7 +104,7 @@ def test_the_commit_is_that_of_the_project(store: Path, monkeypatch: pytest.Monk
     commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=project, text=True).strip()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")
     monkeypatch.setenv("DVC_ROOT", str(project))
-    run = mlflow_run.Run("a_commit", {}, "")
+    run = mlflow_run.MlflowRun("a_commit", {}, "")
     run.measure(None, {"accuracy": 0.5})
     run.end("FINISHED")
     (found,) = runs(store, "a_commit")
@@ -116,7 +116,7 @@ def test_the_commit_is_that_of_the_project(store: Path, monkeypatch: pytest.Monk
 
 def test_without_git_there_is_no_commit(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    run = mlflow_run.Run("no_git", {}, "")
+    run = mlflow_run.MlflowRun("no_git", {}, "")
     run.measure(None, {"accuracy": 0.5})
     run.end("FINISHED")
     assert runs(store, "no_git")[0].data.tags["git_commit"] == ""
@@ -124,7 +124,7 @@ def test_without_git_there_is_no_commit(store: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_how_it_ended(store: Path, status: str) -> None:
-    run = mlflow_run.Run("an_end", {}, "")
+    run = mlflow_run.MlflowRun("an_end", {}, "")
     run.measure(2, {"loss": 0.25})
     run.measure(3, {"loss": 0.125})
     run.end(status)
@@ -137,7 +137,7 @@ def test_how_it_ended(store: Path, status: str) -> None:
 def test_a_stage_that_fails_before_its_first_figure_has_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    run = mlflow_run.Run("train_resnet34", {}, "")
+    run = mlflow_run.MlflowRun("train_resnet34", {}, "")
     resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
     with pytest.raises(UserError, match="cannot be read"):
         act("train_resnet34", resnet34, tmp_path / "images", tmp_path / "model", progress=Screen(run))
@@ -149,15 +149,15 @@ def test_a_store_that_cannot_be_written_to_is_one_line(tmp_path: Path, monkeypat
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
     with pytest.raises(UserError, match="MLflow's store cannot be written to; check MLFLOW_TRACKING_URI") as caught:
-        mlflow_run.Run("train_vit", {}, "").measure(1, {"loss": 1.0})
+        mlflow_run.MlflowRun("train_vit", {}, "").measure(1, {"loss": 1.0})
     assert "\n" not in str(caught.value)
 
 
 def test_mlflow_does_not_chatter(tmp_path: Path) -> None:
     """Not even when it makes its database, in a process of its own as for a stage."""
     code = """
-from warehouse_classifier.tracking.mlflow_run import Run
-run = Run("quiet", {"lr": None}, "")
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
+run = MlflowRun("quiet", {"lr": None}, "")
 run.measure(1, {"loss": 1.0})
 run.end("FINISHED")
 """
@@ -173,7 +173,7 @@ run.end("FINISHED")
 KILLED = """
 import os, signal, sys
 from alembic.operations import Operations
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 left, real = int(sys.argv[1]), Operations.create_table
 def counted(*words, **names):
@@ -183,7 +183,7 @@ def counted(*words, **names):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*words, **names)
 Operations.create_table = counted
-Run("train_vit", {}, "").measure(1, {"loss": 1.0})
+MlflowRun("train_vit", {}, "").measure(1, {"loss": 1.0})
 """
 
 
@@ -193,7 +193,7 @@ def test_a_kill_while_the_database_is_made_leaves_none(tmp_path: Path, monkeypat
     ran = subprocess.run([sys.executable, "-c", KILLED, "9"], check=False, capture_output=True, text=True)
     assert ran.returncode == -signal.SIGKILL, ran.stderr
     assert not (tmp_path / "curves.db").exists()
-    run = mlflow_run.Run("train_vit", {}, "")
+    run = mlflow_run.MlflowRun("train_vit", {}, "")
     run.measure(1, {"loss": 1.0})
     run.end("FINISHED")
     assert (tmp_path / "curves.db").exists()
@@ -210,7 +210,7 @@ def test_models_have_a_place_beside_the_database(
 
 def test_runs_are_found_by_stage_and_inputs(store: Path) -> None:
     for inputs, status in (("one", "FINISHED"), ("two", "FINISHED"), ("one", "FINISHED"), ("one", "FAILED")):
-        run = mlflow_run.Run("a_search", {}, inputs)
+        run = mlflow_run.MlflowRun("a_search", {}, inputs)
         run.measure(None, {"accuracy": 0.5})
         run.end(status)
     found = history.runs("a_search", "one")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import screenshot
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 # of a few epochs: nothing else on the page looks like these
 CURVES = {"train_resnet34": [0.41235, 0.52346], "train_vit": [0.31234, 0.43215, 0.65437]}
@@ -24,7 +24,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
         patch.setenv("DVC_ROOT", str(folder))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for stage, accuracies in CURVES.items():
-            run = Run(stage, {"lr": None, "epochs": len(accuracies)}, "")
+            run = MlflowRun(stage, {"lr": None, "epochs": len(accuracies)}, "")
             for epoch, accuracy in enumerate(accuracies, 1):
                 run.measure(epoch, {"validation_accuracy": accuracy, "train_loss": 1 - accuracy})
             run.end("FINISHED")

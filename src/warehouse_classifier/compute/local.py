@@ -1,4 +1,4 @@
-"""Run a stage on this machine, in this process or in several, with bars on a terminal and curves in MLflow."""
+"""MlflowRun a stage on this machine, in this process or in several, with bars on a terminal and curves in MLflow."""
 
 import hashlib
 import json
@@ -15,9 +15,8 @@ from warehouse_classifier.compute.snapshot import Snapshot
 from warehouse_classifier.compute.tracked_run import tracked
 from warehouse_classifier.runtime.params import Params
 from warehouse_classifier.runtime.progress import NullProgress, Progress
-from warehouse_classifier.tracking.console import Run as MetricsSink
-from warehouse_classifier.tracking.console import Screen
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.console import MetricsSink, Screen
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 from warehouse_classifier.training import distributed
 from warehouse_classifier.work import resume
 
@@ -47,7 +46,7 @@ def run(stage: str, argv: list[str]) -> None:
 
 
 def at_once(stage: str, params: Params, argv: list[str], begun: Snapshot, tree: parameters.Tree) -> None:
-    """Run a stage that leaves nothing on its way: what it has computed is kept until all the rest went well.
+    """MlflowRun a stage that leaves nothing on its way: what it has computed is kept until all the rest went well.
 
     Raises snapshot.Edited if what the stage is made of was edited meanwhile.
     """
@@ -76,7 +75,7 @@ def at_once(stage: str, params: Params, argv: list[str], begun: Snapshot, tree: 
 def resumed(
     stage: str, params: Params, argv: list[str], begun: Snapshot | None, work: Path | None, tree: parameters.Tree
 ) -> None:
-    """Run a stage that goes on from what lies in `work`, the folder of its work, which stays there if this fails.
+    """MlflowRun a stage that goes on from what lies in `work`, the folder of its work, which stays there if this fails.
 
     Raises snapshot.Edited if what the stage is made of was edited meanwhile.
     """
@@ -103,7 +102,7 @@ def call(
 
 def register(sink: MetricsSink, stage: str, argv: list[str]) -> None:
     """Keep what the stage has calibrated as models in MLflow; of a job, whoever follows it does so."""
-    if isinstance(sink, Run):
+    if isinstance(sink, MlflowRun):
         from warehouse_classifier.compute import model_registry  # which imports what most jobs lack
 
         model_registry.models(sink, stage, argv)

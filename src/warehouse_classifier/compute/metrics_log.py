@@ -11,7 +11,7 @@ MARK = "figures "  # begins such a line
 
 
 class MetricsLog:
-    """A Run that is written to the log."""
+    """A MetricsSink that is written to the log."""
 
     def __init__(self) -> None:
         self._say({"host": platform.node(), "machine": platform.machine(), "processors": str(os.cpu_count())})

@@ -15,14 +15,14 @@ from warehouse_classifier.compute import imports, stage_spec
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing, same, sha256
-from warehouse_classifier.tracking.mlflow_run import EXPERIMENT, Run
+from warehouse_classifier.tracking.mlflow_run import EXPERIMENT, MlflowRun
 
 PACKAGE = Path(warehouse_classifier.__path__[0]).resolve()
 SOURCE = PACKAGE.parent
 SCRIPT = PACKAGE / "serving" / "mlflow_model.py"
 
 
-def models(run: Run, stage: str, argv: list[str]) -> None:
+def models(run: MlflowRun, stage: str, argv: list[str]) -> None:
     """Keep each network and their average as models, where the stage's command names the folder of all networks.
 
     What hinders that is told in a line: the stage's outputs are worth more.
@@ -36,7 +36,7 @@ def models(run: Run, stage: str, argv: list[str]) -> None:
         say(f"{error}; the models are not kept there, `dvc repro --force {stage}` tries again")
 
 
-def _models(run: Run, folder: Path, data: str) -> None:
+def _models(run: MlflowRun, folder: Path, data: str) -> None:
     from warehouse_classifier.evaluation import calibration  # with scipy, which no other stage waits for
     from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
     from warehouse_classifier.models.folder import BELONGS, WEIGHTS
@@ -78,7 +78,7 @@ def _models(run: Run, folder: Path, data: str) -> None:
         if place:
             share(Path(place))
         kept.append(f"{EXPERIMENT}-{name} {version}{'' if place else ' (as before)'}")
-    run.tell(models=", ".join(kept))
+    run.set_tags(models=", ".join(kept))
     say(f"models in MLflow: {', '.join(kept)}")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from warehouse_classifier.compute import metrics_log, parameters, stage_spec
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.params import TOP
-from warehouse_classifier.tracking.console import Run as MetricsSink
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.console import MetricsSink
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def tracked(stage: str, argv: list[str], tree: parameters.Tree) -> Iterator[Metr
     run: MetricsSink = (
         metrics_log.MetricsLog()
         if metrics_log.wanted()
-        else Run(stage, tracked_params(stage, argv[0], tree), inputs_of(stage, argv))
+        else MlflowRun(stage, tracked_params(stage, argv[0], tree), inputs_of(stage, argv))
     )
     status = "FAILED"
     try:

@@ -1,6 +1,6 @@
 """Who counts: each network, and the average of them all. Beside them stand two that see no photo.
 
-In a room of its own because the command line names them before it imports anything that takes seconds.
+A module of its own: the command line names them before it imports anything that takes seconds.
 """
 
 from warehouse_classifier.models.registry import NETWORKS
@@ -8,4 +8,4 @@ from warehouse_classifier.models.registry import NETWORKS
 AVERAGE = "average"
 COUNTERS = {**{key: network.title for key, network in NETWORKS.items()}, AVERAGE: "their average"}  # titles by key
 BASELINE = "baseline"  # always says the quantity that the training split holds most often
-PRIOR, PRIOR_TITLE = "prior", "the expectation alone"  # doubts by how often each quantity occurs in the training split
+PRIOR, PRIOR_TITLE = "prior", "the expectation alone"  # doubts by the training split's share of each quantity

@@ -20,11 +20,13 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
+from warehouse_classifier.evaluation.arrays import Ints, Masks
+
 Quantities = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
-class Scores:
+class Metrics:
     """The figures of one predictor. Shares lie in [0, 1]; `rmse` and `mae` are in items."""
 
     accuracy: float
@@ -47,15 +49,10 @@ class McNemar:
     p: float
 
 
-def score(
-    actual: Quantities,
-    predicted: Quantities,
-    groups: npt.NDArray[Any],
-    quantities: Sequence[int],
-    *,
-    seed: int,
-    resamples: int,
-) -> Scores:
+def measure(
+    actual: Quantities, predicted: Quantities, groups: npt.NDArray[Any], quantities: Sequence[int],
+    *, seed: int, resamples: int,
+) -> Metrics:  # fmt: skip
     """All figures of one predictor.
 
     Balanced accuracy and macro-F1 are means over the quantities that are present in `actual`, so a quantity without an
@@ -64,7 +61,7 @@ def score(
     present = np.unique(actual)
     recalls = recall_score(actual, predicted, labels=present, average=None, zero_division=0)
     low, high = interval(actual == predicted, groups, seed=seed, resamples=resamples)
-    return Scores(
+    return Metrics(
         accuracy=float(accuracy_score(actual, predicted)),
         accuracy_low=low,
         accuracy_high=high,
@@ -78,7 +75,7 @@ def score(
 
 
 def interval(
-    correct: npt.NDArray[np.bool_], groups: npt.NDArray[Any], *, seed: int, resamples: int, level: float = 0.95
+    correct: Masks, groups: npt.NDArray[Any], *, seed: int, resamples: int, level: float = 0.95
 ) -> tuple[float, float]:
     """The percentile bootstrap interval of the share of `correct` (Efron & Tibshirani 1993, chapter 13).
 
@@ -114,38 +111,32 @@ def mcnemar(actual: Quantities, first: Quantities, second: Quantities) -> McNema
 
 def pairwise(actual: Quantities, predicted: Mapping[str, Quantities]) -> dict[tuple[str, str], McNemar]:
     """McNemar's test of every two predictors, by their names in the order of `predicted`."""
-    return {
-        (first, second): mcnemar(actual, predicted[first], predicted[second])
-        for first, second in combinations(predicted, 2)
-    }
+    pairs = combinations(predicted, 2)
+    return {(first, second): mcnemar(actual, predicted[first], predicted[second]) for first, second in pairs}
 
 
 def commonest(quantities: Quantities) -> int:
     """The quantity that occurs most often; of several, the smallest."""
-    values, counts = np.unique(quantities, return_counts=True)
-    return int(values[np.argmax(counts)])
+    return int(np.bincount(quantities).argmax())
 
 
-def confusion(actual: Quantities, predicted: Quantities, quantities: Sequence[int]) -> npt.NDArray[np.int64]:
+def confusion(actual: Quantities, predicted: Quantities, quantities: Sequence[int]) -> Ints:
     """Images by [actual, predicted], both in the order of `quantities`."""
-    matrix: npt.NDArray[np.int64] = confusion_matrix(actual, predicted, labels=list(quantities))
-    return matrix
+    return np.asarray(confusion_matrix(actual, predicted, labels=list(quantities)))
 
 
-def flat(scores: Mapping[str, Scores], tests: Mapping[tuple[str, str], McNemar]) -> dict[str, float]:
-    """The same under one name each: resnet34_accuracy, vit_recall_3, mcnemar_p_resnet34_vit. What is None is left out."""
+def flat(metrics: Mapping[str, Metrics], tests: Mapping[tuple[str, str], McNemar]) -> dict[str, float]:
+    """Each under one name: resnet34_accuracy, vit_recall_3, mcnemar_p_resnet34_vit. What is None is left out."""
     values = {f"mcnemar_p_{first}_{second}": test.p for (first, second), test in tests.items()}
-    for who, score in scores.items():
-        for key, value in asdict(score).items():
-            if isinstance(value, Mapping):
-                values |= {f"{who}_{key}_{quantity}": share for quantity, share in value.items() if share is not None}
-            else:
-                values[f"{who}_{key}"] = value
+    for predictor, figures in metrics.items():
+        by_name = asdict(figures)
+        by_name |= {f"recall_{quantity}": share for quantity, share in by_name.pop("recall").items()}
+        values |= {f"{predictor}_{name}": value for name, value in by_name.items() if value is not None}
     return values
 
 
 def rounded(value: Any) -> Any:
-    """At six digits, in mappings and lists within each other; what is no number, and keys, as JSON has them."""
+    """At six digits, in mappings and lists within each other; as JSON has them: keys are text, what is not finite is None."""
     if isinstance(value, Mapping):
         return {str(key): rounded(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What the trained networks say of images, and what that is worth once it is calibrated."""
+"""The trained networks' logits of images, and the probabilities that calibration makes of them."""
 
 import time
 from collections.abc import Mapping
@@ -13,17 +13,16 @@ import torch
 from warehouse_classifier.dataset.batches import Rows, batches, evenly
 from warehouse_classifier.dataset.pixel_cache import images_of
 from warehouse_classifier.dataset.shards import Shards
+from warehouse_classifier.evaluation.arrays import Floats, Ints
 from warehouse_classifier.evaluation.temperature import probabilities
 from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.progress import Progress
 
-Floats = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
-class How:
+class InferenceSettings:
     """Sums differ in their last digit between sizes of a batch, and between numbers of threads."""
 
     batch: int  # images
@@ -42,11 +41,13 @@ class Predictions:
     probabilities: Mapping[str, Floats]
 
     @property
-    def quantity(self) -> npt.NDArray[np.int64]:
+    def quantity(self) -> Ints:
+        """Items that each image holds."""
         return self.facts["quantity"].to_numpy(dtype=np.int64)
 
     @property
     def groups(self) -> npt.NDArray[np.str_]:
+        """The near-duplicates that each image belongs to."""
         return self.facts["group"].to_numpy(dtype=str)
 
     def doubts(self, counter: str) -> Floats:
@@ -64,42 +65,44 @@ def of_split(
 
 
 def logits(
-    shards: Shards, rows: Rows, folders: Mapping[str, Path], quantities: int, how: How, progress: Progress
-) -> dict[str, Floats]:
+    shards: Shards, rows: Rows, folders: Mapping[str, Path], quantities: int, settings: InferenceSettings,
+    progress: Progress,
+) -> dict[str, Floats]:  # fmt: skip
     """By network, [rows, quantities]; its images per second are measured.
 
     Raises UserError where a network fits another number of quantities, or answers with what is no number.
     """
-    pixels = images_of(shards, how.workers, progress)
-    said: dict[str, list[torch.Tensor]] = {net: [] for net in folders}
+    pixels = images_of(shards, settings.workers, progress)
+    parts: dict[str, list[torch.Tensor]] = {network: [] for network in folders}
     seconds = dict.fromkeys(folders, 0.0)
     with (
-        arithmetic("evaluate", how.precision, how.threads, deterministic=True) as device,
+        arithmetic("evaluate", settings.precision, settings.threads, deterministic=True) as device,
         torch.inference_mode(),
         progress.bar("evaluate", rows.size, "image") as bar,
     ):
-        order = layout(how.precision)
-        networks = {
-            net: registry.load(net, folder).to(device).to(memory_format=order) for net, folder in folders.items()
+        order = layout(settings.precision)
+        modules = {
+            network: registry.load(network, folder).to(device).to(memory_format=order)
+            for network, folder in folders.items()
         }
-        for images in batches(pixels, evenly(rows, how.batch), how.workers, device):
-            for net, network in networks.items():
+        for images in batches(pixels, evenly(rows, settings.batch), settings.workers, device):
+            for network, module in modules.items():
                 start = time.perf_counter()
-                with autocast(device, how.precision):
-                    said[net].append(network(images.to(memory_format=order)).double().cpu())
-                seconds[net] += time.perf_counter() - start
+                with autocast(device, settings.precision):
+                    parts[network].append(module(images.to(memory_format=order)).double().cpu())
+                seconds[network] += time.perf_counter() - start
             bar.advance(len(images))
-    progress.measure(None, **{f"{net}_images_per_second": rows.size / took for net, took in seconds.items()})
-    return {net: checked(net, torch.cat(of).numpy(), quantities) for net, of in said.items()}
+    progress.measure(None, **{f"{network}_images_per_second": rows.size / took for network, took in seconds.items()})
+    return {network: checked(network, torch.cat(values).numpy(), quantities) for network, values in parts.items()}
 
 
-def checked(net: str, logits: Floats, quantities: int) -> Floats:
+def checked(network: str, logits: Floats, quantities: int) -> Floats:
+    """The logits, [images, quantities]. Raises UserError for another number of quantities, or what is no finite number."""
+    title = registry.NETWORKS[network].title
     if logits.shape[1] != quantities:
         raise UserError(
-            f"{registry.NETWORKS[net].title} tells {logits.shape[1]} quantities apart and params.yaml names {quantities}; train it again"
+            f"{title} tells {logits.shape[1]} quantities apart and params.yaml names {quantities}; train it again"
         )
     if not np.isfinite(logits).all():
-        raise UserError(
-            f"{registry.NETWORKS[net].title} answers with what is no finite number; its weights are damaged, train it again"
-        )
+        raise UserError(f"{title} answers with what is no finite number; its weights are damaged, train it again")
     return logits

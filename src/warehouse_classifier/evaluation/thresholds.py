@@ -1,17 +1,18 @@
-"""From which doubt on a verdict is look or mismatch: thresholds chosen for a promise, and the verdicts that follow from them."""
+"""The doubts from which on a verdict is look or mismatch: thresholds for the errors that are allowed, and the verdicts."""
 
 import numpy as np
 import numpy.typing as npt
 
-from warehouse_classifier.evaluation.expectations import Floats, Masks, match_expected
+from warehouse_classifier.evaluation.arrays import Floats, Masks
+from warehouse_classifier.evaluation.mismatches.expectations import balanced_weights
 
 VERDICTS = ("match", "look", "mismatch")
 
 
-def mismatch_above(doubts: Floats, false_alarms: float) -> float:
-    """The doubt above which a right expectation is called a mismatch in at most that share of cases.
+def mismatch_threshold(doubts: Floats, false_alarms: float) -> float:
+    """The doubt above which at most that share of right expectations is called a mismatch; 1 where that is none.
 
-    `doubts`, one of each right expectation held out. It is the quantile of split conformal prediction (Vovk et al. 2005;
+    `doubts`, [expectations], of right ones held out. It is the quantile of split conformal prediction (Vovk et al. 2005;
     Sadinle et al. 2019, arXiv:1609.00451): among bins that are exchangeable with these, the share is met on
     average, if these had no part in making the counter.
     """
@@ -19,21 +20,23 @@ def mismatch_above(doubts: Floats, false_alarms: float) -> float:
     return float(np.sort(doubts)[rank - 1]) if rank <= len(doubts) else 1.0
 
 
-def match_upto(doubts: Floats, right: Masks, wrong: Masks, misses: float) -> float:
-    """The doubt up to which a wrong expectation is called a match in at most that share of cases; -1 where none will do."""
-    _, weights = match_expected(right, wrong, np.ones(len(doubts)))
+def match_threshold(doubts: Floats, right: Masks, wrong: Masks, misses: float) -> float:
+    """The doubt up to which at most that share of wrong expectations is called a match; -1 where no doubt is low enough.
+
+    `doubts`, `right` and `wrong`: [images, quantities].
+    """
+    _, weights = balanced_weights(right, wrong, np.ones(len(doubts)))
     order = np.argsort(doubts[wrong], kind="stable")
-    values, passed = doubts[wrong][order], np.cumsum(weights[wrong][order])
-    if not passed.size or passed[-1] == 0:
+    values, missed = doubts[wrong][order], np.cumsum(weights[wrong][order])
+    if not missed.size or missed[-1] == 0:
         return -1.0
-    passed = passed / passed[-1]
     ends = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
-    fine = ends[passed[ends] <= misses]
-    return float(values[fine[-1]]) if fine.size else -1.0
+    allowed = ends[missed[ends] / missed[-1] <= misses]
+    return float(values[allowed[-1]]) if allowed.size else -1.0
 
 
 def judge(doubts: Floats, match: float, mismatch: float) -> npt.NDArray[np.str_]:
-    """The verdict of each doubt."""
+    """The verdict of each doubt, in the shape of `doubts`."""
     return np.where(doubts <= match, "match", np.where(doubts > mismatch, "mismatch", "look"))
 
 

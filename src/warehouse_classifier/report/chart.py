@@ -1,12 +1,13 @@
 """A drawing of the report: its axes, its SVG and its table. Made without pyplot, which keeps figures in a global list.
 
-Whoever counts is called by a key (resnet34, vit, average, baseline, prior) in tables, which `dvc plots diff` reads, and
-by a title (ResNet34) in what people see. Drawings that show somebody take `titles`, title by key.
+Counters, the baseline and the prior have a key (resnet34, vit, average, baseline, prior) in tables, which `dvc plots diff`
+reads, and a title (ResNet34) in what people see. Drawings that show them take `titles`, title by key.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from io import BytesIO
 
@@ -14,7 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from warehouse_classifier.report.style import INK, look
+from warehouse_classifier.report.style import INK, house_style
 
 # Only where the SVG is a document of its own does `svg:root` match; inside a page it takes the page's colour.
 ALONE = "<style>svg:root{color:#1b1b1b}@media (prefers-color-scheme:dark){svg:root{color:#e8e8e8}}</style>"
@@ -22,26 +23,26 @@ ALONE = "<style>svg:root{color:#1b1b1b}@media (prefers-color-scheme:dark){svg:ro
 
 @dataclass(frozen=True)
 class Chart:
-    """One drawing, its files' stem, what it shows in words for those who cannot see it, and the table it was drawn from."""
+    """A drawing, the stem of its files, what it shows in words for those who cannot see it, and the table it was drawn from."""
 
     name: str
     words: str
     figure: Figure
     table: pd.DataFrame
 
+    @cached_property
     def svg(self) -> str:
         """An <svg> element on a transparent ground, fit for a file and for the inside of a page."""
         out = BytesIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        with look(self.name):
-            self.figure.savefig(out, format="svg", metadata=nothing, transparent=True)
+        unset = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        with house_style(self.name):
+            self.figure.savefig(out, format="svg", metadata=unset, transparent=True)
         text = out.getvalue().decode()
         text = text[text.index("<svg ") :]
         # Several drawings share one page, and an id may stand in it only once.
         text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-", text)
         text = re.sub(r"(\bfont(?:-family)?: [^;\"]*?)'DejaVu Sans'(?:, sans-serif)?", r"\1sans-serif", text)
-        text = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", text, count=1)
-        text = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", text, count=1)
+        text = re.sub(r' (?:width|height)="[^"]*"', "", text, count=2)  # of the <svg> itself: the page sets its width
         text = text.replace(">", f' role="img" aria-label="{escape(self.words)}">{ALONE}', 1)
         return text.replace(INK, "currentColor")
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 
-from warehouse_classifier.evaluation.metrics import McNemar, Scores
-from warehouse_classifier.evaluation.verification import Estimate
+from warehouse_classifier.evaluation.metrics import McNemar, Metrics
+from warehouse_classifier.evaluation.mismatches.verification import Estimate
 
 SIGNIFICANT = 0.05
 UNKNOWN = "–"
@@ -19,12 +19,12 @@ def origin(bucket: str) -> str:
 
 
 def separation(test: Sequence[str], others: Sequence[str]) -> str:
-    """In words, how many test images have a near-duplicate among those the networks learned from. Found, not believed.
+    """In words, how many test images have a near-duplicate among those the networks learned from.
 
-    `test` and `others` are the groups of the images on either side.
+    Counted, not believed: `test` and `others` are the groups of the images on either side.
     """
-    known = set(others)
-    leaked = sum(group in known for group in test)
+    learned = set(others)
+    leaked = sum(group in learned for group in test)
     if not leaked:
         return "No test image has a near-duplicate in train or validation."
     return f"{leaked:,} of {len(test):,} test images have a near-duplicate in train or validation, which flatters."
@@ -32,14 +32,12 @@ def separation(test: Sequence[str], others: Sequence[str]) -> str:
 
 def comparisons(titles: Mapping[str, str], tests: Mapping[tuple[str, str], McNemar]) -> list[str]:
     """In words, for every two networks, whether they differ. `titles`: of the networks, by key."""
-    return [
-        comparison(titles[first], titles[second], test, alone=len(tests) == 1)
-        for (first, second), test in tests.items()
-    ]
+    alone = len(tests) == 1
+    return [comparison(titles[one], titles[other], test, alone=alone) for (one, other), test in tests.items()]
 
 
 def comparison(first: str, second: str, test: McNemar, *, alone: bool) -> str:
-    """`alone`: there are no other networks that the two could be confused with."""
+    """Of two titles. `alone`: there are no other networks that the two could be confused with."""
     counts = (
         f"{first} alone is right on {test.first_only:,}, {second} alone on {test.second_only:,}; "
         f"McNemar’s exact test, {chance(test.p)}"
@@ -60,15 +58,18 @@ def share(value: float) -> str:
     return f"{100 * value:g}\u00a0%"
 
 
-def between(found: Scores | Estimate, digits: int = 1) -> str:
+def between(figure: Metrics | Estimate, digits: int = 1) -> str:
     """The interval, of an accuracy or an estimate: 57.0 to 65.6."""
-    low, high = (found.low, found.high) if isinstance(found, Estimate) else (found.accuracy_low, found.accuracy_high)
+    low, high = (
+        (figure.low, figure.high) if isinstance(figure, Estimate) else (figure.accuracy_low, figure.accuracy_high)
+    )
     if isnan(low) or isnan(high):
         return UNKNOWN
     return f"{100 * low:.{digits}f}\u00a0to\u00a0{100 * high:.{digits}f}"
 
 
 def number(value: float) -> str:
+    """0.61342 -> 0.613."""
     return f"{value:.3f}"
 
 

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
 from warehouse_classifier.evaluation.counters import BASELINE, PRIOR
-from warehouse_classifier.evaluation.expectations import CASES, HOLDS, KINDS
+from warehouse_classifier.evaluation.mismatches.expectations import CASES, HOLDS, MISMATCHES
+from warehouse_classifier.evaluation.mismatches.verification import Estimate
 from warehouse_classifier.evaluation.results import Evaluation
-from warehouse_classifier.evaluation.verification import Estimate
+from warehouse_classifier.evaluation.thresholds import VERDICTS
 from warehouse_classifier.report.formatting import comparisons
 from warehouse_classifier.report.gallery import Bin
 from warehouse_classifier.report.runs import LINK, PLACE
@@ -21,7 +24,7 @@ from warehouse_classifier.report.style import listed
 from warehouse_classifier.report.templates import render, trusted
 
 PAGE = "report.html"
-# Where each drawing stands, by its name or by what its name begins with: confusion_vit stands under confusion.
+# Of drawings, by their name or by its beginning: confusion_vit stands under confusion.
 SECTIONS = (
     "accuracy", "confusion", "recall", "found", "roc", "verdicts", "reliability", "fullness", "clutter", "loss",
     "validation_accuracy",
@@ -36,7 +39,7 @@ ROWS: Sequence[tuple[str, str, str]] = (
 
 
 @dataclass(frozen=True)
-class Supplement:
+class ReportData:
     """What the page shows beside the evaluation. What is empty has no section."""
 
     images: Mapping[str, int]  # by split: train, validation, test
@@ -49,7 +52,7 @@ class Supplement:
     params: Mapping[str, str]
 
 
-def page(evaluation: Evaluation, supplement: Supplement) -> str:
+def page(evaluation: Evaluation, data: ReportData) -> str:
     """The whole page as HTML. All text is escaped; only the drawings, which are ours, are taken as they are.
 
     Raises ValueError for a drawing that no section shows.
@@ -59,14 +62,14 @@ def page(evaluation: Evaluation, supplement: Supplement) -> str:
         "page.html.j2",
         evaluation=evaluation,
         titles=evaluation.titles,
-        supplement=supplement,
-        drawings=_sorted(supplement.drawings),
+        data=data,
+        drawings=_by_section(data.drawings),
         networks=listed(list(networks.values())),
         baseline=BASELINE,
         comparisons=comparisons(networks, evaluation.mcnemar),
-        gain=gain(evaluation),
+        headline=headline(evaluation),
         disguised=disguised(evaluation),
-        kinds={kind: CASES[kind] for kind in KINDS},
+        mismatches={kind: CASES[kind] for kind in MISMATCHES},
         rows=ROWS,
         place=trusted(PLACE),
         link=trusted(LINK),
@@ -74,50 +77,47 @@ def page(evaluation: Evaluation, supplement: Supplement) -> str:
 
 
 @dataclass(frozen=True)
-class Gain:
-    """What a warehouse gains that looks where a counter doubts most."""
+class Headline:
+    """The mismatches that a warehouse finds if it looks where a counter doubts most."""
 
     counter: str  # its title
     budget: float  # share of all bins that is looked at
-    found: Mapping[str, Estimate]  # of the mismatches, by kind
-    alone: float  # found by the expectation alone
+    recall: Mapping[str, Estimate]  # of the mismatches, by kind
+    prior: float  # recall by the expectation alone
 
 
-def gain(evaluation: Evaluation) -> Gain | None:
-    """For the headline's budget; None where nothing was verified."""
+def headline(evaluation: Evaluation) -> Headline | None:
+    """Of the last counter, for the headline's budget; None where nothing was verified."""
     if not evaluation.verification:
         return None
     counter, budget = evaluation.counters[-1], evaluation.task.headline
-    found = {kind: evaluation.verification[counter][kind].found[budget] for kind in KINDS}
-    alone = evaluation.verification[PRIOR]["any_size"].found[budget].value
-    return Gain(evaluation.titles[counter], budget, found, alone)
+    recall = {kind: evaluation.verification[counter][kind].recall[budget] for kind in MISMATCHES}
+    prior = evaluation.verification[PRIOR]["any_size"].recall[budget].value
+    return Headline(evaluation.titles[counter], budget, recall, prior)
 
 
-def disguised(evaluation: Evaluation) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
+def disguised(evaluation: Evaluation) -> dict[str, tuple[dict[str, float], ...]]:
     """Shares of verdicts by counter's title: of bins that hold what is expected, and of those that hold what no network
     knows. Without the counters that were asked about one of the two only."""
-    found = {}
+    shares = {}
     for key, table in evaluation.verdicts.items():
-        right, other = table["case"] == CASES["right"], table["case"].str.startswith(HOLDS)
-        if right.any() and other.any():
-            parts = (table[rows].to_dict("records") for rows in (right, other))
-            first, second = map(_together, parts)
-            found[evaluation.titles[key]] = first, second
-    return found
+        parts = table[table["case"] == CASES["right"]], table[table["case"].str.startswith(HOLDS)]
+        if all(map(len, parts)):
+            shares[evaluation.titles[key]] = tuple(map(_overall, parts))
+    return shares
 
 
-def _together(rows: Sequence[Mapping[Any, Any]]) -> dict[str, float]:
+def _overall(table: pd.DataFrame) -> dict[str, float]:
     """The shares of several cases as one."""
-    images = sum(row["images"] for row in rows)
-    return {key: sum(row["images"] * row[key] for row in rows) / images for key in ("match", "look", "mismatch")}
+    return {verdict: float(np.average(table[verdict], weights=table["images"])) for verdict in VERDICTS}
 
 
-def _sorted(drawings: Mapping[str, str]) -> dict[str, list[Markup]]:
+def _by_section(drawings: Mapping[str, str]) -> dict[str, list[Markup]]:
     """The drawings of each section, in the order in which they came."""
-    found: dict[str, list[Markup]] = {section: [] for section in SECTIONS}
+    by_section: dict[str, list[Markup]] = {section: [] for section in SECTIONS}
     for name, svg in drawings.items():
-        sections = [section for section in SECTIONS if name == section or name.startswith(f"{section}_")]
-        if not sections:
+        section = next((section for section in SECTIONS if f"{name}_".startswith(f"{section}_")), None)
+        if section is None:
             raise ValueError(f"no section of the report shows the drawing {name}")
-        found[sections[0]].append(trusted(svg))
-    return found
+        by_section[section].append(trusted(svg))
+    return by_section

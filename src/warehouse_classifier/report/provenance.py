@@ -24,7 +24,7 @@ def provenance(params: Mapping[str, Any], images: Path, metadata: Path, folders:
 
 
 def parameters(params: Mapping[str, Any], section: str) -> dict[str, str]:
-    """Values by the keys under which people change them, but for the scale. The bucket's may tell of the machine."""
+    """Values as JSON by the keys of params.yaml, but for the scale. Not the bucket, which may tell of the machine."""
     return {_key(name, section): json.dumps(value) for name, value in params.items() if name != "bucket"}
 
 

@@ -9,13 +9,13 @@ from warehouse_classifier.report import speed_chart
 from warehouse_classifier.report.templates import render, trusted
 from warehouse_classifier.runtime.errors import UserError
 
-PLACE = "<!-- here go the facts of the runs -->"  # as no text of the page can hold it: that is escaped
+PLACE = "<!-- here go the facts of the runs -->"  # cannot occur in the page's text, which is escaped
 LINK = "<!-- here goes the link to them -->"
 
 
 @dataclass(frozen=True)
 class Runs:
-    """What is known of the runs that made a page: when, where, at what cost and how fast."""
+    """The runs that made a page: when, where, at what cost and how fast."""
 
     rows: Sequence[Mapping[str, str]]  # of stages, all with the same keys: stage, commit, begun, took, place, cost, ...
     speeds: Mapping[str, tuple[float, float, float, float]]  # by title: images a second, accuracy, low, high
@@ -33,7 +33,7 @@ def added(page: str, facts: Runs) -> str:
     if facts.speeds:
         rows = [(title, *values) for title, values in facts.speeds.items()]
         table = pd.DataFrame(rows, columns=["who", "images_per_second", "accuracy", "low", "high"])
-        drawing = speed_chart.speed("speed", table, {title: title for title in facts.speeds}).svg()
+        drawing = speed_chart.speed("speed", table, {title: title for title in facts.speeds}).svg
     columns = [key for key in (facts.rows[0] if facts.rows else ()) if any(row.get(key) for row in facts.rows)]
     section = render("page.runs.html.j2", facts=facts, columns=columns, drawing=trusted(drawing))
     link = '<li><a href="#runs">How it was run</a></li>'

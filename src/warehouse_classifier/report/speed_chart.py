@@ -1,7 +1,4 @@
-"""How fast bins are counted, and how well: the drawing of speed against accuracy.
-
-`who` is a key and `titles` what people read in its place, see chart.py.
-"""
+"""How fast bins are counted, and how well: the drawing of speed against accuracy. Keys and titles: see chart.py."""
 
 from collections.abc import Mapping
 
@@ -10,24 +7,24 @@ import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from warehouse_classifier.report.chart import Chart, canvas, settled
-from warehouse_classifier.report.style import INK, look, percent, percents, styles, whisker
+from warehouse_classifier.report.style import INK, house_style, percent, percents, styles, whisker
 
 
-@look()
+@house_style()
 def speed(name: str, table: pd.DataFrame, titles: Mapping[str, str]) -> Chart:
     """Accuracy with its interval against images a second. Columns: who, images_per_second, accuracy, low, high."""
     figure, (axes,) = canvas(3.6)
-    pace, looks = table["images_per_second"], styles(table["who"].tolist())
+    rates, by_key = table["images_per_second"], styles(table["who"].tolist())
     rows = list(table.sort_values("images_per_second").itertuples(index=False))
     # Each label ends at its point, the slowest one lowest, so that none meets another or the line that leads to it.
-    for i, (who, rate, share, low, high) in enumerate(rows):
+    for i, (key, rate, share, low, high) in enumerate(rows):
         tier = 1.12 + 0.22 * i
         axes.plot([rate, rate], [high, tier + 0.08], color=INK, linewidth=0.6, alpha=0.5)
-        whisker(axes, (rate, share), (low, high), looks[who], along="y")
-        said = f"{titles[who]}\n{rate:,.0f} a second, {percent(share, 1)}"
-        axes.annotate(said, (rate, tier), (-3, 0), textcoords="offset points", ha="right", va="center", fontsize=9)
-    right = pace.max() * 1.4
-    left = pace.min() / (right / pace.min()) ** 0.8  # room for the labels
+        whisker(axes, (rate, share), (low, high), by_key[key], along="y")
+        label = f"{titles[key]}\n{rate:,.0f} a second, {percent(share, 1)}"
+        axes.annotate(label, (rate, tier), (-3, 0), textcoords="offset points", ha="right", va="center", fontsize=9)
+    right = rates.max() * 1.4
+    left = rates.min() / (right / rates.min()) ** 0.8  # room for the labels
     axes.set_xscale("log")
     axes.set(xlim=(left, right), ylim=(0, 1.02 + 0.22 * len(rows)), xlabel="images a second")
     axes.set_ylabel("accuracy, 95 % interval", loc="bottom")
@@ -38,5 +35,5 @@ def speed(name: str, table: pd.DataFrame, titles: Mapping[str, str]) -> Chart:
     percents(axes.yaxis)
     axes.spines["left"].set_bounds(0, 1)
     axes.grid(axis="y")
-    facts = (f"{titles[who]} {rate:,.0f} a second and {percent(share, 1)}" for who, rate, share, *_ in rows)
+    facts = (f"{titles[key]} {rate:,.0f} a second and {percent(share, 1)}" for key, rate, share, *_ in rows)
     return settled(name, f"Speed against accuracy: {'; '.join(facts)}.", figure, table)

@@ -1,4 +1,4 @@
-"""What every drawing of the report has in common: how it looks, and who is drawn in which way.
+"""What every drawing of the report has in common: fonts, colours, and the style of each key.
 
 Text and axes of an SVG take the colour of the page around it, so that one drawing reads on white and on black; the colours
 of the data are Okabe and Ito's, told apart by the colour-blind, and never the only difference: markers, dashes, hatches or
@@ -8,6 +8,7 @@ numbers say the same.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -15,9 +16,10 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+Pair = tuple[float, float]
 INK = "#010203"  # stands for the page's own text colour
 GREY = "#8A8A8A"  # seen on white and on black; green looks like it to the colour-blind, so never beside it
-LOOK = {
+RC_PARAMS = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # matplotlib carries it, so the layout does not depend on the machine
     "font.size": 10,
@@ -43,7 +45,7 @@ LOOK = {
 
 @dataclass(frozen=True)
 class Style:
-    """How one of those that are compared is drawn."""
+    """How one key is drawn."""
 
     colour: str
     marker: str
@@ -61,9 +63,9 @@ STYLES = {
 
 
 @contextmanager
-def look(salt: str = "warehouse") -> Iterator[None]:
+def house_style(salt: str = "warehouse") -> Iterator[None]:
     """Draw with this house's settings, whatever the user's matplotlibrc says, and leave no trace."""
-    with style.context(["default", {**LOOK, "svg.hashsalt": salt}]):
+    with style.context(["default", {**RC_PARAMS, "svg.hashsalt": salt}]):
         yield
 
 
@@ -74,16 +76,18 @@ def legend(figure: Figure) -> None:
 
 
 def percents(axis: Axis) -> None:
+    """Ticks as whole per cents."""
     axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 
 
 def sparse(points: int, among: int = 0) -> tuple[int, int]:
-    """Every how-manieth of a line's points has a marker, about ten of them; lines begin apart by their place `among` others."""
+    """The first point with a marker and the step to the next, for about ten of them; line number `among` begins apart."""
     every = max(1, points // 10)
     return (among * every // 4) % every, every
 
 
 def percent(share: float, digits: int = 0) -> str:
+    """0.6134 -> 61 %."""
     return f"{100 * share:.{digits}f} %"
 
 
@@ -94,31 +98,15 @@ def listed(names: Sequence[str]) -> str:
 
 
 def styles(keys: Sequence[str]) -> Mapping[str, Style]:
-    """The style of each: those that have one of their own get it, others the first that nobody has."""
+    """By key: its own style if it has one, else the first that is free."""
     free = iter([style for key, style in STYLES.items() if key not in keys] * len(keys))
     return {key: STYLES[key] if key in STYLES else next(free) for key in keys}
 
 
-def whisker(
-    axes: Axes,
-    at: tuple[float, float],
-    interval: tuple[float, float],
-    style: Style,
-    *,
-    along: str,
-    label: str | None = None,
-) -> None:
-    """A point and its interval along one of the axes."""
+def whisker(axes: Axes, at: Pair, interval: Pair, style: Style, *, along: str, label: str | None = None) -> None:
+    """A point and its interval along one of the axes, x or y."""
     value = at[along == "y"]
     reach = [[max(0.0, value - interval[0])], [max(0.0, interval[1] - value)]]
-    axes.errorbar(
-        *at,
-        xerr=reach if along == "x" else None,
-        yerr=reach if along == "y" else None,
-        fmt=style.marker,
-        color=style.colour,
-        capsize=4 if along == "x" else 3,
-        markersize=7 if along == "x" else 6,
-        linewidth=2 if along == "x" else 1.6,
-        label=label,
-    )
+    sizes = {"capsize": 4, "markersize": 7, "linewidth": 2} if along == "x" else {"capsize": 3, "markersize": 6}
+    looks: dict[str, Any] = {"linewidth": 1.6, **sizes, f"{along}err": reach}
+    axes.errorbar(*at, fmt=style.marker, color=style.colour, label=label, **looks)

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from warehouse_classifier.dataset.photo import Pixels
-from warehouse_classifier.evaluation.temperature import Floats
+from warehouse_classifier.evaluation.arrays import Floats
 from warehouse_classifier.models.registry import NETWORKS
-from warehouse_classifier.report.style import listed, look, percent
+from warehouse_classifier.report.style import house_style, listed, percent
 from warehouse_classifier.serving.heat_maps import METHODS, heat
 from warehouse_classifier.serving.predictor import Answer, Predictor
 
@@ -42,7 +42,7 @@ def picture(counter: Predictor, pixels: Pixels, answer: Answer, expected: int | 
     lines = _lines(counter, answer, expected, round(13 * width))
     head, foot = LINE * (len(lines) + 1.4), 2.2 * LINE
     height = head + LINE + PANEL + foot + MARGIN
-    with look():
+    with house_style():
         figure = Figure(figsize=(width, height))
         for i, line in enumerate(lines):
             place = MARGIN / width, 1 - LINE * (0.8 + i) / height

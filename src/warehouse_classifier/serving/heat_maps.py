@@ -17,7 +17,7 @@ from scipy.ndimage import map_coordinates
 from torch import nn
 
 from warehouse_classifier.dataset.photo import Pixels
-from warehouse_classifier.evaluation.temperature import Floats
+from warehouse_classifier.evaluation.arrays import Floats
 from warehouse_classifier.models.registry import NETWORKS, Explanation
 from warehouse_classifier.serving.predictor import Predictor
 

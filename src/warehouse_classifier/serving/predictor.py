@@ -11,9 +11,9 @@ from torch import nn
 
 from warehouse_classifier.dataset.photo import Pixels, decode, encode, square
 from warehouse_classifier.evaluation import calibration, temperature
+from warehouse_classifier.evaluation.arrays import Floats
 from warehouse_classifier.evaluation.calibration import Calibration
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
-from warehouse_classifier.evaluation.temperature import Floats
 from warehouse_classifier.evaluation.thresholds import judge
 from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout

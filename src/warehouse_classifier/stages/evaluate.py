@@ -1,4 +1,4 @@
-"""Try the networks and their average on the test split, once: as counters, and as those that find what is not as expected.
+"""Evaluate the networks and their average on the test split, once: how well they count, and how well they find mismatches.
 
 images/, metadata.parquet, published.csv, models/ ->
 calibration.json in models/; metrics.json, evaluation.json, predictions.csv, plots/ and report.html in reports/
@@ -18,12 +18,12 @@ if TYPE_CHECKING:  # what takes seconds to import is imported where it is used: 
     import pandas as pd
 
     from warehouse_classifier.dataset.shards import Shards
+    from warehouse_classifier.evaluation.arrays import Floats
     from warehouse_classifier.evaluation.calibration import Calibration
     from warehouse_classifier.evaluation.predictions import Predictions
     from warehouse_classifier.evaluation.results import Evaluation
-    from warehouse_classifier.evaluation.temperature import Floats
     from warehouse_classifier.report.chart import Chart
-    from warehouse_classifier.report.page import Supplement
+    from warehouse_classifier.report.page import ReportData
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -56,9 +56,9 @@ def evaluate(
     from warehouse_classifier.bins import contents
     from warehouse_classifier.bins.selection import OUTSIDE
     from warehouse_classifier.dataset.shards import Shards
+    from warehouse_classifier.evaluation.mismatches.verification import Task
     from warehouse_classifier.evaluation.predictions import of_split
-    from warehouse_classifier.evaluation.results import Method, evaluation
-    from warehouse_classifier.evaluation.verification import Task
+    from warehouse_classifier.evaluation.results import EvaluationSettings, evaluation
     from warehouse_classifier.models.registry import NETWORKS
     from warehouse_classifier.report import inputs
     from warehouse_classifier.report.drawings import drawings
@@ -73,25 +73,27 @@ def evaluate(
     facts, logits = answered(params, shards, folders, progress)
     calibration = calibrated(params, facts, logits, folders)
     test, outside = (of_split(split, facts, logits, calibration.temperatures) for split in ("test", OUTSIDE))
-    method = Method(params.seed, params.resamples, Task(params.prevalence, params.recalls, params.budgets))
+    settings = EvaluationSettings(
+        params.seed, params.resamples, Task(params.prevalence, params.recalls, params.budgets)
+    )
     learned = shards.index.iloc[shards.rows("train")]["quantity"].to_numpy()
-    measured = evaluation(method, learned, test, outside, calibration, inside)
+    results = evaluation(settings, learned, test, outside, calibration, inside)
 
-    charts = drawings(measured, histories)
+    charts = drawings(results, histories)
     origins = provenance(params.model_dump(), images, metadata, folders)
-    shown = supplement(params, measured, test, shards, charts, literature, origins)
-    write(models, reports, calibration, measured, test, charts, page(measured, shown), progress)
+    data = report_data(params, results, test, shards, charts, literature, origins)
+    write(models, reports, calibration, results, test, charts, page(results, data), progress)
 
 
 def answered(
     params: Evaluate, shards: "Shards", folders: Mapping[str, Path], progress: Progress
 ) -> "tuple[pd.DataFrame, dict[str, Floats]]":
     """Facts of all images that no network learned from, and the networks' logits of each, [images, quantities]."""
-    from warehouse_classifier.evaluation.predictions import How, logits
+    from warehouse_classifier.evaluation.predictions import InferenceSettings, logits
 
     rows = (shards.index["split"] != "train").to_numpy().nonzero()[0]
-    how = How(params.batch, params.workers, params.threads, params.precision)
-    return shards.index.iloc[rows], logits(shards, rows, folders, len(params.quantities), how, progress)
+    settings = InferenceSettings(params.batch, params.workers, params.threads, params.precision)
+    return shards.index.iloc[rows], logits(shards, rows, folders, len(params.quantities), settings, progress)
 
 
 def calibrated(
@@ -101,30 +103,30 @@ def calibrated(
     from warehouse_classifier.evaluation.calibration import OperatingPoint, calibrate
 
     held_out = (facts["split"] == "validation").to_numpy()
-    promise = OperatingPoint(
+    operating_point = OperatingPoint(
         quantities=params.quantities, side=params.side, quality=params.quality, precision=params.precision,
         false_alarms=params.false_alarms, misses=params.misses,
     )  # fmt: skip
     quantity = facts.loc[held_out, "quantity"].to_numpy()
-    return calibrate({key: values[held_out] for key, values in logits.items()}, quantity, promise, folders)
+    return calibrate({key: values[held_out] for key, values in logits.items()}, quantity, operating_point, folders)
 
 
-def supplement(
+def report_data(
     params: Evaluate, evaluation: "Evaluation", test: "Predictions", shards: "Shards", charts: "list[Chart]",
     published: "pd.DataFrame", provenance: Mapping[str, str],
-) -> "Supplement":  # fmt: skip
+) -> "ReportData":  # fmt: skip
     """What the page shows beside the evaluation."""
     from warehouse_classifier.report.formatting import origin, separation
     from warehouse_classifier.report.gallery import gallery
-    from warehouse_classifier.report.page import Supplement
+    from warehouse_classifier.report.page import ReportData
     from warehouse_classifier.report.provenance import parameters
 
     others = shards.index[shards.index["split"].isin(("train", "validation"))]
-    return Supplement(
+    return ReportData(
         images={split: shards.rows(split).size for split in ("train", "validation", "test")},
         bins=origin(params.bucket),
         split=separation(test.groups.tolist(), others["group"].tolist()),
-        drawings={chart.name: chart.svg() for chart in charts},
+        drawings={chart.name: chart.svg for chart in charts},
         published=published.to_dict("records"),
         gallery=gallery(evaluation, test, shards, bins=params.gallery, seed=params.seed),
         provenance=provenance,

@@ -9,7 +9,7 @@ from warehouse_classifier.tracking.store import SQLITE, VARIABLE, address, in_on
 
 
 def runs(stage: str, inputs: str) -> list[Any]:
-    """A stage's finished runs on these inputs, the newest first, as MLflow has them. Raises UserError if there is no store."""
+    """A stage's finished runs on these inputs, as MLflow's entities, the newest first. Raises UserError if there is no store."""
     uri = address()
     database = uri.removeprefix(SQLITE)
     if uri != database and not Path(database).is_file():
@@ -19,7 +19,5 @@ def runs(stage: str, inputs: str) -> list[Any]:
     wanted = f"tags.stage = '{stage}' and tags.inputs = '{inputs}' and attributes.status = 'FINISHED'"
     with in_one_line("read"):
         client = client_of(uri)
-        experiments = [
-            known.experiment_id for known in client.search_experiments(filter_string=f"name = '{EXPERIMENT}'")
-        ]
-        return list(client.search_runs(experiments, wanted, order_by=["start_time DESC"])) if experiments else []
+        ids = [one.experiment_id for one in client.search_experiments(filter_string=f"name = '{EXPERIMENT}'")]
+        return list(client.search_runs(ids, wanted, order_by=["start_time DESC"])) if ids else []

@@ -1,4 +1,4 @@
-"""MLflow's store: where it is, how its database is made, and what it has to say in one line."""
+"""MLflow's store: where it is, how its database is made, and its errors in one line."""
 
 import os
 import tempfile
@@ -21,7 +21,7 @@ def address() -> str:
 
 @contextmanager
 def in_one_line(act: str = "written to") -> Iterator[None]:
-    """Raises UserError with what MLflow has to say of a store that does not answer. `act`: what was to be done to it."""
+    """Raises UserError in place of any error of MLflow's. `act`: what was to be done to the store."""
     try:
         yield
     except Exception as error:
@@ -42,9 +42,9 @@ def named_everywhere(uri: str) -> Iterator[None]:
 
 
 def make(database: Path, client: Callable[[str], Any]) -> None:
-    """MLflow makes its tables one by one, and cannot go on from half of them: so in a file that gets its name at the end.
+    """The database, unless it is there. MLflow cannot go on from half of its tables: a file gets its name when all are made.
 
-    `client`: of MLflow, for a URI; one that is there already is left as it is.
+    `client`: MLflow's, by URI.
     """
     if database.exists():
         return

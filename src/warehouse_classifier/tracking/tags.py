@@ -1,4 +1,4 @@
-"""From what and where a run was made, as its tags."""
+"""The tags of a run: the commit it was made from, and the machine."""
 
 import os
 import platform

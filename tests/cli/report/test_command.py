@@ -94,7 +94,7 @@ def lock(vit: str, page: str, used: str | None = None) -> None:
 
 def run(stage: str, status: str = "FINISHED", tags: dict[str, str] | None = None, **figures: float) -> None:
     """As the stage's runner has it tracked, with the parameters that params.yaml says now."""
-    tracked = mlflow_run.Run(
+    tracked = mlflow_run.MlflowRun(
         stage, tracked_params(stage, "small", parameters.read()), inputs_of(stage, ARGV[stage]), tags
     )
     tracked.measure(None, figures or {"accuracy": 0.5})

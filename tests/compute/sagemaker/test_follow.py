@@ -19,7 +19,7 @@ from warehouse_classifier.compute.sagemaker.settings import Settings
 from warehouse_classifier.compute.sagemaker.state import State
 from warehouse_classifier.compute.sagemaker.status_line import StatusLine, duration
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 TAGS = {"runner": "sagemaker", "job": "train-vit-0-1"}
 
@@ -29,8 +29,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
 
 
-def run(store: str, job: str) -> Run:
-    return Run("train_vit", {"lr": None}, "abc", {**TAGS, "job": job}, store)
+def run(store: str, job: str) -> MlflowRun:
+    return MlflowRun("train_vit", {"lr": None}, "abc", {**TAGS, "job": job}, store)
 
 
 def metrics(at: float, **what: Any) -> Line:

@@ -10,7 +10,7 @@ from warehouse_classifier.compute.sagemaker.relay import Relay
 from warehouse_classifier.compute.sagemaker.state import State
 from warehouse_classifier.compute.sagemaker.status_line import StatusLine, say
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 # seconds after a job's end in which the last lines of its log may still come; one that failed perhaps never had any
 LATE_COMPLETED, LATE = 30.0, 5.0
@@ -20,7 +20,7 @@ MAX_MISSES = 3  # polls in a row that may not find a job which was there
 class Follower:
     """Of one job, which may be left for a while."""
 
-    def __init__(self, jobs: Jobs, name: str, run: Run, lock: Path) -> None:
+    def __init__(self, jobs: Jobs, name: str, run: MlflowRun, lock: Path) -> None:
         """`lock`: shared by the followers on this machine, one of which passes metrics on to `run`."""
         self.jobs, self.name, self.poll = jobs, name, jobs.settings.poll_seconds
         self.log, self.relay = Log(name, jobs.settings.region), Relay(run, lock)

@@ -8,13 +8,13 @@ from filelock import FileLock, Timeout
 from warehouse_classifier.compute import metrics_log
 from warehouse_classifier.compute.sagemaker.logs import Line
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 
 class Relay:
     """Passes each metric on once, whoever else follows the job on this machine: one of them holds the lock."""
 
-    def __init__(self, run: Run, lock: Path) -> None:
+    def __init__(self, run: MlflowRun, lock: Path) -> None:
         lock.parent.mkdir(parents=True, exist_ok=True)
         self.run, self.lock = run, FileLock(lock, blocking=False)
         self.waiting: list[tuple[float, dict[str, Any]]] = []  # seconds since 1970, and what metrics_log has read
@@ -44,7 +44,7 @@ class Relay:
                 if "values" in message:
                     self.run.measure(message.get("step"), message["values"], at)
                 elif "host" in message:
-                    self.run.tell(**message)
+                    self.run.set_tags(**message)
                 del self.waiting[0]
         except Timeout:  # another follower passes them on
             return ""

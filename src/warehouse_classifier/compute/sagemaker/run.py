@@ -1,4 +1,4 @@
-"""Run a stage on SageMaker: send what it reads, follow the job, bring what it leaves.
+"""MlflowRun a stage on SageMaker: send what it reads, follow the job, bring what it leaves.
 
 One job does one work: whoever asks for the same (inputs, command, code, parameters, remote) while it runs follows it, and
 whoever asks when it is done takes what it has left.
@@ -21,7 +21,7 @@ from warehouse_classifier.compute.snapshot import Snapshot
 from warehouse_classifier.compute.tracked_run import tracked_params
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import root
-from warehouse_classifier.tracking.mlflow_run import Run
+from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 REASONS = {  # why a job stopped, by its phase, where SageMaker gives no reason
     "MaxRuntimeExceeded": "it took longer than sagemaker.max_hours; the same command goes on from its checkpoint",
@@ -108,7 +108,7 @@ def wanted(jobs: Jobs, name: str) -> outputs.LockEntry | None:
     return entry
 
 
-def bring(jobs: Jobs, entry: outputs.LockEntry, tracked: Run, begun: Snapshot | None) -> None:
+def bring(jobs: Jobs, entry: outputs.LockEntry, tracked: MlflowRun, begun: Snapshot | None) -> None:
     """Put the outputs in place. Raises UserError if the stage was edited here meanwhile: then they stay in the remote."""
     snapshot.refuse_changes(begun)  # before anything is fetched, and after, for that may take minutes
     outputs.bring(jobs, entry)
@@ -120,7 +120,7 @@ def bring(jobs: Jobs, entry: outputs.LockEntry, tracked: Run, begun: Snapshot | 
         say(f"{error}; its checkpoints stay in {jobs.address(jobs.work)}")
 
 
-def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
+def followed(jobs: Jobs, name: str) -> tuple[State, MlflowRun]:
     """The job's last state and its run in MLflow, however often the user asks to leave.
 
     Raises KeyboardInterrupt if it is left or was stopped by the user, UserError if it is gone.
@@ -155,13 +155,13 @@ def followed(jobs: Jobs, name: str) -> tuple[State, Run]:
     return state, tracked
 
 
-def tracked_run(jobs: Jobs, name: str) -> Run:
+def tracked_run(jobs: Jobs, name: str) -> MlflowRun:
     """The job's run in MLflow; its tags are of the job as it was started, perhaps with other settings than today's."""
     spec, state = jobs.spec, jobs.state(name) or State(jobs.request(name))
     machine, count = state.machines
     tags = {"runner": "sagemaker", "job": name, "instance": f"{count} x {machine}", "image": state.image}
     params = tracked_params(spec.stage, spec.argv[0], parameters.read())
-    return Run(spec.stage, params, spec.digest, tags, jobs.settings.mlflow)
+    return MlflowRun(spec.stage, params, spec.digest, tags, jobs.settings.mlflow)
 
 
 def costs(state: State, settings: Settings) -> dict[str, float]:

@@ -1,0 +1,8 @@
+"""The arrays that pass between the modules of this room."""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Masks = npt.NDArray[np.bool_]
