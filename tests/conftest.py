@@ -21,6 +21,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # tests hold a processor to its bits, w
 
 from support.killing import Elsewhere
 from support.launching import PARAMS
+from support.networks import be_all, be_two
 from support.projects import Project, shrunk
 from support.s3 import CREDENTIALS, S3
 from support.server import Served, Store, serving
@@ -29,6 +30,7 @@ from warehouse_classifier.bucket import retry
 
 
 def pytest_configure() -> None:
+    be_two()
     # A shell starts what runs in its background with SIGINT ignored, and nohup with SIGHUP; so would be the processes of tests,
     # which are sent these signals. What is handled here is at its default there.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -70,6 +72,13 @@ def own_modules() -> Iterator[None]:
     """MLflow puts the modules of a model that it loads before all others, and processes started later get those alone."""
     yield
     sys.path[:] = OWN_PATHS
+
+
+@pytest.fixture(scope="module")
+def every_network() -> Iterator[None]:
+    """For tests of folders that processes of their own read, which know of every network that the project has."""
+    with be_all():
+        yield
 
 
 @pytest.fixture(scope="session")

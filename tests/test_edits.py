@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.projects import STAGES, Project
+from support.projects import STAGES, TRAININGS, Project
 
 PACKAGE = "src/warehouse_classifier"
-TRAININGS = ["train_resnet34", "train_vit"]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
-from support.projects import STAGES, Project
+from support.projects import STAGES, TRAININGS, Project
 from support.s3 import CREDENTIALS, S3
 
 
@@ -58,7 +58,7 @@ def test_a_rerun_gives_the_same_bytes(project: Project) -> None:
 
 def test_lr_retrains_both_and_selects_nothing_anew(project: Project) -> None:
     said = project.run("dvc", "exp", "run", "-S", "lr=1e-4", "--name", "slower")
-    assert ran(said) == ["train_resnet34", "train_vit", "evaluate"]
+    assert ran(said) == [*TRAININGS, "evaluate"]
     shown = json.loads(project.run("dvc", "exp", "show", "--json"))
     assert "slower" in json.dumps(shown)
     changed = json.loads(project.run("dvc", "metrics", "diff", "--json", "HEAD"))

@@ -1,5 +1,6 @@
 """docs/adding-a-network.md, followed to the letter in a copy: a third network, from the list of networks to the report."""
 
+import csv
 import json
 import re
 import sys
@@ -10,13 +11,16 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from support.networks import EVERY
 from support.projects import TOP, Project
 
 PAGE = TOP / "docs/adding-a-network.md"
 HEADING = re.compile(r"## \d+\. `(.+)`")
 BESIDE = re.compile(r"(After|Before) `(.+)`:")
 REPLACED = re.compile(r"Everywhere `(.+)` becomes `(.+)`\.")
-LAWS = "deps or params_are or six_places or dead or orphan or rooms or load or plots or paths or path_of"
+pytestmark = pytest.mark.skipif(
+    {*EVERY} != {"resnet34", "vit"}, reason="the page is about a project of two networks, and this one has others"
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Edit:
 
     def apply(self, folder: Path) -> None:
         path = folder / self.file
+        text = f"\n\n{self.text}" if self.text.startswith("def ") else self.text  # as everybody spaces functions
         if self.how == "new":
             assert not path.exists(), self.file
             path.write_text(self.text)
@@ -41,7 +46,7 @@ class Edit:
             return
         lines = was.splitlines(keepends=True)
         (at,) = [number for number, line in enumerate(lines) if line.rstrip("\n") == self.place]
-        lines.insert(at + (self.how == "After"), self.text)
+        lines.insert(at + (self.how == "After"), text)
         path.write_text("".join(lines))
 
 
@@ -114,28 +119,37 @@ def test_it_is_everywhere_where_networks_are(project: Project) -> None:
     assert {"Confusion, Toy", "Verdicts of Toy", "Reliability of Toy"} <= drawn.keys()
 
 
+# what people type, in one process: importing torch takes seconds
+TYPED = """
+from warehouse_classifier.cli.__main__ import answer
+for model in ("toy", "average"):
+    argv = ["check", "synthetic://?pairs=3&seed=5", "--model", model, "--format", "csv", "--output", f"{model}.csv"]
+    assert answer(argv) in (0, 1)  # whatever it counts
+assert answer(["report"]) == 0
+"""
+
+
 def test_it_counts_in_check_and_stands_in_mlflow(project: Project) -> None:
-    photos = project.folder / "photos"
-    photos.mkdir()
-    (photos / "1.jpg").write_bytes((TOP / "reports/bin.png").read_bytes())
+    said = project.run(sys.executable, "-c", TYPED, PYTHONPATH="src")
     for model in ("toy", "average"):
-        said = project.run(
-            sys.executable, "-m", "warehouse_classifier.cli", "check", "photos", "--model", model, "--format", "csv",
-            PYTHONPATH="src",
-        )  # fmt: skip
-        assert "1.jpg" in said
+        rows = list(csv.DictReader(project.read(f"{model}.csv").splitlines()))
+        assert len(rows) == 3, said
+        assert all(row["predicted"] in "12345" and 0 < float(row["probability"]) <= 1 for row in rows), rows
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     assert {model.name for model in client.search_registered_models()} >= {
         f"warehouse-classifier-{name}" for name in ("resnet34", "vit", "toy", "average")
     }
-    assert "Toy" in project.run(sys.executable, "-m", "warehouse_classifier.cli", "report", PYTHONPATH="src") + (
-        project.read("reports/report-with-runs.html")
-    )
+    assert "Toy" in said + project.read("reports/report-with-runs.html")
 
 
-def test_the_laws_hold_for_it(project: Project) -> None:
+def test_what_make_test_says_of_it_is_good(project: Project) -> None:
+    """But for the lock, which is committed when the page has been followed, and mypy, which takes a minute."""
+    project.run("ruff", "check", "src", "tests")
+    project.run("ruff", "format", "--check", "src", "tests", "docs/adding-a-network.md")
     said = project.run(
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/stages/test_train_toy.py",
-        "tests/test_laws.py", "-k", f"learns or {LAWS}", PYTHONPATH="src",
+        "tests/test_laws.py", "tests/models/test_registry.py", "--deselect",
+        "tests/test_laws.py::test_the_committed_lock_is_of_the_committed_code", PYTHONPATH="src",
     )  # fmt: skip
     assert re.search(r"\d+ passed", said), said
+    assert "failed" not in said

@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def port(folder: Path) -> Iterator[int]:
+def port(every_network: None, folder: Path) -> Iterator[int]:
     """Of a server that ends with the last test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

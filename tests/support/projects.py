@@ -10,7 +10,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 TOP = Path(__file__).resolve().parents[2]
-STAGES = ["fetch_metadata", "select_images", "resize_images", "train_resnet34", "train_vit", "evaluate"]
+STAGES = [*YAML(typ="safe", pure=True).load(TOP / "dvc.yaml")["stages"]]
+TRAININGS = [stage for stage in STAGES if stage.startswith("train_")]
 SMALL = {
     "data": {"bucket": "synthetic://?pairs=160&seed=7", "side": 32},
     "fetch_metadata": {"part": 50},

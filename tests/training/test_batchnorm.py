@@ -1,10 +1,10 @@
-"""Running averages against what each micro-batch alone would have made of them."""
+"""Running statistics against what each micro-batch alone would have made of them."""
 
 import pytest
 import torch
 from torch import nn
 
-from warehouse_classifier.training.batchnorm import RunningAverages
+from warehouse_classifier.training.batchnorm import RunningStats
 
 
 def network() -> nn.Module:
@@ -24,12 +24,12 @@ def pushed(parts: list[torch.Tensor]) -> torch.Tensor:
     """State after a step over these micro-batches, and another one over the same."""
     one = network()
     one(images())  # so that what they begin with is not 0 and 1
-    averages = RunningAverages(one, len(parts))
+    stats = RunningStats(one, len(parts))
     for _ in range(2):
         for part in parts:
             one(part)
-            averages.take()
-        averages.agree(lambda tensor: tensor)
+            stats.accumulate()
+        stats.synchronize(lambda tensor: tensor)
     return state(one)
 
 
@@ -57,11 +57,11 @@ def test_what_is_left_is_the_mean_of_what_each_alone_would_leave() -> None:
         alone.append(state(one))
     one = network()
     one(images())
-    averages = RunningAverages(one, 3)
+    stats = RunningStats(one, 3)
     for part in parts:
         one(part)
-        averages.take()
-    averages.agree(lambda tensor: tensor)
+        stats.accumulate()
+    stats.synchronize(lambda tensor: tensor)
     counts = torch.tensor([not buffer.is_floating_point() for buffer in one.buffers() for _ in range(buffer.numel())])
     assert torch.allclose(state(one)[~counts], torch.stack(alone).mean(0)[~counts], atol=1e-6)
     assert state(one)[counts].tolist() == [4, 4]  # one batch before, and three
@@ -71,18 +71,18 @@ def test_two_processes_agree_with_one() -> None:
     """Each takes half of the micro-batches, and the sums are exchanged."""
     parts = list(images().split(3))
     pair = [network(), network()]
-    averages = []
+    stats = []
     for one in pair:
         one(images())
-        averages.append(RunningAverages(one, 4))
+        stats.append(RunningStats(one, 4))
     for _ in range(2):
         for turn in range(2):
             for who, one in enumerate(pair):
                 one(parts[2 * turn + who])
-                averages[who].take()
-        total = sum(part._sum for part in averages)  # noqa: SLF001
-        for part in averages:
-            part.agree(lambda _, total=total: total)
+                stats[who].accumulate()
+        total = sum(part._sum for part in stats)  # noqa: SLF001
+        for part in stats:
+            part.synchronize(lambda _, total=total: total)
     for one in pair:
         assert torch.allclose(state(one), pushed(parts), atol=1e-6)
 
@@ -96,7 +96,7 @@ def test_one_micro_batch_is_the_usual_batchnorm() -> None:
 
 @pytest.mark.parametrize("parts", [1, 3])
 def test_a_network_without_batchnorms_is_left_alone(parts: int) -> None:
-    averages = RunningAverages(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)), parts)
-    averages.take()
-    averages.agree(lambda tensor: tensor)
-    averages.reset()
+    stats = RunningStats(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)), parts)
+    stats.accumulate()
+    stats.synchronize(lambda tensor: tensor)
+    stats.reset()

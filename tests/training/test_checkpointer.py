@@ -17,7 +17,7 @@ class Clock:
 
     def checkpointer(self, work: Path, seconds: float, monkeypatch: pytest.MonkeyPatch) -> Checkpointer:
         monkeypatch.setattr(keeping.time, "monotonic", lambda: self.now)
-        return Checkpointer(work, lambda _, position: self.kept.append(position), seconds, lambda: self.asked)
+        return Checkpointer(work, lambda _, state: self.kept.append(state), seconds, lambda: self.asked)
 
 
 def test_a_keeper_saves_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

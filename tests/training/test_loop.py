@@ -19,8 +19,7 @@ from warehouse_classifier.dataset.batches import Rows, batches
 from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.training import checkpoint, epochs
-from warehouse_classifier.training import step as engine
+from warehouse_classifier.training import checkpoint, epochs, step
 from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.epochs import Epochs
 from warehouse_classifier.training.loop import train
@@ -129,7 +128,7 @@ def test_the_best_epoch_is_what_is_left(folder: Path, tmp_path: Path, monkeypatc
         return {"validation_loss": 1.0, "validation_accuracy": next(scores), "validation_rmse": 1.0}
 
     monkeypatch.setattr(checkpoint, "save", kept)
-    monkeypatch.setattr(Epochs, "examine", scored)
+    monkeypatch.setattr(Epochs, "validate", scored)
     network, _ = run(folder, tmp_path / "work", epochs=4)
     left = network.state_dict()
     equal = [all(torch.equal(left[name], tensor) for name, tensor in state.items()) for state in states]
@@ -214,13 +213,13 @@ def test_images_lie_in_memory_as_the_weights_do(
 def test_each_image_meets_its_own_label(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     met: list[tuple[bytes, int]] = []
     network = Looking()
-    real = engine.cross_entropy
+    real = step.cross_entropy
 
     def spied(logits: torch.Tensor, wanted: torch.Tensor, **how: Any) -> torch.Tensor:
         met.extend((image.numpy().tobytes(), int(label)) for image, label in zip(network.seen[-1], wanted, strict=True))
         return real(logits, wanted, **how)
 
-    monkeypatch.setattr(engine, "cross_entropy", spied)
+    monkeypatch.setattr(step, "cross_entropy", spied)
     run(folder, tmp_path / "work", network=lambda: network, epochs=1)
     shards = Shards(folder)
     truth: dict[bytes, int] = {}
@@ -333,7 +332,7 @@ def test_who_is_asked_twice_ends_at_once(folder: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_a_stop_while_it_is_examined_loses_no_step(folder: Path, tmp_path: Path) -> None:
+def test_a_stop_while_it_is_validated_loses_no_step(folder: Path, tmp_path: Path) -> None:
     whole, _ = run(folder, tmp_path / "whole")
 
     class Examined(Small):
@@ -470,11 +469,11 @@ def test_patience_ends_a_training_that_gets_no_better(
 ) -> None:
     scores = [0.25, 0.5, 0.5, 0.25, 0.75]
 
-    def scored(_: Epochs, position: TrainState) -> dict[str, float]:
-        said = scores[len(position.history)]
+    def scored(_: Epochs, state: TrainState) -> dict[str, float]:
+        said = scores[len(state.history)]
         return {"validation_loss": 1.0, "validation_accuracy": said, "validation_rmse": 1.0}
 
-    monkeypatch.setattr(Epochs, "examine", scored)
+    monkeypatch.setattr(Epochs, "validate", scored)
     for patience, stops_after in ((1, 3), (2, 4), (3, 5), (None, 5)):
         for _ in range(2):  # and so again when it goes on after its last epoch
             _, history = run(folder, tmp_path / f"{patience}", epochs=5, patience=patience)

@@ -40,13 +40,13 @@ def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Pa
 
     torch.manual_seed(params.seed)
     torch.set_num_threads(params.threads)
-    labels, shards = QuantityEncoder(params.quantities), Shards(images)
-    network = resnet34.build(len(labels), params.weights, params.weights_sha256)
+    encoder, shards = QuantityEncoder(params.quantities), Shards(images)
+    network = resnet34.build(len(encoder), params.weights, params.weights_sha256)
     rate = params.lr or params.learning_rate
     optimizer = torch.optim.Adam(network.parameters(), rate, fused=True)
-    rows = loop.train("train_resnet34", network, optimizer, lambda _: rate, shards, labels, params, work, progress)
+    rows = loop.train("train_resnet34", network, optimizer, lambda _: rate, shards, encoder, params, work, progress)
     if rank() == 0:
         with replacing(model) as half:
             half.mkdir()
-            resnet34.save(network, labels.quantities, half)
+            resnet34.save(network, encoder.quantities, half)
             folder.write(rows, half)

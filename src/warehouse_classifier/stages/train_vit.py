@@ -73,14 +73,14 @@ def train_vit(params: TrainVit, images: Path, model: Path, *, work: Path, progre
 
     torch.manual_seed(params.seed)
     torch.set_num_threads(params.threads)
-    labels, shards = QuantityEncoder(params.quantities), Shards(images)
+    encoder, shards = QuantityEncoder(params.quantities), Shards(images)
     size = params.own_size.model_dump() if params.own_size else None
-    network = vit.build(params.model_name, params.revision, size, params.side, labels.quantities)
+    network = vit.build(params.model_name, params.revision, size, params.side, encoder.quantities)
     highest = params.lr or params.learning_rate
     optimizer = torch.optim.AdamW(network.parameters(), highest, weight_decay=params.weight_decay, fused=True)
     rows = loop.train(
         "train_vit", network, optimizer, lambda done: highest * rise_and_fall(done, params.warmup),
-        shards, labels, params, work, progress,
+        shards, encoder, params, work, progress,
     )  # fmt: skip
     if rank() == 0:
         with replacing(model) as half:

@@ -1,4 +1,4 @@
-"""A run's state, as safetensors and JSON and never a pickle: weights, optimizer, position, best weights.
+"""A training's checkpoints, as safetensors and JSON and never a pickle: weights, optimizer, state, best weights.
 
 A checkpoint is one folder that is renamed into place when it is whole and on the disk, so a kill leaves the last one or
 the next one. The one before stays too: a rented machine copies them away file by file, and what comes back may be a part of
@@ -20,12 +20,12 @@ from torch import nn
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing, same
 
-BEST, WEIGHTS, OPTIMIZER, POSITION = "best.safetensors", "weights.safetensors", "optimizer.safetensors", "position.json"
+BEST, WEIGHTS, OPTIMIZER, STATE = "best.safetensors", "weights.safetensors", "optimizer.safetensors", "position.json"
 
 
 @dataclass
 class TrainState:
-    """How far a run is: `history` and `speeds` have a row for each epoch that is whole, and `step` steps of the next one
+    """How far a training is: `history` and `speeds` have a row for each epoch that is whole, and `step` steps of the next one
     are done, over which the losses of the images add up to `loss`."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -34,24 +34,24 @@ class TrainState:
     loss: float = 0.0
 
 
-def save(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer, position: TrainState) -> None:
-    """At the end of an epoch (`position.step` is 0), validation_accuracy in its row decides whether it is the best."""
+def save(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer, state: TrainState) -> None:
+    """A checkpoint in `work`. At the end of an epoch (`state.step` is 0) the best weights are kept by validation_accuracy."""
     older = _folders(work)
-    new = work / f"{len(position.history):05}-{position.step:07}"
+    new = work / f"{len(state.history):05}-{state.step:07}"
     if new in older:  # of the same work, so the same bytes, and replacing it would be a moment without any
         return
     with replacing(new) as half:
         half.mkdir()
         weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
         save_file(weights, half / WEIGHTS)
-        if position.step == 0 and best(position.history) == len(position.history) - 1:
+        if state.step == 0 and best(state.history) == len(state.history) - 1:
             same(half / WEIGHTS, half / BEST)
-        elif position.history:
+        elif state.history:
             same(older[-1] / BEST, half / BEST)
-        state = optimizer.state_dict()
-        moments = {f"{i}.{key}": value for i, entry in state["state"].items() for key, value in entry.items()}
+        own = optimizer.state_dict()
+        moments = {f"{i}.{key}": value for i, slots in own["state"].items() for key, value in slots.items()}
         save_file({name: tensor.contiguous() for name, tensor in moments.items()}, half / OPTIMIZER)
-        (half / POSITION).write_text(json.dumps({**asdict(position), "param_groups": state["param_groups"]}))
+        (half / STATE).write_text(json.dumps({**asdict(state), "param_groups": own["param_groups"]}))
         for file in half.iterdir():
             _flush(file)
         _flush(half)
@@ -61,35 +61,34 @@ def save(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer, posit
 
 
 def resume(work: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> TrainState:
-    """Put the newest state of `work` into network and optimizer; returns where it stands, the start for a new run.
+    """Put the newest state of `work` into network and optimizer; returns how far it is, TrainState() for a new run.
 
     Raises UserError for a checkpoint that is damaged or of another network.
     """
     folders = _folders(work)
-    for rest in {*work.glob(".*.half"), *work.glob("[0-9]*-[0-9]*")} - {
-        *folders
-    }:  # of a run that was killed as it saved
+    # what a run left that was killed as it saved
+    for rest in {*work.glob(".*.half"), *work.glob("[0-9]*-[0-9]*")}.difference(folders):
         shutil.rmtree(rest)
     if not folders:
         return TrainState()
     newest = folders[-1]
     try:
-        known = json.loads((newest / POSITION).read_text())
-        groups = known.pop("param_groups")
-        position = TrainState(**known)
-        if position.history:
+        saved = json.loads((newest / STATE).read_text())
+        groups = saved.pop("param_groups")
+        state = TrainState(**saved)
+        if state.history:
             network.load_state_dict(load_file(newest / BEST))  # proves that it can be had in the end
         network.load_state_dict(load_file(newest / WEIGHTS))
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        state: dict[int, dict[str, torch.Tensor]] = {}
+        slots: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in load_file(newest / OPTIMIZER).items():
             index, _, key = name.partition(".")
-            state.setdefault(int(index), {})[key] = _as_it_lay(tensor, parameters[int(index)])
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
+            slots.setdefault(int(index), {})[key] = _laid_out_as(tensor, parameters[int(index)])
+        optimizer.load_state_dict({"state": slots, "param_groups": groups})
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the checkpoint {newest} cannot be used ({reason}); remove it to start anew") from None
-    return position
+    return state
 
 
 def restore_best(work: Path, network: nn.Module) -> None:
@@ -102,8 +101,8 @@ def best(history: list[dict[str, Any]]) -> int:
     return max(range(len(history)), key=lambda i: (history[i]["validation_accuracy"], -i))
 
 
-def _as_it_lay(moment: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
-    """In memory as its parameter: a fused optimizer goes through both from end to end, whatever their strides say."""
+def _laid_out_as(moment: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
+    """`moment` with its parameter's strides: a fused optimizer goes through the memory of both and ignores strides."""
     return torch.empty_like(parameter).copy_(moment) if moment.shape == parameter.shape else moment
 
 
@@ -114,7 +113,7 @@ def _folders(work: Path) -> list[Path]:
 
 def _whole(folder: Path) -> bool:
     """Whether all its files are there. The name tells how many epochs are done, and so whether one is the best."""
-    needed = {WEIGHTS, OPTIMIZER, POSITION} | ({BEST} if int(folder.name.partition("-")[0]) else set())
+    needed = {WEIGHTS, OPTIMIZER, STATE} | ({BEST} if int(folder.name.partition("-")[0]) else set())
     return all((folder / name).exists() for name in needed)
 
 

@@ -15,21 +15,21 @@ class Checkpointer:
     """Saves now and then, and when the run is asked to end."""
 
     def __init__(
-        self, work: Path, save: Callable[[Path, TrainState], None], seconds: float, asked: Callable[[], bool]
+        self, work: Path, save: Callable[[Path, TrainState], None], seconds: float, stop_requested: Callable[[], bool]
     ) -> None:
-        """`save`: puts a position and all that belongs to it into `work`. `asked`: whether the run is to end."""
-        self._work, self._save, self._seconds, self._asked = work, save, seconds, asked
+        """`save` writes a checkpoint of a state into `work`, `seconds` after the last one or when `stop_requested()`."""
+        self._work, self._save, self._seconds, self._stop_requested = work, save, seconds, stop_requested
         self._saved = time.monotonic()
 
     def due(self) -> bool:
-        """Whether `keep` is to be called at the next step that can be gone on from."""
-        return self._asked() or time.monotonic() - self._saved > self._seconds
+        """Whether `keep` is to be called after this step."""
+        return self._stop_requested() or time.monotonic() - self._saved > self._seconds
 
-    def keep(self, position: TrainState) -> None:
-        """Raises KeyboardInterrupt if the run is to end, when all is saved."""
-        self._save(self._work, position)
+    def keep(self, state: TrainState) -> None:
+        """Save a checkpoint. Raises KeyboardInterrupt then if the run is to end."""
+        self._save(self._work, state)
         self._saved = time.monotonic()
-        if self._asked():
+        if self._stop_requested():
             raise KeyboardInterrupt
 
 
@@ -38,11 +38,11 @@ def interval() -> float:
 
     It changes no result, so it is no parameter. Raises UserError if the environment says something that is no number.
     """
-    said = os.environ.get(VARIABLE) or "120"
+    value = os.environ.get(VARIABLE) or "120"
     try:
-        seconds = float(said)
+        seconds = float(value)
     except ValueError:
         seconds = -1.0
     if not seconds >= 0:
-        raise UserError(f"{VARIABLE} is {said}, it must be a number of seconds; unset it for 120")
+        raise UserError(f"{VARIABLE} is {value}, it must be a number of seconds; unset it for 120")
     return seconds

@@ -19,19 +19,19 @@ from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.checkpointer import Checkpointer
 from warehouse_classifier.training.step import MicroBatch, TrainStep
 
-LOOK = 1.0  # seconds from one look at the loss to the next: a GPU has to be waited for
+LOSS_EVERY = 1.0  # seconds between reads of the loss; each read waits for the GPU
 
 
 @dataclass(frozen=True)
 class Epochs:
-    """What a network learns from, epoch by epoch, and what it is examined on."""
+    """The epochs of one training: what the network learns from, and what it is validated on."""
 
-    engine: TrainStep
+    train_step: TrainStep
     photos: Images
     rows: Rows
     held_out: Rows
     target: torch.Tensor  # the label of every row, on the device
-    labels: QuantityEncoder
+    encoder: QuantityEncoder
     rate: Callable[[float], float]
     checkpointer: Checkpointer | None
     progress: Progress
@@ -39,105 +39,107 @@ class Epochs:
     @cached_property
     def bounds(self) -> list[int]:
         """Images done in an epoch after 0, 1, 2, ... steps."""
-        return [0, *np.cumsum([len(batch) for batch in evenly(self.rows, self.engine.recipe.batch)]).tolist()]
+        return [0, *np.cumsum([len(batch) for batch in evenly(self.rows, self.train_step.recipe.batch)]).tolist()]
 
-    def epoch(self, position: TrainState, whole: Bar) -> TrainState:
-        """What is left of the epoch at `position`, and its figures on the held-out images."""
-        number, epochs, began = len(position.history) + 1, self.engine.recipe.epochs, time.perf_counter()
-        begun_at = self.bounds[position.step]
-        with self.progress.bar(f"{self.engine.name} epoch {number}/{epochs}", len(self.rows), "image", begun_at) as bar:
-            position = self.learn(position, (whole, bar))
-        speed = {"images_per_second": (len(self.rows) - begun_at) / (time.perf_counter() - began)}
+    def epoch(self, state: TrainState, all_epochs: Bar) -> TrainState:
+        """Finish the epoch at `state` and validate. Returns the state after it, whose history has a row more."""
+        number, epochs, began = len(state.history) + 1, self.train_step.recipe.epochs, time.perf_counter()
+        done = self.bounds[state.step]
+        with self.progress.bar(f"{self.train_step.name} epoch {number}/{epochs}", len(self.rows), "image", done) as bar:
+            state = self.learn(state, (all_epochs, bar))
+        speed = {"images_per_second": (len(self.rows) - done) / (time.perf_counter() - began)}
         row = {
             "epoch": number,
-            "train_loss": position.loss / len(self.rows),
-            **self.examine(position),
-            "learning_rate": self.engine.optimizer.param_groups[0]["lr"],
+            "train_loss": state.loss / len(self.rows),
+            **self.validate(state),
+            "learning_rate": self.train_step.optimizer.param_groups[0]["lr"],
         }
         self.finite(row["validation_loss"], number)  # the last step alone can break the weights
         row = {key: round(value, 6) if key != "learning_rate" else value for key, value in row.items()}
         return TrainState(
-            [*position.history, row], [*position.speeds, {**speed, "memory_mib": memory(self.engine.device)}]
+            [*state.history, row], [*state.speeds, {**speed, "memory_mib": memory(self.train_step.device)}]
         )
 
-    def learn(self, position: TrainState, bars: tuple[Bar, ...]) -> TrainState:
-        """The steps of an epoch from `position` on."""
-        epoch, bounds, looked = len(position.history), self.bounds, time.monotonic()
-        steps, micro_batches = len(bounds) - 1, self.micro_batches(epoch, position.step)
-        total = torch.tensor(position.loss, dtype=torch.float64, device=self.engine.device)
-        for step in range(position.step, steps):
+    def learn(self, state: TrainState, bars: tuple[Bar, ...]) -> TrainState:
+        """The steps of an epoch from `state` on. Returns the state after the last one, before validation."""
+        epoch, bounds, loss_read = len(state.history), self.bounds, time.monotonic()
+        steps, micro_batches = len(bounds) - 1, self.micro_batches(epoch, state.step)
+        total = torch.tensor(state.loss, dtype=torch.float64, device=self.train_step.device)
+        for step in range(state.step, steps):
             size = bounds[step + 1] - bounds[step]
-            rate = self.rate((epoch * steps + step) / (self.engine.recipe.epochs * steps))
-            total += self.engine.step(micro_batches, size, rate)
+            rate = self.rate((epoch * steps + step) / (self.train_step.recipe.epochs * steps))
+            total += self.train_step.run(micro_batches, size, rate)
             for bar in bars:
                 bar.advance(size)
-            if self.engine.first and time.monotonic() - looked > LOOK:  # all have the same loss
+            if self.train_step.first and time.monotonic() - loss_read > LOSS_EVERY:  # all have the same loss
                 bars[-1].advance(0, loss=self.finite(total, epoch + 1) / bounds[step + 1])
-                looked = time.monotonic()
+                loss_read = time.monotonic()
             if self.checkpointer and self.checkpointer.due():
-                self.checkpointer.keep(replace(position, step=step + 1, loss=self.finite(total, epoch + 1)))
-        return replace(position, step=steps, loss=self.finite(total, epoch + 1))
+                self.checkpointer.keep(replace(state, step=step + 1, loss=self.finite(total, epoch + 1)))
+        return replace(state, step=steps, loss=self.finite(total, epoch + 1))
 
     def micro_batches(self, epoch: int, step: int) -> Iterator[MicroBatch]:
-        """Of one epoch from `step` on, those that fall to this process."""
-        engine = self.engine
-        drawn = np.random.default_rng([engine.recipe.seed, epoch])
+        """Those of epoch `epoch` (from 0 on), from `step` on, that fall to this process."""
+        recipe, device, to_a_step = self.train_step.recipe, self.train_step.device, self.train_step.parts
+        drawn = np.random.default_rng([recipe.seed, epoch])
         order, mirrored = drawn.permutation(self.rows), drawn.random(len(self.target)) < 0.5
-        steps = evenly(order, engine.recipe.batch)
-        parts = [part for batch in steps for part in np.array_split(batch, engine.parts)]
+        steps = evenly(order, recipe.batch)
+        parts = [part for batch in steps for part in np.array_split(batch, to_a_step)]
         seeds = drawn.integers(1 << 63, size=len(parts)).tolist()
-        mine = slice(step * engine.parts + distributed.rank(), None, engine.recipe.processes)
+        mine = slice(step * to_a_step + distributed.rank(), None, recipe.processes)
         parts, seeds = parts[mine], seeds[mine]
-        there = torch.from_numpy(np.concatenate([*parts, order[:0]])).to(engine.device)
+        there = torch.from_numpy(np.concatenate([*parts, order[:0]])).to(device)
         sizes = [len(part) for part in parts]
-        wanted = torch.split(self.target[there], sizes)
-        turned = torch.split(torch.from_numpy(mirrored).to(engine.device)[there], sizes)
-        images = batches(self.photos, parts, engine.recipe.workers, engine.device)
-        yield from map(MicroBatch, images, wanted, turned, seeds)
+        labels = torch.split(self.target[there], sizes)
+        flipped = torch.split(torch.from_numpy(mirrored).to(device)[there], sizes)
+        images = batches(self.photos, parts, recipe.workers, device)
+        yield from map(MicroBatch, images, labels, flipped, seeds)
 
-    def examine(self, position: TrainState) -> dict[str, float]:
+    def validate(self, state: TrainState) -> dict[str, float]:
         """Loss, accuracy and RMSE (items) on the held-out images."""
-        engine = self.engine
-        wanted = self.target[torch.from_numpy(self.held_out).to(engine.device)]
-        logits = torch.zeros(len(wanted), len(self.labels), device=engine.device)
-        parts = evenly(np.arange(len(wanted)), engine.recipe.micro_batch)[distributed.rank() :: engine.recipe.processes]
-        images = batches(self.photos, [self.held_out[part] for part in parts], engine.recipe.workers, engine.device)
-        title = f"{engine.name} validation {len(position.history) + 1}/{engine.recipe.epochs}"
+        recipe, device = self.train_step.recipe, self.train_step.device
+        labels = self.target[torch.from_numpy(self.held_out).to(device)]
+        logits = torch.zeros(len(labels), len(self.encoder), device=device)
+        parts = evenly(np.arange(len(labels)), recipe.micro_batch)[distributed.rank() :: recipe.processes]
+        images = batches(self.photos, [self.held_out[part] for part in parts], recipe.workers, device)
+        title = f"{self.train_step.name} validation {len(state.history) + 1}/{recipe.epochs}"
         with self.progress.bar(title, sum(map(len, parts)), "image") as bar:
             for part, photos in zip(parts, images, strict=True):
-                logits[part[0] : part[-1] + 1] = engine.answer(photos)
+                logits[part[0] : part[-1] + 1] = self.train_step.predict(photos)
                 bar.advance(len(part))
                 if self.checkpointer and self.checkpointer.due():
-                    self.checkpointer.keep(position)
-        logits = engine.sum(logits)
-        counted = self.labels.decode(logits.argmax(1).cpu().numpy())
-        expected = self.labels.decode(wanted.cpu().numpy())
+                    self.checkpointer.keep(state)
+        logits = self.train_step.sum(logits)
+        predicted = self.encoder.decode(logits.argmax(1).cpu().numpy())
+        expected = self.encoder.decode(labels.cpu().numpy())
         return {
-            "validation_loss": float(cross_entropy(logits, wanted)),
-            "validation_accuracy": float(np.mean(counted == expected)),
-            "validation_rmse": float(np.sqrt(np.mean((counted - expected) ** 2))),
+            "validation_loss": float(cross_entropy(logits, labels)),
+            "validation_accuracy": float(np.mean(predicted == expected)),
+            "validation_rmse": float(np.sqrt(np.mean((predicted - expected) ** 2))),
         }
 
     def finite(self, loss: torch.Tensor | float, epoch: int) -> float:
-        """The loss of an epoch (from 1 on) as a number. Raises UserError if it is none, which nothing is saved of."""
+        """The loss of an epoch (from 1 on) as a number. Raises UserError if it is none, and then nothing is saved."""
         value = float(loss)
         if not np.isfinite(value):
-            other = "" if self.engine.recipe.precision == "fp32" else ", or use precision fp32"
-            raise UserError(f"{self.engine.name}: the loss is {value} in epoch {epoch}; lower the learning rate{other}")
+            other = "" if self.train_step.recipe.precision == "fp32" else ", or use precision fp32"
+            raise UserError(
+                f"{self.train_step.name}: the loss is {value} in epoch {epoch}; lower the learning rate{other}"
+            )
         return value
 
     def refuse_too_few(self) -> None:
         """Raises UserError for micro-batches of too few images: a BatchNorm takes its averages over two at least."""
-        fewest = len(self.rows) // (len(self.bounds) - 1) // self.engine.parts
-        if fewest < (2 if len(self.engine.averages) else 1):
+        fewest = len(self.rows) // (len(self.bounds) - 1) // self.train_step.parts
+        if fewest < (2 if len(self.train_step.running_stats) else 1):
             raise UserError(
-                f"params.yaml: {self.engine.name}'s batch and micro_batch cut the {len(self.rows)} images to train on into"
+                f"params.yaml: {self.train_step.name}'s batch and micro_batch cut the {len(self.rows)} images to train on into"
                 f" micro-batches of {fewest}, too few; set a smaller batch or a larger micro_batch"
             )
 
 
 def memory(device: torch.device) -> float:
-    """The most that was held so far, in MiB: of the GPU, or of this process."""
+    """Peak memory so far in MiB: of the GPU, or of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

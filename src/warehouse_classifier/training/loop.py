@@ -29,7 +29,7 @@ from warehouse_classifier.training.step import TrainStep
 
 def train(
     name: str, network: nn.Module, optimizer: torch.optim.Optimizer, rate: Callable[[float], float],
-    shards: Shards, labels: QuantityEncoder, recipe: Recipe, work: Path, progress: Progress,
+    shards: Shards, encoder: QuantityEncoder, recipe: Recipe, work: Path, progress: Progress,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Leave `network` with the weights of its best epoch by validation accuracy (the first of equals).
 
@@ -40,28 +40,30 @@ def train(
     another quantity than the network is to tell apart, or the machine cannot do what the recipe asks for; and
     KeyboardInterrupt after a SIGTERM or Ctrl-C, with all that is done saved.
     """
-    rows, held_out, target = shards.rows("train"), shards.rows("validation"), targets(shards, labels)
+    rows, held_out, target = shards.rows("train"), shards.rows("validation"), targets(shards, encoder)
     seconds = interval()
-    with ExitStack() as entered:
-        engine = entered.enter_context(TrainStep(name, network, optimizer, recipe))
-        photos = verified(shards, engine, progress)
-        asked = entered.enter_context(stoppable())
-        checkpointer = Checkpointer(work, engine.save, seconds, asked) if engine.first else None
-        course = Epochs(engine, photos, rows, held_out, target.to(engine.device), labels, rate, checkpointer, progress)
-        course.refuse_too_few()
-        position = engine.resume(work)
-        for row, speed in zip(position.history, position.speeds, strict=True):
+    with ExitStack() as stack:
+        train_step = stack.enter_context(TrainStep(name, network, optimizer, recipe))
+        photos = verified(shards, train_step, progress)
+        stop_requested = stack.enter_context(stoppable())
+        checkpointer = Checkpointer(work, train_step.save, seconds, stop_requested) if train_step.first else None
+        epochs = Epochs(
+            train_step, photos, rows, held_out, target.to(train_step.device), encoder, rate, checkpointer, progress
+        )
+        epochs.refuse_too_few()
+        state = train_step.resume(work)
+        for row, speed in zip(state.history, state.speeds, strict=True):
             progress.measure(row["epoch"], **row, **speed)  # so that the curves of each run are whole
-        done = len(position.history) * len(rows) + course.bounds[position.step]
-        with progress.bar(name, recipe.epochs * len(rows), "image", done) as whole:
-            while not ended(position.history, recipe):
-                position = course.epoch(position, whole)
+        done = len(state.history) * len(rows) + epochs.bounds[state.step]
+        with progress.bar(name, recipe.epochs * len(rows), "image", done) as bar:
+            while not ended(state.history, recipe):
+                state = epochs.epoch(state, bar)
                 if checkpointer:
-                    checkpointer.keep(position)
-                progress.measure(position.history[-1]["epoch"], **position.history[-1], **position.speeds[-1])
-        if engine.first:
+                    checkpointer.keep(state)
+                progress.measure(state.history[-1]["epoch"], **state.history[-1], **state.speeds[-1])
+        if train_step.first:
             checkpoint.restore_best(work, network)
-    return position.history
+    return state.history
 
 
 def ended(history: list[dict[str, Any]], recipe: Recipe) -> bool:
@@ -70,33 +72,31 @@ def ended(history: list[dict[str, Any]], recipe: Recipe) -> bool:
     return len(history) >= recipe.epochs or (recipe.patience is not None and since >= recipe.patience)
 
 
-def verified(shards: Shards, engine: TrainStep, progress: Progress) -> Images:
-    """The images, none of which is another than the index says. One process of each machine looks, and decodes for all."""
-    workers = engine.recipe.workers
+def verified(shards: Shards, train_step: TrainStep, progress: Progress) -> Images:
+    """The images, each checked against its hash. One process of each machine checks, and decodes for all."""
+    workers = train_step.recipe.workers
     if distributed.local_rank():
-        engine.wait()
+        train_step.wait()
         return images_of(shards, workers, progress)
     shards.verify(workers)
     images = images_of(shards, workers, progress)
-    engine.wait()
+    train_step.wait()
     return images
 
 
-def targets(shards: Shards, labels: QuantityEncoder) -> torch.Tensor:
-    """The label of every row, -1 of those that training does not look at.
+def targets(shards: Shards, encoder: QuantityEncoder) -> torch.Tensor:
+    """The label of every row: int64 [rows], -1 where the split is neither train nor validation.
 
-    Raises UserError if one that it does look at holds a quantity that has none.
+    Raises UserError if a bin of these splits holds a quantity that has no label.
     """
-    quantity, seen = (
-        shards.index["quantity"].to_numpy(),
-        np.concatenate([shards.rows("train"), shards.rows("validation")]),
-    )
-    foreign = sorted({*quantity[seen].tolist()} - {*labels.quantities})
+    quantity = shards.index["quantity"].to_numpy()
+    seen = np.concatenate([shards.rows("train"), shards.rows("validation")])
+    foreign = sorted({*quantity[seen].tolist()} - {*encoder.quantities})
     if foreign:
         raise UserError(
             f"{shards.folder} holds bins of {', '.join(map(str, foreign))} items, and params.yaml names only"
-            f" {', '.join(map(str, labels.quantities))} in data.quantities; `dvc repro resize_images` makes them agree"
+            f" {', '.join(map(str, encoder.quantities))} in data.quantities; `dvc repro resize_images` makes them agree"
         )
     label = np.full(len(quantity), -1)
-    label[seen] = labels.encode(quantity[seen])
+    label[seen] = encoder.encode(quantity[seen])
     return torch.from_numpy(label)

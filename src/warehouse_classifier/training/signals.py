@@ -8,7 +8,7 @@ from types import FrameType
 
 from warehouse_classifier.training.distributed import rank, size
 
-LAST_HELP = 60  # seconds
+GRACE = 60  # seconds that a process helps the first one to save, after it was told to end
 
 
 @contextmanager
@@ -18,13 +18,13 @@ def stoppable() -> Iterator[Callable[[], bool]]:
     The block then comes to a point from which it can go on, and raises KeyboardInterrupt. A second one ends it at once.
     Of a team's processes the first saves what is done; the others help it to come to such a point, for a while.
     """
-    asked: list[int] = []
+    received: list[int] = []
 
     def note(signum: int, frame: FrameType | None) -> None:
-        asked.append(signum)
+        received.append(signum)
         if rank():
-            signal.alarm(LAST_HELP)
-        elif len(asked) > 1:
+            signal.alarm(GRACE)
+        elif len(received) > 1:
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():  # which alone may hold signals
@@ -32,9 +32,9 @@ def stoppable() -> Iterator[Callable[[], bool]]:
         return
     before = {signum: signal.signal(signum, note) for signum in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(received)
     except RuntimeError:
-        if asked and size() > 1:  # the others have been asked too, and some are gone
+        if received and size() > 1:  # the others have been told too, and some are gone
             raise KeyboardInterrupt from None
         raise
     finally:

@@ -1,4 +1,4 @@
-"""A network at work on the devices at hand, alone or as one process of a team: one step, and its answers."""
+"""One step of a training on the devices at hand, alone or as one of several processes."""
 
 import os
 from collections.abc import Iterator
@@ -17,22 +17,22 @@ from torch.nn.functional import cross_entropy
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.training import checkpoint, distributed
-from warehouse_classifier.training.batchnorm import RunningAverages
+from warehouse_classifier.training.batchnorm import RunningStats
 from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.recipe import Recipe
 
 
 class MicroBatch(NamedTuple):
-    """`images` uint8 [B, 3, side, side], the labels `wanted` [B], those that are `mirrored` [B], and dropout's seed."""
+    """`images` uint8 [B, 3, side, side], their `labels` [B], which of them are `mirrored` [B], and dropout's seed."""
 
     images: torch.Tensor
-    wanted: torch.Tensor
+    labels: torch.Tensor
     mirrored: torch.Tensor
     seed: int
 
 
 class TrainStep:
-    """`network` and `optimizer` under `recipe`. To be entered: torch is set up for it until it is left."""
+    """Steps of `network` and `optimizer` by `recipe`: a context manager, within which torch is set up for them."""
 
     def __init__(self, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
         self.name, self.bare, self.optimizer, self.recipe = name, network, optimizer, recipe
@@ -53,15 +53,14 @@ class TrainStep:
             )
         if distributed.size() > 1:
             os.environ.setdefault("OMP_NUM_THREADS", str(recipe.threads))  # else accelerate picks a number, and warns
-        if meeting := distributed.meeting():
-            init_process_group(
-                "nccl" if gpus else "gloo", f"file://{meeting}", world_size=distributed.size(), rank=distributed.rank()
-            )
+        if rendezvous := distributed.meeting():
+            backend, address = "nccl" if gpus else "gloo", f"file://{rendezvous}"
+            init_process_group(backend, address, world_size=distributed.size(), rank=distributed.rank())
         # else DDP cuts gradients otherwise after the first step, and three or more processes that go on from a checkpoint
         # add them up in another order than those that never stopped
-        always_alike = DistributedDataParallelKwargs(find_unused_parameters=True)
+        every_step_alike = DistributedDataParallelKwargs(find_unused_parameters=True)
         # precision and accumulation are the recipe's, whatever accelerate's own variables say
-        self.accelerator = Accelerator(cpu=not gpus, mixed_precision="no", kwargs_handlers=[always_alike])
+        self.accelerator = Accelerator(cpu=not gpus, mixed_precision="no", kwargs_handlers=[every_step_alike])
         self.device = self._entered.enter_context(
             arithmetic(
                 self.name, recipe.precision, recipe.threads, deterministic=recipe.deterministic,
@@ -73,7 +72,7 @@ class TrainStep:
         if recipe.compile:
             network.compile(dynamic=False)  # a batch has one of two sizes, and each is worth code of its own
         self.network = self.accelerator.prepare(network)
-        self.averages = RunningAverages(self.bare, self.parts)
+        self.running_stats = RunningStats(self.bare, self.parts)
         return self
 
     def __exit__(
@@ -83,7 +82,7 @@ class TrainStep:
         if self.recipe.processes > 1 and kind is None:
             self.accelerator.end_training()
 
-    def step(self, micro_batches: Iterator[MicroBatch], size: int, rate: float) -> torch.Tensor:
+    def run(self, micro_batches: Iterator[MicroBatch], size: int, rate: float) -> torch.Tensor:
         """One step of the optimizer on a batch of `size` images in all, of which this process takes its micro-batches.
 
         Returns the sum of the losses of all images, as a tensor that nobody has to wait for.
@@ -99,46 +98,47 @@ class TrainStep:
             last = part == share - 1
             with nullcontext() if last else self.accelerator.no_sync(self.network):
                 logits = self._logits(mirror(micro_batch.images, micro_batch.mirrored))
-                summed = cross_entropy(logits, micro_batch.wanted, reduction="sum")
+                batch_loss = cross_entropy(logits, micro_batch.labels, reduction="sum")
                 # the processes' gradients are averaged, and their sum is wanted
-                (summed * (self.recipe.processes / size)).backward()  # type: ignore[no-untyped-call]
-            self.averages.take()
-            loss += summed.detach()
-        self.averages.agree(self.sum)
+                (batch_loss * (self.recipe.processes / size)).backward()  # type: ignore[no-untyped-call]
+            self.running_stats.accumulate()
+            loss += batch_loss.detach()
+        self.running_stats.synchronize(self.sum)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return self.sum(loss)
 
     @torch.inference_mode()
-    def answer(self, images: torch.Tensor) -> torch.Tensor:
+    def predict(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [B, answers] of uint8 images [B, 3, side, side]."""
         self.bare.eval()
         return self._logits(images)
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Over all processes."""
+        """The sum of `tensor` over all processes."""
         return self.accelerator.reduce(tensor, "sum") if self.recipe.processes > 1 else tensor
 
     def wait(self) -> None:
-        """For all processes to come to this point."""
+        """Until all processes have come to this point."""
         self.accelerator.wait_for_everyone()
 
-    def save(self, work: Path, position: TrainState) -> None:
-        checkpoint.save(work, self.bare, self.optimizer, position)
+    def save(self, work: Path, state: TrainState) -> None:
+        """A checkpoint of network, optimizer and `state` in `work`."""
+        checkpoint.save(work, self.bare, self.optimizer, state)
 
     def resume(self, work: Path) -> TrainState:
-        """What the first process finds, in all of them."""
-        position = checkpoint.resume(work, self.bare, self.optimizer) if self.first else TrainState()
+        """Load the newest checkpoint that the first process finds into all of them. Raises what checkpoint.resume raises."""
+        state = checkpoint.resume(work, self.bare, self.optimizer) if self.first else TrainState()
         if self.recipe.processes > 1:
-            (position,) = broadcast_object_list([position])
-            if position != TrainState():  # else all begin with the same seed
-                state = [self.bare.state_dict(), self.optimizer.state_dict()]
+            (state,) = broadcast_object_list([state])
+            if state != TrainState():  # else all begin with the same seed
+                states = [self.bare.state_dict(), self.optimizer.state_dict()]
                 # on the processor, for a tensor of a GPU comes back on that GPU in every process
-                weights, moments = broadcast_object_list(send_to_device(state, "cpu"))
+                weights, moments = broadcast_object_list(send_to_device(states, "cpu"))
                 self.bare.load_state_dict(weights)
                 self.optimizer.load_state_dict(moments)
-        self.averages.reset()
-        return position
+        self.running_stats.reset()
+        return state
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
         network = self.network if self.bare.training else self.bare

@@ -30,7 +30,7 @@ Run = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(every_network: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny(tmp_path_factory.mktemp("trained") / "models")
 
 

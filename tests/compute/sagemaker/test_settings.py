@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from support.projects import STAGES, TOP
+from support.projects import STAGES, TOP, TRAININGS
 from warehouse_classifier.compute.sagemaker.settings import Settings
 from warehouse_classifier.runtime.errors import UserError
 
@@ -40,7 +40,7 @@ def test_every_stage_has_a_machine_with_a_price(section: Path) -> None:
     for stage in STAGES:
         instance = settings.instance(stage)
         on_gpu = instance.type.startswith("ml.g")
-        assert on_gpu == (stage in ("train_resnet34", "train_vit", "evaluate"))
+        assert on_gpu == (stage in (*TRAININGS, "evaluate"))
         assert settings.price(instance.type, 1) == settings.price_per_hour[instance.type]
 
 
