@@ -81,6 +81,7 @@ def answer(argv: Sequence[str] | None = None) -> int:
 
 
 def main() -> NoReturn:
+    """The command `warehouse-classifier`; ends the process with its status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show ends nothing

@@ -119,4 +119,5 @@ def _lay(source: Path, target: Path) -> None:
 
 
 def say(line: str) -> None:
+    """One line on stderr, at once."""
     print(line, file=sys.stderr, flush=True)

@@ -21,7 +21,8 @@ class Images(Protocol):
     """Shards, or what else has the pixels of every row."""
 
     @property
-    def side(self) -> int: ...
+    def side(self) -> int:
+        """Pixels of an image's side."""
 
     def read_into(self, row: int, out: Pixels) -> None:
         """RGB into `out` [side, side, 3], by many threads at once."""

@@ -36,6 +36,7 @@ class PixelCache:
         self._pixels = np.memmap(path, np.uint8, "r", shape=(count, side, side, 3)).view(np.ndarray)
 
     def read_into(self, row: int, out: Pixels) -> None:
+        """Copy the image of a row into `out`, uint8 [side, side, 3]."""
         out[:] = self._pixels[row]
 
 

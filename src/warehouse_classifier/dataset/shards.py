@@ -139,6 +139,7 @@ class Shards:
             raise self._fault(row, error) from None
 
     def jpeg(self, row: int) -> bytes:
+        """The JPEG of a row, as it was packed."""
         return bytes(self._view(row))
 
     def _view(self, row: int) -> memoryview:

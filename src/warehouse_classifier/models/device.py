@@ -17,6 +17,7 @@ def layout(precision: str) -> torch.memory_format:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Within it bf16 is used where it may be, if that is the precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 

@@ -19,6 +19,8 @@ Explanation = Literal["Grad-CAM", "attention rollout"]  # the kinds that serving
 
 @dataclass(frozen=True)
 class Network:
+    """One entry of the list."""
+
     title: str  # as people read it
     loader: "Loader"  # of a trained network from its folder; imports the network's module when called
     explanation: Explanation | None  # how a heat map of its answers is drawn; None: there is none

@@ -23,6 +23,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ResNet34(nn.Module):
+    """The network with its normalisation: uint8 images in, logits out."""
+
     mean: torch.Tensor
     std: torch.Tensor
 

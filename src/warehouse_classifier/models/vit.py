@@ -16,6 +16,8 @@ MEAN, STD = 0.5, 0.5  # of the images that the published ViTs were trained on, f
 
 
 class ViT(nn.Module):
+    """The network with its normalisation: uint8 images in, logits out."""
+
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network

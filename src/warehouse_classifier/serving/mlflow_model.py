@@ -31,6 +31,8 @@ AT_ONCE = 64  # photos in the networks
 
 
 class Served(PythonModel):
+    """A counter as MLflow serves it."""
+
     def load_context(self, context: PythonModelContext) -> None:
         """Raises UserError if the artifacts are not whole."""
         from warehouse_classifier.serving.predictor import (
@@ -82,6 +84,7 @@ def column(quantity: int) -> str:
 
 
 def refuse(why: str) -> NoReturn:
+    """Raises what MLflow's server answers as a bad request, status 400."""
     raise MlflowException.invalid_parameter_value(why)
 
 

@@ -34,6 +34,8 @@ class Answer:
 
 
 class Predictor:
+    """One counter with its networks and its calibration."""
+
     def __init__(self, name: str, known: Calibration, networks: dict[str, nn.Module], device: torch.device) -> None:
         self.name, self.known, self.networks, self.device = name, known, networks, device
         self.precision = "fp32" if device.type == "cpu" else known.precision

@@ -15,7 +15,9 @@ from warehouse_classifier.training.distributed import rank
 from warehouse_classifier.training.recipe import Recipe
 
 
-class TrainResnet34(Recipe):  # whose learning_rate is of Adam, and constant
+class TrainResnet34(Recipe):
+    """The recipe; learning_rate is of Adam, and constant."""
+
     LIBRARIES: ClassVar = ("torch", "torchvision")
 
     weights: str  # imagenet, none, or the path of a state dict
@@ -32,6 +34,7 @@ class TrainResnet34(Recipe):  # whose learning_rate is of Adam, and constant
 
 
 def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Path, progress: Progress) -> None:
+    """Write the trained network and its history to `model`. Raises UserError, as loop.train does."""
     import torch
 
     from warehouse_classifier.dataset.shards import Shards

@@ -28,7 +28,9 @@ class Size(BaseModel):
     patch_size: int = Field(ge=1, le=2048)  # pixels
 
 
-class TrainVit(Recipe):  # whose learning_rate is of AdamW, and falls to 0 in a line
+class TrainVit(Recipe):
+    """The recipe; learning_rate is of AdamW, and falls to 0 in a line."""
+
     LIBRARIES: ClassVar = ("torch", "transformers")
 
     side: Side
@@ -65,6 +67,7 @@ class TrainVit(Recipe):  # whose learning_rate is of AdamW, and falls to 0 in a 
 
 
 def train_vit(params: TrainVit, images: Path, model: Path, *, work: Path, progress: Progress) -> None:
+    """Write the trained network and its history to `model`. Raises UserError, as loop.train does."""
     import torch
 
     from warehouse_classifier.dataset.shards import Shards

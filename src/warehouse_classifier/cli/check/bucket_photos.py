@@ -13,6 +13,8 @@ from warehouse_classifier.cli.check.photos import SUFFIXES, Mark, Photo, Seen
 
 
 class Bins:
+    """The bins of a bucket, as Photos."""
+
     total: int | None = None
     longest = 0
 

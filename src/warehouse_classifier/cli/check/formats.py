@@ -14,6 +14,8 @@ from warehouse_classifier.runtime.errors import UserError
 
 
 class Form(Protocol):
+    """How findings are written to a file."""
+
     @property
     def suffix(self) -> str | None:
         """Of files in it, where those can be read back."""

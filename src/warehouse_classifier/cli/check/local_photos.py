@@ -12,6 +12,8 @@ from warehouse_classifier.runtime.errors import UserError
 
 
 class Files:
+    """Photos in folders of this machine, as Photos."""
+
     def __init__(self, paths: Sequence[str], expected: Expectations) -> None:
         """Raises UserError where `expected` cannot tell the photos apart."""
         self.paths, self.expected = paths, expected

@@ -17,6 +17,7 @@ Groups = Iterable[list[Finding]]
 
 
 def verdicts(group: Iterable[Finding]) -> Verdicts:
+    """How many findings have each verdict."""
     return Counter(finding.verdict or "" for finding in group)
 
 

@@ -119,6 +119,8 @@ class Parts:
 
 
 class Part:
+    """One file of results that is being written."""
+
     def __init__(self, file: TextIO, form: Form) -> None:
         self.file, self.form = file, form
         self.again = False

@@ -13,6 +13,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png")  # in any case
 
 @dataclass(frozen=True, slots=True)
 class Photo:
+    """One photo, and what is expected of it."""
+
     name: str  # a path as it was given, or a bin's id
     place: str  # below a folder of pictures; no two photos share one
     expected: Expected
@@ -33,6 +35,8 @@ Mark = list[int | str | None]
 
 
 class Photos(Protocol):
+    """What is to be checked, wherever it lies."""
+
     name: str
     total: int | None  # how many there are; None where only listing them all tells
     longest: int  # characters of a name, of those listed so far

@@ -15,6 +15,8 @@ LONGEST = 255 - len("..png.half")  # bytes of a photo's own name: the file syste
 
 
 class Pictures:
+    """A folder of pictures that show what spoke for each count."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 

@@ -11,6 +11,8 @@ GROUP = "/aws/sagemaker/TrainingJobs"
 
 
 class Line(NamedTuple):
+    """One line of a job's log."""
+
     at: float  # seconds since 1970
     machine: str  # algo-1, algo-2, ...
     text: str
