@@ -25,6 +25,7 @@ from sagemaker_emulator.signals import Signals
 from warehouse_classifier.compute import local_s3
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
+from warehouse_classifier.tracking.stderr import say_error
 
 TARGET = "sagemaker-dry-run"  # make's
 WAKE_EVERY = 0.1  # seconds; a signal may come to another thread, and would leave this one asleep
@@ -126,7 +127,7 @@ def main(words: list[str]) -> int:
             raise UserError(f"PORT is {port or 'missing'}, it must be a number from 1 to 65534")
         return dry_run(int(port), command)
     except (UserError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        say_error(error)
         return 1
 
 

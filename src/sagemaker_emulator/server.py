@@ -1,6 +1,5 @@
 """The emulator: an HTTP server on loopback that boto3's sagemaker client takes for the service."""
 
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from http.server import ThreadingHTTPServer
@@ -15,6 +14,7 @@ from sagemaker_emulator.listing import page
 from sagemaker_emulator.protocol import HOST, handler
 from sagemaker_emulator.shapes import WrongType, refusal, violations
 from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.tracking.stderr import say
 
 CLOSE_TIMEOUT = 20  # seconds for a job to end whose processes are killed
 
@@ -117,4 +117,4 @@ class Emulator:
 
 
 def _say(line: str) -> None:
-    print(f"emulator: {line}", file=sys.stderr, flush=True)
+    say(f"emulator: {line}")

@@ -3,7 +3,6 @@
 import base64
 import os
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -30,6 +29,7 @@ from warehouse_classifier.report.runs import LINK, PLACE, Runs, added
 from warehouse_classifier.runtime.errors import UserError
 
 PUBLISHED = TOP / "data" / "published.csv"
+WIDTHS = (1280, 390)  # pixels, of a desk and of a phone
 HOSTILE = "<script>alert('bin')</script>"
 BASELINE = {**TITLES, "baseline": "always saying 3"}
 PRIOR = {**TITLES, "prior": "the expectation alone"}
@@ -142,6 +142,17 @@ def facts() -> Runs:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def html(evaluation: Evaluation, data: ReportData) -> str:
+    return page(evaluation, data)
+
+
+@pytest.fixture(scope="module")
+def whole(html: str, facts: Runs) -> str:
+    """With the facts of its runs."""
+    return added(html, facts)
+
+
 class Read(HTMLParser):
     """Elements that load something, where links lead, and whether every table has a caption and every picture its words."""
 
@@ -172,47 +183,41 @@ def plain(text: str) -> str:
 # ---- what it says --------------------------------------------------------------------------------------------------
 
 
-def test_two_renders_are_the_same_bytes(evaluation: Evaluation, data: ReportData) -> None:
-    assert page(evaluation, data) == page(evaluation, data)
+def test_two_renders_are_the_same_bytes(evaluation: Evaluation, data: ReportData, html: str) -> None:
+    assert page(evaluation, data) == html
 
 
-def test_the_page_asks_the_network_for_nothing(evaluation: Evaluation, data: ReportData, facts: Runs) -> None:
-    text = added(page(evaluation, data), facts)
-    found = Read(text)
+def test_the_page_asks_the_network_for_nothing(data: ReportData, whole: str) -> None:
+    found = Read(whole)
     assert all(source.startswith(("data:", "#")) for source in found.sources)
-    assert not re.search(r"@import|url\((?!#)", text)
+    assert not re.search(r"@import|url\((?!#)", whole)
     assert not {"script", "iframe", "object", "embed"} & set(found.tags)
     assert found.tags.count("link") == 1  # an empty icon, or a browser asks for /favicon.ico
 
 
-def test_at_full_scale_it_stays_small(evaluation: Evaluation, data: ReportData) -> None:
+def test_at_full_scale_it_stays_small(data: ReportData, html: str) -> None:
     assert min(len(bin.photo) for bin in data.gallery) > 15_000
-    assert len(page(evaluation, data).encode()) < 3_000_000  # of the 5 MB that are allowed
+    assert len(html.encode()) < 3_000_000  # of the 5 MB that are allowed
 
 
-def test_every_picture_has_words_and_every_table_a_caption(
-    evaluation: Evaluation, data: ReportData, facts: Runs
-) -> None:
-    found = Read(added(page(evaluation, data), facts))
+def test_every_picture_has_words_and_every_table_a_caption(data: ReportData, whole: str) -> None:
+    found = Read(whole)
     assert not found.unsaid
     assert found.tags.count("table") == found.tags.count("caption") == 9
     assert found.tags.count("svg") == len(data.drawings) + 1
     assert found.tags.count("img") == 24
 
 
-def test_every_link_leads_to_a_section_and_every_section_has_one(
-    evaluation: Evaluation, data: ReportData, facts: Runs
-) -> None:
-    for text in (page(evaluation, data), added(page(evaluation, data), facts)):
+def test_every_link_leads_to_a_section_and_every_section_has_one(html: str, whole: str) -> None:
+    for text in (html, whole):
         found = Read(text)
         assert len(found.ids) == len(set(found.ids))
         links = re.findall(r'<li><a href="#(\w+)"', text)
         assert links == re.findall(r'<section id="(\w+)"', text)
 
 
-def test_the_answer_stands_first(evaluation: Evaluation, data: ReportData) -> None:
-    text = page(evaluation, data)
-    first = plain(text[text.index("<h1>") : text.index("<h2>")])
+def test_the_answer_stands_first(evaluation: Evaluation, html: str) -> None:
+    first = plain(html[html.index("<h1>") : html.index("<h2>")])
     for scores in evaluation.metrics.values():
         assert percent(scores.accuracy).replace("\u00a0", " ") in first
     assert "Looking at 5 % of its bins, a warehouse finds 20 % of the mismatches" in first  # of their average
@@ -225,9 +230,8 @@ def test_the_answer_stands_first(evaluation: Evaluation, data: ReportData) -> No
     )
 
 
-def test_verification_stands_beside_the_prior_with_intervals(evaluation: Evaluation, data: ReportData) -> None:
-    text = page(evaluation, data)
-    section = plain(text[text.index('<section id="verification">') : text.index('<section id="calibration">')])
+def test_verification_stands_beside_the_prior_with_intervals(html: str) -> None:
+    section = plain(html[html.index('<section id="verification">') : html.index('<section id="calibration">')])
     assert "Wrong by any number ResNet34 82.0 % 79.9 to 84.3" in section
     assert "the expectation alone 50.0 % 47.9 to 52.3" in section
     assert "the most there is 100.0 % 100.0 % 100.0 % 100.0 % 20.0 % 100.0 % 100.0 %" in section
@@ -235,8 +239,8 @@ def test_verification_stands_beside_the_prior_with_intervals(evaluation: Evaluat
     assert "50 % 80 % 95 % 1 % 5 % 10 %" in section
 
 
-def test_bins_that_come_disguised_are_told_in_a_sentence(evaluation: Evaluation, data: ReportData) -> None:
-    text = plain(page(evaluation, data))
+def test_bins_that_come_disguised_are_told_in_a_sentence(evaluation: Evaluation, data: ReportData, html: str) -> None:
+    text = plain(html)
     assert (
         "hold nothing, or another number of items that the networks have never seen, while the inventory expects 1 to 5"
         in text
@@ -249,23 +253,21 @@ def test_bins_that_come_disguised_are_told_in_a_sentence(evaluation: Evaluation,
     assert "have never seen" not in page(replace(evaluation, verdicts=inside), data)
 
 
-def test_calibration_stands_before_and_after(evaluation: Evaluation, data: ReportData) -> None:
-    assert "ViT 1.471 12.3 % 2.1 % 1.1 % 1.142 1.013" in plain(page(evaluation, data))
-    assert "ViT 5 % 5.2 % 5 % 4.8 % 41.0 %" in plain(page(evaluation, data))
+def test_calibration_stands_before_and_after(html: str) -> None:
+    assert "ViT 1.471 12.3 % 2.1 % 1.1 % 1.142 1.013" in plain(html)
+    assert "ViT 5 % 5.2 % 5 % 4.8 % 41.0 %" in plain(html)
 
 
-def test_published_results_carry_their_caveat(evaluation: Evaluation, data: ReportData) -> None:
-    text = page(evaluation, data)
-    assert "random splits" in text
-    assert "not comparable" in text
+def test_published_results_carry_their_caveat(data: ReportData, html: str) -> None:
+    assert "random splits" in html
+    assert "not comparable" in html
     for row in data.published:
-        assert row["result"].replace('"', "&#34;") in text
+        assert row["result"].replace('"', "&#34;") in html
 
 
-def test_the_worst_mistakes_stand_apart_from_the_mix(evaluation: Evaluation, data: ReportData) -> None:
-    text = page(evaluation, data)
-    worst = text[text.index('<section id="worst">') : text.index('<section id="bins">')]
-    mixed = text[text.index('<section id="bins">') : text.index('<section id="provenance">')]
+def test_the_worst_mistakes_stand_apart_from_the_mix(html: str) -> None:
+    worst = html[html.index('<section id="worst">') : html.index('<section id="bins">')]
+    mixed = html[html.index('<section id="bins">') : html.index('<section id="provenance">')]
     assert re.findall(r'alt="Bin (\d+)"', worst) == [f"{i:05}" for i in range(16, 24)]
     assert re.findall(r'alt="Bin (\d+)"', mixed) == [f"{i:05}" for i in range(16)]
     # told apart without colour, and each with how sure it is
@@ -273,8 +275,8 @@ def test_the_worst_mistakes_stand_apart_from_the_mix(evaluation: Evaluation, dat
     assert "✓ ResNet34: 3 91 % ✓ ViT: 3 50 %" in plain(mixed)
 
 
-def test_a_photo_is_the_very_jpeg(evaluation: Evaluation, data: ReportData) -> None:
-    sources = [source for source in Read(page(evaluation, data)).sources if source.startswith("data:image")]
+def test_a_photo_is_the_very_jpeg(data: ReportData, html: str) -> None:
+    sources = [source for source in Read(html).sources if source.startswith("data:image")]
     shown = {base64.b64decode(source.partition(",")[2]) for source in sources}
     assert shown == {bin.photo for bin in data.gallery}
 
@@ -342,14 +344,10 @@ def test_a_drawing_that_no_section_shows_is_an_error(evaluation: Evaluation, dat
 # ---- with the facts of its runs ------------------------------------------------------------------------------------
 
 
-def test_facts_of_the_runs_are_added_and_nothing_else_changes(
-    evaluation: Evaluation, data: ReportData, facts: Runs
-) -> None:
-    text = page(evaluation, data)
-    more = added(text, facts)
-    assert more == added(text, facts)
-    section = more[more.index('<section id="runs">') : more.rindex("</main>")]
-    assert more.replace(section, PLACE + "\n").replace('<li><a href="#runs">How it was run</a></li>', LINK) == text
+def test_facts_of_the_runs_are_added_and_nothing_else_changes(facts: Runs, html: str, whole: str) -> None:
+    assert whole == added(html, facts)
+    section = whole[whole.index('<section id="runs">') : whole.rindex("</main>")]
+    assert whole.replace(section, PLACE + "\n").replace('<li><a href="#runs">How it was run</a></li>', LINK) == html
     said = plain(section)
     assert "Stage Commit Begun Took Place Cost Speed Memory" in said
     assert "evaluate 7dfdec1 2026-11-22 21:29 1 h 12 min ml.g5.2xlarge – 812 images a second" in said
@@ -357,20 +355,17 @@ def test_facts_of_the_runs_are_added_and_nothing_else_changes(
     assert "train_resnet34.lr 0.001" in said
 
 
-def test_facts_that_are_not_there_leave_nothing_behind(evaluation: Evaluation, data: ReportData) -> None:
+def test_facts_that_are_not_there_leave_nothing_behind(html: str) -> None:
     rows = [{"stage": "evaluate", "took": "3 min", "cost": ""}]
-    section = added(page(evaluation, data), Runs(rows, {}, {})).partition('<section id="runs">')[2]
+    section = added(html, Runs(rows, {}, {})).partition('<section id="runs">')[2]
     assert "Speed against accuracy" not in section
     assert "<svg" not in section
     assert "<details" not in section
     assert "Cost" not in section
 
 
-def test_a_page_of_another_version_has_no_place_for_facts(
-    evaluation: Evaluation, data: ReportData, facts: Runs
-) -> None:
-    text = page(evaluation, data)
-    for broken in ("<html></html>", text.replace(PLACE, ""), text.replace(LINK, ""), added(text, facts)):
+def test_a_page_of_another_version_has_no_place_for_facts(facts: Runs, html: str) -> None:
+    for broken in ("<html></html>", html.replace(PLACE, ""), html.replace(LINK, ""), added(html, facts)):
         with pytest.raises(UserError, match=r"no place for the facts of its runs.*`dvc checkout`"):
             added(broken, facts)
 
@@ -460,46 +455,49 @@ def browse(chromium: str, html: Path, profile: Path, *flags: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_browser_shows_it_without_sideways_scrolling(
-    evaluation: Evaluation, data: ReportData, facts: Runs, chromium: str, tmp_path: Path, width: int, scheme: str
-) -> None:
-    """The page in a frame, as chromium makes no window below 500 pixels, with a probe that tells the frame's owner.
+def test_a_browser_shows_it_without_sideways_scrolling(whole: str, chromium: str, tmp_path: Path, scheme: str) -> None:
+    """The page in two frames, as chromium makes no window below 500 pixels, with a probe that tells the frames' owner.
 
-    The whole page is kept as a picture, in the folder that ARTEFACTS names too.
+    Each whole page is kept as a picture, in the folder that ARTEFACTS names too.
     """
     probe = """<script>onload = () => parent.postMessage([innerWidth, document.documentElement.scrollWidth,
       document.documentElement.scrollHeight,
       getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector("svg text")).fill,
       [...document.images].every(image => image.complete && image.naturalWidth > 0)].join("|"), "*")</script></body>"""
-    text = added(page(evaluation, data), facts).replace('loading="lazy"', "")  # none of them waits to be scrolled to
+    text = whole.replace('loading="lazy"', "")  # none of them waits to be scrolled to
     (tmp_path / "probed.html").write_text(text.replace("</body>", probe), encoding="utf-8")
-    flags = [f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"]
 
     def framed(height: int, *further: str) -> str:
+        frames = [
+            f'<iframe src="probed.html" style="width: {width}px; height: {height}px"></iframe>' for width in WIDTHS
+        ]
         frame = f"""<!DOCTYPE html><meta name="color-scheme" content="light dark"><title></title>
-          <style>body {{ margin: 0 }} iframe {{ display: block; border: 0; width: {width}px; height: {height}px }}</style>
-          <script>onmessage = event => document.title = event.data</script><iframe src="probed.html"></iframe>"""
+          <style>body {{ margin: 0; display: flex }} iframe {{ display: block; border: 0 }}</style>
+          <script>onmessage = event => document.title += event.data + ";"</script>{"".join(frames)}"""
         (tmp_path / "frame.html").write_text(frame, encoding="utf-8")
-        size = f"--window-size={width},{height}"
-        return browse(chromium, tmp_path / "frame.html", tmp_path / "profile", size, *flags, *further)
+        size = f"--window-size={sum(WIDTHS)},{height}"
+        colours = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
+        return browse(chromium, tmp_path / "frame.html", tmp_path / "profile", size, colours, *further)
 
-    title = re.search(r"<title>(.+?)</title>", framed(900, "--virtual-time-budget=5000", "--dump-dom"), re.DOTALL)
+    title = re.search(r"<title>(.+?);</title>", framed(900, "--virtual-time-budget=5000", "--dump-dom"), re.DOTALL)
     assert title
-    inner, scroll, height, ground, ink, pictures = title[1].split("|")
-    assert int(inner) == width
-    assert int(scroll) <= width
+    facts = {int(inner): rest for inner, *rest in (frame.split("|") for frame in title[1].split(";"))}
+    assert facts.keys() == {*WIDTHS}
     dark = "rgb(21, 23, 26)", "rgb(232, 232, 232)"
-    assert (ground, ink) == (dark if scheme == "dark" else ("rgb(255, 255, 255)", "rgb(27, 27, 27)"))
-    assert pictures == "true"
+    for width, (scroll, _, ground, ink, pictures) in facts.items():
+        assert int(scroll) <= width
+        assert (ground, ink) == (dark if scheme == "dark" else ("rgb(255, 255, 255)", "rgb(27, 27, 27)"))
+        assert pictures == "true"
 
-    shot = tmp_path / f"report-{width}-{scheme}.png"
-    framed(int(height), f"--screenshot={shot}")
+    shot, left = tmp_path / "report.png", 0
+    framed(max(int(height) for _, height, *_ in facts.values()), f"--screenshot={shot}")
     with Image.open(shot) as image:
-        assert image.width == width
-        shades = len(image.convert("RGB").getcolors(1 << 24) or [])
-    assert shades > 1000  # photos among them
-    if folder := os.environ.get("ARTEFACTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        shutil.copy(shot, folder)
+        assert image.width == sum(WIDTHS)
+        for width in WIDTHS:
+            own = image.convert("RGB").crop((left, 0, left + width, int(facts[width][1])))
+            left += width
+            assert len(own.getcolors(1 << 24) or []) > 1000  # photos among them
+            if folder := os.environ.get("ARTEFACTS"):
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                own.save(Path(folder, f"report-{width}-{scheme}.png"))

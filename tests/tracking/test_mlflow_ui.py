@@ -42,14 +42,13 @@ def kept(shot: Path) -> None:
 def test_both_runs_are_compared_side_by_side(address: tuple[str, Path], chromium: str, tmp_path: Path) -> None:
     base, database = address
     page = screenshot.compared(base, *screenshot.newest(database))
-    text = re.sub(r"<[^>]+>", "\n", screenshot.browse(chromium, page, "--dump-dom"))
+    shot = tmp_path / "mlflow-compared.png"
+    text = re.sub(r"<[^>]+>", "\n", screenshot.browse(chromium, page, "--dump-dom", f"--screenshot={shot}"))
     assert "Comparing 2 Runs from 1 Experiment" in text
     for stage, accuracies in CURVES.items():
         assert stage in text
         assert re.search(rf"\b{accuracies[-1]:.3f}", text), accuracies  # the last figure of the metric's row
     assert "validation_accuracy" in text
-    shot = tmp_path / "mlflow-compared.png"
-    screenshot.browse(chromium, page, f"--screenshot={shot}")
     with Image.open(shot) as image:
         assert image.size == screenshot.WINDOW
         assert len(image.convert("RGB").getcolors(1 << 24) or []) > 500  # more than an empty frame
@@ -60,12 +59,11 @@ def test_their_curves_stand_in_one_plot(address: tuple[str, Path], chromium: str
     """As in README's picture, which the same script makes."""
     base, database = address
     page = screenshot.curves(base, *screenshot.newest(database), screenshot.METRIC)
-    text = re.sub(r"<[^>]+>", "\n", screenshot.browse(chromium, page, "--dump-dom"))
+    shot = tmp_path / "mlflow-curves.png"
+    text = re.sub(r"<[^>]+>", "\n", screenshot.browse(chromium, page, "--dump-dom", f"--screenshot={shot}"))
     for stage, accuracies in CURVES.items():
         assert f"{stage} (validation_accuracy)" in text  # in the plot's legend
         assert f"{accuracies[-1]} (step={len(accuracies)})" in text
-    shot = tmp_path / "mlflow-curves.png"
-    screenshot.browse(chromium, page, f"--screenshot={shot}")
     body = screenshot.small(shot.read_bytes())
     assert len(body) < 200_000
     shot.write_bytes(body)

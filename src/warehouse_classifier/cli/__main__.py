@@ -16,6 +16,7 @@ from warehouse_classifier.cli.check.command import check
 from warehouse_classifier.cli.report.command import report
 from warehouse_classifier.compute.machine_errors import is_full_disk, is_memory
 from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.tracking.stderr import say_error
 
 P = ParamSpec("P")
 NOT_RUN = 2  # as diff has it
@@ -100,7 +101,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _say(line: str, status: int = NOT_RUN) -> int:
-    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    say_error(line)
     return status
 
 

@@ -9,6 +9,7 @@ import sys
 
 from warehouse_classifier.compute import local, processes, stage_code
 from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.tracking.stderr import say_error
 from warehouse_classifier.training.distributed import size
 
 VARIABLE = "STAGE_RUNNER"
@@ -29,11 +30,11 @@ def launch(stage: str, argv: list[str]) -> int:
             local.run(stage, argv)
     except UserError as error:
         if processes.speaks(error):
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            say_error(error)
         return 1
     except KeyboardInterrupt:
         if size() == 1:  # else whoever started the processes says it
-            print(f"error: {stage} was interrupted; `dvc repro` goes on from what is done", file=sys.stderr)
+            say_error(f"{stage} was interrupted; `dvc repro` goes on from what is done")
         return 130
     return 0
 

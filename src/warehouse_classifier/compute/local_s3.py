@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.tracking.stderr import say_error
 
 HOST, PORT = "127.0.0.1", 9000  # no other host: the server asks nobody for a password; the port of .dvc/config
 REMOTE, BUCKET = "laptop", "warehouse"
@@ -77,7 +78,7 @@ def main(words: list[str]) -> int:
             raise UserError(f"PORT is {' '.join(words) or 'missing'}, it must be a number from 1 to 65535")
         serve(int(words[0]))
     except (UserError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        say_error(error)
         return 1
     return 0
 

@@ -4,7 +4,6 @@ import filecmp
 import hashlib
 import json
 import os
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing, same, sha256
 from warehouse_classifier.tracking.mlflow_run import EXPERIMENT, MlflowRun
+from warehouse_classifier.tracking.stderr import say
 
 PACKAGE = Path(warehouse_classifier.__path__[0]).resolve()
 SOURCE = PACKAGE.parent
@@ -116,8 +116,3 @@ def data_of(stage: str, argv: list[str]) -> str:
 def _lay(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     same(source.resolve(), target)
-
-
-def say(line: str) -> None:
-    """One line on stderr, at once."""
-    print(line, file=sys.stderr, flush=True)

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 from warehouse_classifier.compute import metrics_log, stage_spec
 from warehouse_classifier.compute.sagemaker import dvc_remote
 from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.tracking.stderr import say_error
 from warehouse_classifier.work.resume import VARIABLE as WORK_FOLDER
 
 BASE = Path(os.environ.get("OPT_ML") or "/opt/ml")
@@ -136,7 +137,7 @@ def main() -> int:
         if not isinstance(error, UserError):
             raise
         if not isinstance(error, StageFailed):
-            print(f"error: {reason}", file=sys.stderr, flush=True)
+            say_error(reason)
         return 1
     return 0
 

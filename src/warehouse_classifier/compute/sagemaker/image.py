@@ -16,6 +16,7 @@ from warehouse_classifier.compute.sagemaker.docker import build_command, docker,
 from warehouse_classifier.compute.sagemaker.settings import Settings
 from warehouse_classifier.compute.sagemaker.status_line import say
 from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.tracking.stderr import say_error
 
 REPOSITORY = "warehouse-classifier"  # in ECR
 PLATFORM = "linux/amd64"  # of SageMaker's machines
@@ -98,7 +99,7 @@ def main() -> int:
     try:
         address = bring(Settings.load().region, os.environ.get("BASE"))
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        say_error(error)
         return 1
     except KeyboardInterrupt:
         print("error: interrupted; the same command goes on from what is built and sent", file=sys.stderr)

@@ -5,6 +5,7 @@ import sys
 from warehouse_classifier.compute.sagemaker import aws
 from warehouse_classifier.compute.sagemaker.settings import Settings
 from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.tracking.stderr import say_error
 
 
 def main(words: list[str]) -> int:
@@ -17,7 +18,7 @@ def main(words: list[str]) -> int:
         with aws.asking(words[0]):
             aws.client("sagemaker", Settings.load().region).stop_training_job(TrainingJobName=words[0])
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        say_error(error)
         return 1
     print(f"{words[0]} is being stopped; it saves what is done, and the same stage goes on from there")
     return 0
