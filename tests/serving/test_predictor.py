@@ -56,7 +56,7 @@ def test_a_photo_says_the_same_alone_and_in_company(models: Path) -> None:
 
 def test_what_is_answered(models: Path) -> None:
     with predictor.opened(models) as counted:
-        limits = counted.known.counters[AVERAGE]
+        limits = counted.calibration.counters[AVERAGE]
         shares = np.array([0.1, 0.5, 0.25, 0.1, 0.05])
         of = {quantity: counted.answers(shares[None], [quantity])[0] for quantity in [*QUANTITIES, None, 0, 6]}
     assert of[None] == Answer(2, 0.5, None, None, None)

@@ -35,8 +35,8 @@ def told(command: Callable[P, int]) -> Callable[P, int]:
     def run(*args: P.args, **kwargs: P.kwargs) -> int:
         try:
             return command(*args, **kwargs)
-        except UserError as fault:
-            return _say(str(fault))
+        except UserError as error:
+            return _say(str(error))
         except KeyboardInterrupt as interrupt:  # whoever knows how to go on has said so
             how, status = ("ended", ENDED) if isinstance(interrupt, Ended) else ("interrupted", INTERRUPTED)
             return _say("; ".join([how, *map(str, interrupt.args)]), status)
@@ -73,10 +73,12 @@ def answer(argv: Sequence[str] | None = None) -> int:
     try:
         status = app(argv, prog_name="warehouse-classifier", standalone_mode=False)
     except Exception as error:
-        said = getattr(error, "format_message", None)  # of an option that is wrong; typer names no class for it
-        if said is None:
+        format_message = getattr(
+            error, "format_message", None
+        )  # of an option that is wrong; typer names no class for it
+        if format_message is None:
             raise
-        line = said()
+        line = format_message()
         return _say(f"{line} (--help shows what there is)") if line else NOT_RUN  # the help itself was shown
     return int(status or 0)
 

@@ -11,21 +11,23 @@ from warehouse_classifier.runtime.errors import UserError
 
 def own(files: Iterable[Path], source: Path) -> set[Path]:
     """These files below `source`, and all modules there that they import. Raises UserError."""
-    known: set[Path] = set()
+    modules: set[Path] = set()
     todo = set(files)
     while todo:
-        known |= todo
-        todo = {path for file in todo for path in _imports(file, source)} - known
-    return known
+        modules |= todo
+        todo = {path for file in todo for path in _imports(file, source)} - modules
+    return modules
 
 
 def requirements(files: Iterable[Path]) -> list[str]:
     """What is to be installed for these modules to work, as it is here: name==version. Raises UserError."""
-    known = packages_distributions()
+    distributions = packages_distributions()
     names = {name.partition(".")[0] for file in files for name, level in _names(file) if not level}
     others = names - sys.stdlib_module_names - {__name__.partition(".")[0]}
     # several may bring one package: its own name, or else any of them
-    chosen = {name if name in known[name] else known[name][0] for name in others if name in known}
+    chosen = {
+        name if name in distributions[name] else distributions[name][0] for name in others if name in distributions
+    }
     return sorted(f"{name}=={version(name)}" for name in chosen)
 
 

@@ -42,9 +42,9 @@ def _models(run: MlflowRun, folder: Path, data: str) -> None:
     from warehouse_classifier.models.folder import BELONGS, WEIGHTS
     from warehouse_classifier.serving import mlflow_model
 
-    known = calibration.load(folder)
+    calibrated = calibration.load(folder)
     for network in NETWORKS:
-        calibration.verify(known, network, folder / network)
+        calibration.verify(calibrated, network, folder / network)
     code = sorted(imports.own([SCRIPT], SOURCE) - {SCRIPT})
     needed = imports.requirements([SCRIPT, *code])
     kept = []
@@ -64,15 +64,15 @@ def _models(run: MlflowRun, folder: Path, data: str) -> None:
                 {
                     "data": data,
                     "calibration": hashes[calibration.FILE],
-                    **{f"weights_{net}": known.sha256[net][WEIGHTS] for net in networks},
+                    **{f"weights_{net}": calibrated.sha256[net][WEIGHTS] for net in networks},
                 },
                 {
                     "python_model": str(SCRIPT),
                     "artifacts": {mlflow_model.MODELS: str(artifact)},
                     "code_paths": [str(package)],
                     "pip_requirements": needed,
-                    "signature": mlflow_model.signature(known.quantities),
-                    "input_example": mlflow_model.example(known.quantities, known.side),
+                    "signature": mlflow_model.signature(calibrated.quantities),
+                    "input_example": mlflow_model.example(calibrated.quantities, calibrated.side),
                 },
             )
         if place:
@@ -98,8 +98,8 @@ def share(model: Path) -> None:
 
 def content(hashes: dict[str, str], code: list[Path], needed: list[str]) -> str:
     """One hash over all that a model is made of."""
-    told: Any = [hashes, {str(file.relative_to(SOURCE)): sha256(file) for file in code}, needed]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    parts: Any = [hashes, {str(file.relative_to(SOURCE)): sha256(file) for file in code}, needed]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def data_of(stage: str, argv: list[str]) -> str:

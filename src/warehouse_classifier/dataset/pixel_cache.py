@@ -57,8 +57,8 @@ def images_of(shards: Shards, workers: int, progress: Progress) -> Shards | Pixe
 
 def _key(shards: Shards) -> str:
     """Of the images, each by its hash, in their order, and of what decodes them."""
-    known = [simplejpeg.__version__, *shards.index["sha256"]]
-    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
+    made_of = [simplejpeg.__version__, *shards.index["sha256"]]
+    return hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -88,11 +88,11 @@ def _whole(path: Path, shards: Shards) -> bool:
     if not path.is_file() or path.stat().st_size != _size(shards):
         return False
     decoded = PixelCache(path, count, side)
-    found, wanted = np.empty((2, side, side, 3), np.uint8)
+    cached, wanted = np.empty((2, side, side, 3), np.uint8)
     for row in np.linspace(0, count - 1, min(count, PROBES), dtype=np.int64):
-        decoded.read_into(int(row), found)
+        decoded.read_into(int(row), cached)
         shards.read_into(int(row), wanted)
-        if not np.array_equal(found, wanted):
+        if not np.array_equal(cached, wanted):
             return False
     return True
 

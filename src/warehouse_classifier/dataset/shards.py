@@ -82,8 +82,8 @@ class Shards:
         try:
             self.index = pd.read_parquet(folder / INDEX, columns=COLUMNS)
         except (OSError, ValueError) as error:
-            said = " ".join(str(error).split())
-            raise UserError(f"{folder / INDEX} cannot be read; `dvc repro resize_images` makes it ({said})") from None
+            reason = " ".join(str(error).split())
+            raise UserError(f"{folder / INDEX} cannot be read; `dvc repro resize_images` makes it ({reason})") from None
         self._offset = self.index["offset"].to_numpy()
         self._length = self.index["length"].to_numpy()
         self._shard = self.index["shard"].to_numpy()

@@ -106,9 +106,9 @@ def _read(file: Path, sha256: str | None) -> dict[str, torch.Tensor]:
         raise UserError(
             f"train_resnet34: weights: {file} cannot be read ({error.strerror}); set it to imagenet or none"
         ) from None
-    found = hashlib.sha256(body).hexdigest()
-    if sha256 is not None and found != sha256:
-        raise UserError(f"train_resnet34: {file} has the sha256 {found}, not {sha256}; it is another file or damaged")
+    digest = hashlib.sha256(body).hexdigest()
+    if sha256 is not None and digest != sha256:
+        raise UserError(f"train_resnet34: {file} has the sha256 {digest}, not {sha256}; it is another file or damaged")
     try:
         state = parse(body) if file.suffix == ".safetensors" else torch.load(io.BytesIO(body), "cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 -- a damaged pickle can raise anything

@@ -41,9 +41,9 @@ def build(
     """
     transformers = _transformers()
     names = {label: str(quantity) for label, quantity in enumerate(quantities)}
-    said = {"num_labels": len(names), "id2label": names, "label2id": {name: label for label, name in names.items()}}
+    answers = {"num_labels": len(names), "id2label": names, "label2id": {name: label for label, name in names.items()}}
     if model_name == OWN:
-        config = transformers.ViTConfig(image_size=side, **(size or {}), **said)
+        config = transformers.ViTConfig(image_size=side, **(size or {}), **answers)
         return ViT(transformers.ViTForImageClassification(config))
     folder = root() / model_name
     source = str(folder) if folder.is_dir() else model_name
@@ -52,8 +52,8 @@ def build(
             f"train_vit: model_name {model_name}: there is no folder {folder}; it must be a hub name, a folder or own"
         )
     try:
-        if folder.is_dir() and revision not in {None, found := sha256(folder / "model.safetensors")}:
-            raise ValueError(f"its model.safetensors has the sha256 {found}, revision is {revision}")
+        if folder.is_dir() and revision not in {None, digest := sha256(folder / "model.safetensors")}:
+            raise ValueError(f"its model.safetensors has the sha256 {digest}, revision is {revision}")
         network, report = transformers.ViTForImageClassification.from_pretrained(
             source,
             revision=None if folder.is_dir() else revision,
@@ -61,7 +61,7 @@ def build(
             use_safetensors=True,
             output_loading_info=True,
             dtype=torch.float32,  # not that of the file: Adam cannot train what is kept in bf16
-            **said,
+            **answers,
         )
         # what is missing would be new and random, and nobody would be told
         missing = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}

@@ -36,7 +36,7 @@ def picture(counter: Predictor, pixels: Pixels, answer: Answer, expected: int | 
     `answer`: what the counter says of the photo, `expected` the quantity that it was asked with, None for nothing.
     """
     assert answer.predicted is not None, "what cannot be decoded cannot be drawn"
-    label = counter.known.quantities.index(answer.predicted)
+    label = counter.calibration.quantities.index(answer.predicted)
     maps = heat(counter, pixels, label)
     width = 2 * MARGIN + PANEL + len(counter.networks) * (GAP + PANEL)
     lines = _lines(counter, answer, expected, round(13 * width))
@@ -66,9 +66,9 @@ def _panels(
     words = f"as networks see it, {len(pixels)} x {len(pixels)}", "bright is hot; lines: 25, 50, 75 %"
     yield "the photo", words, pixels, None
     for network, module in counter.networks.items():
-        alone = Predictor(network, counter.known, {network: module}, counter.device)
-        (said,) = alone.answers(alone.probabilities(pixels[None]), [None])
-        title = f"{NETWORKS[network].title}: {_items(said.predicted)}, {_percent(said.probability)}"
+        alone = Predictor(network, counter.calibration, {network: module}, counter.device)
+        (answer,) = alone.answers(alone.probabilities(pixels[None]), [None])
+        title = f"{NETWORKS[network].title}: {_items(answer.predicted)}, {_percent(answer.probability)}"
         kind, hot = NETWORKS[network].explanation, maps.get(network)
         if kind is None or hot is None:
             yield title, UNEXPLAINED, _blended(pixels, np.zeros(pixels.shape[:2])), None
@@ -98,14 +98,14 @@ def _blended(pixels: Pixels, hot: Floats) -> Floats:
 def _lines(counter: Predictor, answer: Answer, expected: int | None, columns: int) -> list[str]:
     titles = listed([NETWORKS[network].title for network in counter.networks])
     together = f"{titles} together" if len(counter.networks) > 1 else titles
-    said = [f"{together}: {_items(answer.predicted)}, {_percent(answer.probability)}"]
+    counted = [f"{together}: {_items(answer.predicted)}, {_percent(answer.probability)}"]
     if answer.reason is not None:
         asked = f"{answer.verdict}: {answer.reason}"
     elif answer.verdict is None:
         asked = "nothing expected"
     else:
         asked = WORDS[answer.verdict] if expected is None else f"{expected} expected: {WORDS[answer.verdict]}"
-    return [*said, *textwrap.wrap(asked, columns)]
+    return [*counted, *textwrap.wrap(asked, columns)]
 
 
 def _items(quantity: int | None) -> str:

@@ -61,9 +61,9 @@ def _grad_cam(network: nn.Module, image: torch.Tensor, label: int) -> Floats:
         logit = network(image)[0, label]
         (gradient,) = torch.autograd.grad(logit, seen[0])
     weights = gradient.mean((2, 3), keepdim=True)
-    found = (weights * seen[0].detach()).sum(1)[0].relu().double().cpu().numpy()
+    heat = (weights * seen[0].detach()).sum(1)[0].relu().double().cpu().numpy()
     # the paddings of a ResNet lay the first place over the very first pixel, and not over the middle of its cell
-    return _spread(found, side, STRIDES[stage], 0.0)
+    return _spread(heat, side, STRIDES[stage], 0.0)
 
 
 def _rollout(network: nn.Module, image: torch.Tensor, label: int) -> Floats:
@@ -88,8 +88,8 @@ def _rollout(network: nn.Module, image: torch.Tensor, label: int) -> Floats:
         mean = attention[0].double().mean(0).cpu().numpy()
         flow = (0.5 * mean + 0.5 * np.eye(len(mean))) @ flow
     patch = model.config.patch_size
-    found = flow[0, 1:].reshape(image.shape[-1] // patch, -1)
-    return _spread(found - found.min(), image.shape[-1], patch, (patch - 1) / 2)
+    heat = flow[0, 1:].reshape(image.shape[-1] // patch, -1)
+    return _spread(heat - heat.min(), image.shape[-1], patch, (patch - 1) / 2)
 
 
 @contextmanager
@@ -102,13 +102,13 @@ def _hooked(modules: list[nn.Module], hook: Callable[..., Any]) -> Iterator[None
             handle.remove()
 
 
-def _spread(found: Floats, side: int, step: int, first: float) -> Floats:
+def _spread(heat: Floats, side: int, step: int, first: float) -> Floats:
     """A map of places over the pixels of a photo: place i lies at the pixel `first` + i * `step`, both ways.
 
     By cubic B-splines without a prefilter, which are smooth and, unlike bicubic ones, never beyond the values they join.
     """
     where = (np.arange(side) - first) / step
-    smooth = map_coordinates(found, np.meshgrid(where, where, indexing="ij"), order=3, mode="nearest", prefilter=False)
+    smooth = map_coordinates(heat, np.meshgrid(where, where, indexing="ij"), order=3, mode="nearest", prefilter=False)
     most = smooth.max()
     # rounding alone is no heat
     return smooth / most if most > 1e-12 else np.zeros((side, side))

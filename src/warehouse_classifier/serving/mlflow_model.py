@@ -58,7 +58,7 @@ class Served(PythonModel):
         return pd.DataFrame(rows, index=model_input.index, dtype=object)  # which leaves None what it is
 
     def _rows(self, photos: Sequence[bytes], expected: Sequence[int | None]) -> list[dict[str, Any]]:
-        quantities = self.counter.known.quantities
+        quantities = self.counter.calibration.quantities
         nothing = {"predicted": None, "probability": None, "doubt": None, "verdict": "look"}
         nobody = dict.fromkeys(map(column, quantities))
         rows: list[dict[str, Any]] = [{}] * len(photos)
@@ -73,8 +73,8 @@ class Served(PythonModel):
             return rows
         probabilities = self.counter.probabilities(np.stack(decoded))
         answers = self.counter.answers(probabilities, [expected[place] for place in places])
-        for place, answer, of in zip(places, answers, probabilities.tolist(), strict=True):
-            rows[place] = {**vars(answer), **dict(zip(map(column, quantities), of, strict=True))}
+        for place, answer, shares in zip(places, answers, probabilities.tolist(), strict=True):
+            rows[place] = {**vars(answer), **dict(zip(map(column, quantities), shares, strict=True))}
         return rows
 
 
@@ -100,8 +100,8 @@ def guard() -> None:
                 "the request has no Content-Type; send application/json\n", 415, "text/plain"
             )
         if len(data) > MOST_BODY:
-            said = f"the request has {len(data):,} bytes, it may have {MOST_BODY:,}\n"
-            return server.InvocationsResponse(said, 413, "text/plain")
+            message = f"the request has {len(data):,} bytes, it may have {MOST_BODY:,}\n"
+            return server.InvocationsResponse(message, 413, "text/plain")
         try:
             return answer(data, content_type, *more)
         except RecursionError:

@@ -36,17 +36,19 @@ class Answer:
 class Predictor:
     """One counter with its networks and its calibration."""
 
-    def __init__(self, name: str, known: Calibration, networks: dict[str, nn.Module], device: torch.device) -> None:
-        self.name, self.known, self.networks, self.device = name, known, networks, device
-        self.precision = "fp32" if device.type == "cpu" else known.precision
+    def __init__(
+        self, name: str, calibration: Calibration, networks: dict[str, nn.Module], device: torch.device
+    ) -> None:
+        self.name, self.calibration, self.networks, self.device = name, calibration, networks, device
+        self.precision = "fp32" if device.type == "cpu" else calibration.precision
 
     def pixels(self, body: bytes) -> Pixels:
         """A photo as resize_images makes it, JPEG and all: the networks get the very pixels that they were evaluated on.
 
         [side, side, 3]. Raises ValueError with the reason for what is no photo.
         """
-        small = square(decode(body, MOST_PIXELS), self.known.side)
-        return decode(encode(small, self.known.quality), MOST_PIXELS)
+        small = square(decode(body, MOST_PIXELS), self.calibration.side)
+        return decode(encode(small, self.calibration.quality), MOST_PIXELS)
 
     def probabilities(self, pixels: Pixels) -> Floats:
         """Calibrated probabilities [B, quantities] of photos [B, side, side, 3]."""
@@ -56,21 +58,21 @@ class Predictor:
         with torch.inference_mode(), autocast(self.device, self.precision):
             for network, module in self.networks.items():
                 logits[network] = module(images).double().cpu().numpy()
-        return temperature.probabilities(logits, self.known.temperatures)[self.name]
+        return temperature.probabilities(logits, self.calibration.temperatures)[self.name]
 
     def answers(self, probabilities: Floats, expected: Sequence[int | None]) -> list[Answer]:
         """What the probabilities of each photo say of what is expected of it, None for nothing."""
-        return [self._answer(of, quantity) for of, quantity in zip(probabilities, expected, strict=True)]
+        return [self._answer(row, quantity) for row, quantity in zip(probabilities, expected, strict=True)]
 
     def _answer(self, probabilities: Floats, expected: int | None) -> Answer:
-        quantities, best = self.known.quantities, int(np.argmax(probabilities))
+        quantities, best = self.calibration.quantities, int(np.argmax(probabilities))
         predicted, probability = quantities[best], float(probabilities[best])
         if expected is None:
             return Answer(predicted, probability, None, None, None)
         if expected not in quantities:
-            known = f"{quantities[0]} to {quantities[-1]}"
-            return Answer(predicted, probability, None, "look", f"{expected} expected, the model knows {known}")
-        doubt, limits = 1 - float(probabilities[quantities.index(expected)]), self.known.counters[self.name]
+            span = f"{quantities[0]} to {quantities[-1]}"
+            return Answer(predicted, probability, None, "look", f"{expected} expected, the model knows {span}")
+        doubt, limits = 1 - float(probabilities[quantities.index(expected)]), self.calibration.counters[self.name]
         verdict = str(judge(np.array(doubt), limits.match, limits.mismatch))
         return Answer(predicted, probability, doubt, verdict, None)
 
@@ -84,23 +86,23 @@ def opened(models: Path, name: str = AVERAGE, threads: int | None = None) -> Ite
     """
     if name not in COUNTERS:
         raise UserError(f"there is no model {name}; there are: {', '.join(COUNTERS)}")
-    known = calibration.load(models)
-    precision = known.precision if torch.cuda.is_available() else "fp32"
+    calibrated = calibration.load(models)
+    precision = calibrated.precision if torch.cuda.is_available() else "fp32"
     wanted = list(registry.NETWORKS) if name == AVERAGE else [name]
     for network in wanted:
-        calibration.verify(known, network, models / network)
+        calibration.verify(calibrated, network, models / network)
     with arithmetic("evaluate", precision, threads or torch.get_num_threads(), deterministic=True) as device:
         order = layout(precision)
         networks = {
             network: registry.load(network, models / network).to(device).to(memory_format=order) for network in wanted
         }
-        blank = torch.zeros(1, 3, known.side, known.side, dtype=torch.uint8, device=device)
+        blank = torch.zeros(1, 3, calibrated.side, calibrated.side, dtype=torch.uint8, device=device)
         for network, module in networks.items():
             with torch.inference_mode():
                 answers = module(blank).shape[1]
-            if answers != len(known.quantities):
+            if answers != len(calibrated.quantities):
                 raise UserError(
                     f"{models / network} tells {answers} quantities apart and {calibration.FILE} names"
-                    f" {len(known.quantities)}; `dvc checkout {models}` brings both back"
+                    f" {len(calibrated.quantities)}; `dvc checkout {models}` brings both back"
                 )
-        yield Predictor(name, known, networks, device)
+        yield Predictor(name, calibrated, networks, device)

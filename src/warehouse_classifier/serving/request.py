@@ -53,8 +53,8 @@ def pixels(body: bytes) -> int:
 
 def expectations(asked: pd.DataFrame) -> list[int | None]:
     """None where nothing is expected. Raises BadRequest for what is no quantity."""
-    told = asked[EXPECTED].tolist() if EXPECTED in asked else [None] * len(asked)
-    return [_quantity(row, value) for row, value in enumerate(told)]
+    given = asked[EXPECTED].tolist() if EXPECTED in asked else [None] * len(asked)
+    return [_quantity(row, value) for row, value in enumerate(given)]
 
 
 def _quantity(row: int, value: Any) -> int | None:

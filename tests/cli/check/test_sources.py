@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from support.bins import bins, jpeg, metadata, mirror
 from support.s3 import S3
 from warehouse_classifier.bucket.objects import Unreadable
-from warehouse_classifier.cli.check.expectations import Listed, Same, Unknown, expectations
+from warehouse_classifier.cli.check.expectations import FromCsv, SameForAll, Unknown, expectations
 from warehouse_classifier.cli.check.finding import Finding
 from warehouse_classifier.cli.check.inspection import body_of
 from warehouse_classifier.cli.check.photos import Seen
@@ -25,7 +25,7 @@ from warehouse_classifier.cli.check.sources import listed, photos_of
 from warehouse_classifier.cli.check.table import Table
 from warehouse_classifier.runtime.errors import UserError
 
-NOTHING = Same(None)
+NOTHING = SameForAll(None)
 
 
 def names(*told: str) -> list[str]:
@@ -33,9 +33,9 @@ def names(*told: str) -> list[str]:
         return [photo.name for photo in listed(photos)]
 
 
-def listing(path: Path, *lines: str) -> Listed:
+def listing(path: Path, *lines: str) -> FromCsv:
     path.write_text("\n".join(lines), encoding="utf-8")
-    return Listed(path)
+    return FromCsv(path)
 
 
 def read(url: str, told: str | None = None) -> list[Seen]:
@@ -287,7 +287,7 @@ def test_what_a_csv_says_is_what_is_expected(tmp_path_factory, told: dict[str, i
     out = io.StringIO()
     csv.writer(out).writerows([(column, "quantity"), *told.items()])
     path.write_bytes(out.getvalue().encode("utf-8-sig" if bom else "utf-8"))
-    table = Listed(path)
+    table = FromCsv(path)
     assert {name: table.of([name]) for name in told} == told
     assert isinstance(table.of(["of no row " * 3]), Unknown)
 
@@ -299,7 +299,7 @@ def test_any_file_is_a_csv_of_quantities_or_a_fault_in_one_line(tmp_path_factory
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(body)
     with suppress(UserError):
-        assert all(0 <= quantity <= 1_000_000 for quantity, _ in Listed(path).rows.values())
+        assert all(0 <= quantity <= 1_000_000 for quantity, _ in FromCsv(path).rows.values())
 
 
 # ---- how it is written

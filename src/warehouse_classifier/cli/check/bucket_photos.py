@@ -12,7 +12,7 @@ from warehouse_classifier.cli.check.expectations import Expectations, Expected, 
 from warehouse_classifier.cli.check.photos import SUFFIXES, Mark, Photo, Seen
 
 
-class Bins:
+class BucketPhotos:
     """The bins of a bucket, as Photos."""
 
     total: int | None = None
@@ -37,8 +37,8 @@ class Bins:
                     wanted = key_of(METADATA, id) if id else ""
                     while metadata is not None and metadata.key < wanted:
                         metadata = next(files, None)
-                    found = metadata if metadata is not None and metadata.key == wanted else None
-                    yield from self._photo(image, Unknown("it has no metadata"), found)
+                    own = metadata if metadata is not None and metadata.key == wanted else None
+                    yield from self._photo(image, Unknown("it has no metadata"), own)
 
     def mark(self, photo: Photo) -> Mark | None:
         facts: Mark = []
@@ -58,15 +58,15 @@ class Bins:
                 yield from filter(None, (photo.metadata, photo.image))
 
         with closing(self.bucket.get_many(entries())) as bodies:
-            told: Body | None = None
+            metadata: Body | None = None
             for entry, body in bodies:
                 while asked[0].image is None:
                     yield _misplaced(asked.popleft())
                 if entry is asked[0].metadata:
-                    told = body
+                    metadata = body
                 else:
-                    yield _seen(asked.popleft(), told, body)
-                    told = None
+                    yield _seen(asked.popleft(), metadata, body)
+                    metadata = None
         yield from map(_misplaced, asked)
 
     def close(self) -> None:
@@ -86,14 +86,14 @@ def _misplaced(photo: Photo) -> Seen:
     return Seen(photo, Unreadable(f"is no {key_of(PHOTOS, '<id>')}, as a bucket of bins has them", again=False))
 
 
-def _seen(photo: Photo, told: Body | None, body: Body) -> Seen:
-    """`told`: the metadata, if there is any."""
-    if told is None:
+def _seen(photo: Photo, metadata: Body | None, body: Body) -> Seen:
+    """`metadata`: its body, if there is any."""
+    if metadata is None:
         return Seen(photo, body)
-    if isinstance(told, Unreadable):
-        return Seen(replace(photo, expected=Unknown(f"its metadata: {told.reason}")), body, told.again)
+    if isinstance(metadata, Unreadable):
+        return Seen(replace(photo, expected=Unknown(f"its metadata: {metadata.reason}")), body, metadata.again)
     try:
-        quantity, _ = parse(told)
+        quantity, _ = parse(metadata)
     except ValueError as error:
         return Seen(replace(photo, expected=Unknown(f"its metadata {error}")), body)
     return Seen(replace(photo, expected=quantity), body)

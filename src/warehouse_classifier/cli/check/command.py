@@ -75,7 +75,7 @@ def check(
     from warehouse_classifier.tracking.console import Screen
 
     folder = Path(output) if output and (output.endswith("/") or Path(output).is_dir()) else None
-    source = photos_of(photos, told := expectations(expected), concurrency, explain)
+    source = photos_of(photos, expectation := expectations(expected), concurrency, explain)
     with closing(source), ExitStack() as stack:
         chosen = islice(listed(source), most)
         form = form_of(format, output, source.longest, in_parts=folder is not None)
@@ -105,7 +105,9 @@ def check(
                     yield group
 
         if folder:
-            parts = Parts(folder, form, part, counter.name, counter.precision, counter.known.model_dump(), str(explain))
+            parts = Parts(
+                folder, form, part, counter.name, counter.precision, counter.calibration.model_dump(), str(explain)
+            )
             taken = parts.take(chosen, source.mark, part, look, pictures.there if pictures else None)
         else:
             taken = written(Path(output), form, look(chosen)) if output else printed(form, look(chosen))
@@ -116,16 +118,16 @@ def check(
                 verdicts = tally(taken, bar)
         except KeyboardInterrupt as interrupt:
             if folder:
-                said = f"what is in {folder} is whole, the same command goes on from there"
-                raise type(interrupt)(said) from None
+                message = f"what is in {folder} is whole, the same command goes on from there"
+                raise type(interrupt)(message) from None
             raise
-    said = summary(verdicts, counted / (time.monotonic() - begun))
-    if most is None and (unused := told.unused()):
+    line = summary(verdicts, counted / (time.monotonic() - begun))
+    if most is None and (unused := expectation.unused()):
         screen.say(unused)
     if form.suffix is None and not output:
-        print(said, flush=True)
+        print(line, flush=True)
     else:
-        screen.say(said)
+        screen.say(line)
     return 1 if verdicts["mismatch"] or verdicts["look"] else 0
 
 

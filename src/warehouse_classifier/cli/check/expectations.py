@@ -24,7 +24,7 @@ class Unknown:
 Expected = int | Unknown | None  # None: nothing is asked
 
 
-class Same:
+class SameForAll:
     """One quantity for all photos, or None."""
 
     by_id = False
@@ -39,7 +39,7 @@ class Same:
         return None
 
 
-class Listed:
+class FromCsv:
     """A CSV. Names and ids are texts: "1" is not "00001"."""
 
     def __init__(self, path: Path) -> None:
@@ -63,17 +63,17 @@ class Listed:
 
         Raises UserError where lines disagree about it, or where one line could mean another photo as well.
         """
-        found = [(name, *self.rows[name]) for name in dict.fromkeys(names) if name in self.rows]
-        if not found:
+        matches = [(name, *self.rows[name]) for name in dict.fromkeys(names) if name in self.rows]
+        if not matches:
             return Unknown(f"{self.path} does not name it")
-        name, quantity, line = found[0]
-        for other, another, later in found[1:]:
+        name, quantity, line = matches[0]
+        for other, another, later in matches[1:]:
             if another != quantity:
                 raise UserError(
                     f"{self.path}, lines {line} and {later}: {name} and {other} are one photo, of which {quantity} and"
                     f" {another} are expected; keep one of them"
                 )
-        for name, _, line in found:
+        for name, _, line in matches:
             user = self.users.setdefault(line, names[0])
             if user != names[0]:
                 raise UserError(
@@ -94,9 +94,9 @@ class Listed:
         header = [name.strip().lower() for name in next(reader, [])]
         keys = [name for name in (PHOTO, ID) if name in header]
         if not keys or QUANTITY not in header:
-            said = f"{self.path} must have {WANTED}; its first line is {','.join(header)[:80]!r}"
+            problem = f"{self.path} must have {WANTED}; its first line is {','.join(header)[:80]!r}"
             parted = any(mark in name for name in header for mark in ";\t")
-            raise UserError(f"{said}; put commas between the names" if parted else said)
+            raise UserError(f"{problem}; put commas between the names" if parted else problem)
         for name in (keys[0], QUANTITY):
             if header.count(name) > 1:
                 raise UserError(f"{self.path} has the column {name} {header.count(name)} times; keep one of them")
@@ -106,13 +106,13 @@ class Listed:
                 row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
                 self._add(row.get(keys[0], ""), row.get(QUANTITY, ""), reader.line_num)
 
-    def _add(self, name: str, said: str, line: int) -> None:
+    def _add(self, name: str, text: str, line: int) -> None:
         if not name:
             raise UserError(f"{self.path}, line {line}: names no photo")
         try:
-            quantity = quantity_of(said)
+            quantity = quantity_of(text)
         except ValueError as error:
-            raise UserError(f"{self.path}, line {line}: the quantity of {name} is {said[:40]!r}, {error}") from None
+            raise UserError(f"{self.path}, line {line}: the quantity of {name} is {text[:40]!r}, {error}") from None
         before, first = self.rows.setdefault(name, (quantity, line))
         if before != quantity:
             raise UserError(
@@ -120,26 +120,28 @@ class Listed:
             )
 
 
-Expectations = Same | Listed
+Expectations = SameForAll | FromCsv
 
 
-def expectations(told: str | None) -> Expectations:
+def expectations(expected: str | None) -> Expectations:
     """What `--expected` says: a quantity, or the path of a CSV. Raises UserError if that is neither."""
-    if told is None:
-        return Same(None)
-    if not re.fullmatch(r"\s*[+-]?[0-9.,]+\s*", told) and (told.lower().endswith(".csv") or Path(told).is_file()):
-        return Listed(Path(told))
+    if expected is None:
+        return SameForAll(None)
+    if not re.fullmatch(r"\s*[+-]?[0-9.,]+\s*", expected) and (
+        expected.lower().endswith(".csv") or Path(expected).is_file()
+    ):
+        return FromCsv(Path(expected))
     try:
-        return Same(quantity_of(told.strip()))
+        return SameForAll(quantity_of(expected.strip()))
     except ValueError as error:
-        raise UserError(f"--expected is {told[:80]!r}, {error}, nor the path of a CSV with {WANTED}") from None
+        raise UserError(f"--expected is {expected[:80]!r}, {error}, nor the path of a CSV with {WANTED}") from None
 
 
-def quantity_of(said: str) -> int:
+def quantity_of(text: str) -> int:
     """Raises ValueError for what is no quantity."""
-    if not re.fullmatch(r"[+-]?[0-9]{1,20}", said):
+    if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
         raise ValueError("not a whole number")
-    quantity = int(said)
+    quantity = int(text)
     if not 0 <= quantity <= LARGEST:
         raise ValueError(f"not 0 to {LARGEST}")
     return quantity

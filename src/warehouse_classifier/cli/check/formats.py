@@ -13,7 +13,7 @@ from warehouse_classifier.cli.check.table import Table
 from warehouse_classifier.runtime.errors import UserError
 
 
-class Form(Protocol):
+class Format(Protocol):
     """How findings are written to a file."""
 
     @property
@@ -27,7 +27,7 @@ class Form(Protocol):
         """A row for each, with its line break."""
 
 
-def form_of(format: str | None, output: str | None, longest: int, *, in_parts: bool) -> Form:
+def form_of(format: str | None, output: str | None, longest: int, *, in_parts: bool) -> Format:
     """`output`: where to, None for standard output; its name may tell the format. Raises UserError for a table in parts."""
     ends = Path(output).suffix if output else ""
     format = format or {Csv.suffix: "csv", JsonLines.suffix: "jsonl"}.get(ends, "csv" if in_parts else "table")
@@ -43,7 +43,7 @@ def form_of(format: str | None, output: str | None, longest: int, *, in_parts: b
 def summary(verdicts: dict[str, int], rate: float | None = None) -> str:
     """`verdicts`: how many photos have each, an empty one for none."""
     total = sum(verdicts.values())
-    said = [f"{verdicts[verdict]} {verdict}" for verdict in ("match", "mismatch", "look") if verdicts.get(verdict)]
+    shares = [f"{verdicts[verdict]} {verdict}" for verdict in ("match", "mismatch", "look") if verdicts.get(verdict)]
     counted = [f"{verdicts['']} counted"] if verdicts.get("") else []
     speed = f"; {rate:.1f} photos/s" if rate else ""
-    return f"{total} photo{'s' if total != 1 else ''}: {', '.join(counted + said)}{speed}"
+    return f"{total} photo{'s' if total != 1 else ''}: {', '.join(counted + shares)}{speed}"

@@ -32,11 +32,11 @@ def inspect(
     Some batches are held, however many photos there are.
     """
 
-    def pixels(of: Seen) -> Pixels | Unreadable:
-        if isinstance(of.body, Unreadable):
-            return of.body
+    def pixels(read: Seen) -> Pixels | Unreadable:
+        if isinstance(read.body, Unreadable):
+            return read.body
         try:
-            return counter.pixels(body_of(of.body) if isinstance(of.body, Path) else of.body)
+            return counter.pixels(body_of(read.body) if isinstance(read.body, Path) else read.body)
         except OSError as error:
             return Unreadable(f"cannot be read ({error.strerror})")
         except ValueError as error:
@@ -46,31 +46,33 @@ def inspect(
     try:
         begun = ordered_map(readers, pixels, seen, 2 * batch, _weight)
         groups = iter(lambda: list(islice(begun, batch)), [])
-        for _, found in ordered_map(counters, lambda group: list(_found(counter, group, draw)), groups, threads):
-            yield found
+        for _, findings in ordered_map(counters, lambda group: list(_findings(counter, group, draw)), groups, threads):
+            yield findings
     finally:
         readers.shutdown(cancel_futures=True)
         counters.shutdown(cancel_futures=True)
 
 
-def _weight(of: Seen) -> int:
-    return 1 + (len(of.body) // HEAVY if isinstance(of.body, bytes) else 0)
+def _weight(read: Seen) -> int:
+    return 1 + (len(read.body) // HEAVY if isinstance(read.body, bytes) else 0)
 
 
-def _found(counter: Predictor, group: list[tuple[Seen, Pixels | Unreadable]], draw: Draw | None) -> Iterator[Finding]:
-    counted = [(of.photo.expected, pixels) for of, pixels in group if not isinstance(pixels, Unreadable)]
+def _findings(
+    counter: Predictor, group: list[tuple[Seen, Pixels | Unreadable]], draw: Draw | None
+) -> Iterator[Finding]:
+    counted = [(read.photo.expected, pixels) for read, pixels in group if not isinstance(pixels, Unreadable)]
     answers: Iterator[Answer] = iter(())
     if counted:
-        known = [None if isinstance(expected, Unknown) else expected for expected, _ in counted]
-        answers = iter(counter.answers(counter.probabilities(np.stack([pixels for _, pixels in counted])), known))
-    for of, pixels in group:
-        name, expected = of.photo.name, of.photo.expected
+        asked = [None if isinstance(expected, Unknown) else expected for expected, _ in counted]
+        answers = iter(counter.answers(counter.probabilities(np.stack([pixels for _, pixels in counted])), asked))
+    for read, pixels in group:
+        name, expected = read.photo.name, read.photo.expected
         quantity, unknown = (None, expected.reason) if isinstance(expected, Unknown) else (expected, None)
         if isinstance(pixels, Unreadable):
-            yield Finding(name, quantity, None, None, None, "look", pixels.reason, pixels.again or of.again)
+            yield Finding(name, quantity, None, None, None, "look", pixels.reason, pixels.again or read.again)
             continue
         answer = next(answers)
         if draw:
-            draw(of.photo, pixels, answer, quantity)
+            draw(read.photo, pixels, answer, quantity)
         verdict, reason = ("look", unknown) if unknown else (answer.verdict, answer.reason)
-        yield Finding(name, quantity, answer.predicted, answer.probability, answer.doubt, verdict, reason, of.again)
+        yield Finding(name, quantity, answer.predicted, answer.probability, answer.doubt, verdict, reason, read.again)

@@ -11,7 +11,7 @@ from warehouse_classifier.cli.check.photos import SUFFIXES, Mark, Photo, Seen
 from warehouse_classifier.runtime.errors import UserError
 
 
-class Files:
+class LocalPhotos:
     """Photos in folders of this machine, as Photos."""
 
     def __init__(self, paths: Sequence[str], expected: Expectations) -> None:
@@ -64,22 +64,22 @@ class Files:
         )
 
 
-def files(told: str) -> list[str]:
+def files(named: str) -> list[str]:
     """Files that a file, a folder or a pattern stands for, sorted. Raises UserError if there is none."""
-    if os.path.isdir(told):  # noqa: PTH112
-        found = sorted(_within(told))
-        if not found:
-            raise UserError(f"{told} holds no {', '.join(SUFFIXES)}")
-        return found
-    if os.path.lexists(told):
-        return [told]
-    if not glob.has_magic(told):
-        raise UserError(f"{told} does not exist")
-    matches = glob.glob(told, recursive=True)  # noqa: PTH207 -- of a path that may be absolute
+    if os.path.isdir(named):  # noqa: PTH112
+        inside = sorted(_within(named))
+        if not inside:
+            raise UserError(f"{named} holds no {', '.join(SUFFIXES)}")
+        return inside
+    if os.path.lexists(named):
+        return [named]
+    if not glob.has_magic(named):
+        raise UserError(f"{named} does not exist")
+    matches = glob.glob(named, recursive=True)  # noqa: PTH207 -- of a path that may be absolute
     all_files = {file for match in matches for file in (_within(match) if os.path.isdir(match) else [match])}  # noqa: PTH112
     photos = sorted(file for file in all_files if file.lower().endswith(SUFFIXES))
     if not photos:
-        raise UserError(f"{told} matches no {', '.join(SUFFIXES)}")
+        raise UserError(f"{named} matches no {', '.join(SUFFIXES)}")
     return photos
 
 

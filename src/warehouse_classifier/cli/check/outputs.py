@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from warehouse_classifier.cli.check.finding import Finding
-from warehouse_classifier.cli.check.formats import Form
+from warehouse_classifier.cli.check.formats import Format
 from warehouse_classifier.runtime.files import replacing
 
 Verdicts = Counter[str]  # an empty one for none
@@ -21,7 +21,7 @@ def verdicts(group: Iterable[Finding]) -> Verdicts:
     return Counter(finding.verdict or "" for finding in group)
 
 
-def printed(form: Form, groups: Groups) -> Generator[Verdicts, None, None]:
+def printed(form: Format, groups: Groups) -> Generator[Verdicts, None, None]:
     """Each group as soon as it is found."""
     _print(form.head())
     for group in groups:
@@ -29,7 +29,7 @@ def printed(form: Form, groups: Groups) -> Generator[Verdicts, None, None]:
         yield verdicts(group)
 
 
-def written(path: Path, form: Form, groups: Groups) -> Generator[Verdicts, None, None]:
+def written(path: Path, form: Format, groups: Groups) -> Generator[Verdicts, None, None]:
     """The file is there when all of it is."""
     with ExitStack() as stack:
         special = path.exists() and not path.is_file()  # /dev/null, which must not be replaced

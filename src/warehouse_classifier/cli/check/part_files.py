@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from warehouse_classifier.cli.check.escaping import encodable
 from warehouse_classifier.cli.check.finding import Finding
-from warehouse_classifier.cli.check.formats import Form
+from warehouse_classifier.cli.check.formats import Format
 from warehouse_classifier.cli.check.outputs import Verdicts, verdicts
 from warehouse_classifier.cli.check.photos import Photo
 from warehouse_classifier.cli.check.records import read_back
@@ -30,7 +30,7 @@ Look = Callable[[Iterable[Photo]], Iterator[list[Finding]]]
 class Parts:
     """`depends_on`: everything that all parts depend on, as values that JSON can hold."""
 
-    def __init__(self, folder: Path, form: Form, *depends_on: Any) -> None:
+    def __init__(self, folder: Path, form: Format, *depends_on: Any) -> None:
         self.folder, self.form, self.depends_on = folder, form, depends_on
         self.written: set[Path] = set()
 
@@ -51,9 +51,9 @@ class Parts:
         while some := list(islice(photos, size)):
             marks = [mark(photo) for photo in some]
             path = self.path(number, some, marks)
-            known = self.known(path, some, drawn) if None not in marks else None
-            if known is not None:
-                yield known
+            counts = self.known(path, some, drawn) if None not in marks else None
+            if counts is not None:
+                yield counts
             else:
                 with self.writing(path) as part:
                     for group in look(some):
@@ -121,7 +121,7 @@ class Parts:
 class Part:
     """One file of results that is being written."""
 
-    def __init__(self, file: TextIO, form: Form) -> None:
+    def __init__(self, file: TextIO, form: Format) -> None:
         self.file, self.form = file, form
         self.again = False
         file.write(form.head())

@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 
 class Csv:
-    """A Form (see formats.py): a header, and a row a finding."""
+    """A Format (see formats.py): a header, and a row a finding."""
 
     suffix = ".csv"
 
@@ -37,7 +37,7 @@ class Csv:
 
 
 class JsonLines:
-    """A Form (see formats.py): an object a line."""
+    """A Format (see formats.py): an object a line."""
 
     suffix = ".jsonl"
 
@@ -48,16 +48,16 @@ class JsonLines:
         return "".join(json.dumps(record(finding)) + "\n" for finding in findings)
 
 
-def record(of: Finding) -> dict[str, str | int | float | None]:
+def record(finding: Finding) -> dict[str, str | int | float | None]:
     """A finding as machines get it."""
     return {
-        "photo": encodable(of.photo),
-        "expected": of.expected,
-        "predicted": of.predicted,
-        "probability": _rounded(of.probability),
-        "doubt": _rounded(of.doubt),
-        "verdict": of.verdict,
-        "reason": None if of.reason is None else encodable(of.reason),
+        "photo": encodable(finding.photo),
+        "expected": finding.expected,
+        "predicted": finding.predicted,
+        "probability": _rounded(finding.probability),
+        "doubt": _rounded(finding.doubt),
+        "verdict": finding.verdict,
+        "reason": None if finding.reason is None else encodable(finding.reason),
     }
 
 
@@ -71,7 +71,7 @@ def read_back(path: Path) -> list[Row]:
                     raise ValueError("it has other columns")
                 return [Row(row[0], row[5], row[2] != "") for row in rows]
             records = map(json.loads, file)
-            return [Row(of["photo"], of["verdict"] or "", of["predicted"] is not None) for of in records]
+            return [Row(row["photo"], row["verdict"] or "", row["predicted"] is not None) for row in records]
     except (OSError, csv.Error, KeyError, IndexError, TypeError) as error:
         raise ValueError(str(error)) from None
 

@@ -7,9 +7,9 @@ from itertools import chain
 from pathlib import Path
 
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, key_of
-from warehouse_classifier.cli.check.bucket_photos import Bins
-from warehouse_classifier.cli.check.expectations import Expectations, Same
-from warehouse_classifier.cli.check.local_photos import Files, files
+from warehouse_classifier.cli.check.bucket_photos import BucketPhotos
+from warehouse_classifier.cli.check.expectations import Expectations, SameForAll
+from warehouse_classifier.cli.check.local_photos import LocalPhotos, files
 from warehouse_classifier.cli.check.photos import SUFFIXES, Photo, Photos
 from warehouse_classifier.runtime.errors import UserError
 
@@ -17,29 +17,29 @@ URL = re.compile(r"(s3|synthetic):|\w+://")
 ONE_BUCKET = "a bucket is checked alone; name it and nothing else"
 
 
-def photos_of(told: Sequence[str], expected: Expectations, concurrency: int, ours: Path | None = None) -> Photos:
-    """What the paths, patterns or the one bucket in `told` stand for, each photo once.
+def photos_of(named: Sequence[str], expected: Expectations, concurrency: int, ours: Path | None = None) -> Photos:
+    """What the paths, patterns or the one bucket in `named` stand for, each photo once.
 
     `expected` nothing: of a bucket's bins, what its metadata says. `ours`: a folder of pictures that --explain draws, which
     are no photos. Raises UserError where there is no photo, or one in `ours`.
     """
-    buckets = [one for one in told if URL.match(one) or _is_bucket(one)]
-    if buckets and len(told) > 1:
+    buckets = [one for one in named if URL.match(one) or _is_bucket(one)]
+    if buckets and len(named) > 1:
         raise UserError(f"{buckets[0]}: {ONE_BUCKET}")
     if buckets:
         url = buckets[0] if URL.match(buckets[0]) else os.path.abspath(buckets[0])  # noqa: PTH100
         if ours and os.path.abspath(ours) == os.path.join(url, PHOTOS):  # noqa: PTH100, PTH118
             raise UserError(f"--explain {ours} holds the bucket's photos; name a folder for the pictures alone")
-        nothing = isinstance(expected, Same) and expected.quantity is None
-        return Bins(url, None if nothing else expected, concurrency)
+        nothing = isinstance(expected, SameForAll) and expected.quantity is None
+        return BucketPhotos(url, None if nothing else expected, concurrency)
     paths: dict[str, str] = {}
-    for one in told:
+    for one in named:
         for path in files(one):
             paths.setdefault(os.path.abspath(path), path)  # noqa: PTH100 -- of the name; a link keeps its own
-    found = [path for absolute, path in paths.items() if not (ours and _is_picture(absolute, path, ours))]
-    if not found:
-        raise UserError(f"{' '.join(told)[:80]} holds no {', '.join(SUFFIXES)}")
-    return Files(found, expected)
+    photos = [path for absolute, path in paths.items() if not (ours and _is_picture(absolute, path, ours))]
+    if not photos:
+        raise UserError(f"{' '.join(named)[:80]} holds no {', '.join(SUFFIXES)}")
+    return LocalPhotos(photos, expected)
 
 
 def listed(photos: Photos) -> Iterator[Photo]:
@@ -53,7 +53,7 @@ def listed(photos: Photos) -> Iterator[Photo]:
 
 def not_over(output: str, photos: Photos) -> None:
     """Raises UserError where the file would take the place of a photo."""
-    if output.lower().endswith(SUFFIXES) or (isinstance(photos, Files) and photos.holds(output)):
+    if output.lower().endswith(SUFFIXES) or (isinstance(photos, LocalPhotos) and photos.holds(output)):
         raise UserError(f"--output {output} would be in the place of a photo; name another file, such as findings.csv")
 
 

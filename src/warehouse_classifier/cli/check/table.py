@@ -20,7 +20,7 @@ NAME = 12  # cells that a name has at least
 
 
 class Table:
-    """A Form (see formats.py). `longest`: of the names, in cells. `width`: of the terminal, which nothing goes beyond; None for a file."""
+    """A Format (see formats.py). `longest`: of the names, in cells. `width`: of the terminal, which nothing goes beyond; None for a file."""
 
     suffix = None
 
@@ -41,17 +41,17 @@ class Table:
     def rows(self, findings: Iterable[Finding]) -> str:
         return "".join(f"{self._row(finding)}\n" for finding in findings)
 
-    def _row(self, of: Finding) -> str:
-        values = [of.expected, of.predicted, of.probability, of.doubt]
+    def _row(self, finding: Finding) -> str:
+        values = [finding.expected, finding.predicted, finding.probability, finding.doubt]
         numbers = " ".join(_number(value).rjust(len(name)) for name, value in zip(NUMBERS, values, strict=True))
-        verdict = of.verdict or ""
+        verdict = finding.verdict or ""
         pad = " " * (VERDICT - len(verdict))
         if self.colour and verdict:  # the word itself says the same
             verdict = typer.style(verdict, fg=COLOURS[verdict], bold=verdict == "mismatch")
-        row = GAP.join([self._name(of.photo), numbers, verdict + pad])
-        if of.reason is None:
+        row = GAP.join([self._name(finding.photo), numbers, verdict + pad])
+        if finding.reason is None:
             return row.rstrip()
-        return row + self._reason(printable(of.reason))
+        return row + self._reason(printable(finding.reason))
 
     def _name(self, name: str) -> str:
         """Short of its beginning where it is too long: names of files differ at their end."""

@@ -35,17 +35,17 @@ def report(
     from warehouse_classifier.report.runs import Runs, added  # with pandas, once all is there
 
     stages = [name for name in stage_spec.load(stage_spec.MAP).get("stages", {}) if name in stage_spec.locked()]
-    plans = {name: stage_spec.ran(name) for name in stages}
-    found = {name: records.of(told) for name, told in plans.items()}
-    if not any(found.values()):
+    specs = {name: stage_spec.ran(name) for name in stages}
+    record_of = {name: records.of(spec) for name, spec in specs.items()}
+    if not any(record_of.values()):
         raise UserError(
             "MLflow has no run that made what dvc.lock knows; MLFLOW_TRACKING_URI may name the store of those who did,"
             " `dvc repro --force` runs all of it here"
         )
-    rows = [records.row(name, record) for name, record in found.items()]
-    params = dict(sorted(pair for told in plans.values() for pair in dotted(told.params).items()))
+    rows = [records.row(name, record) for name, record in record_of.items()]
+    params = dict(sorted(pair for spec in specs.values() for pair in dotted(spec.params).items()))
     target = output or page.with_name(NAME)
-    joined = added(text, Runs(rows, speeds(found[stage]), params))
+    joined = added(text, Runs(rows, speeds(record_of[stage]), params))
     with replacing(target) as half:
         half.write_text(joined, encoding="utf-8")
     for line in rows:
@@ -102,8 +102,8 @@ def speeds(evaluated: "Record | None") -> dict[str, tuple[float, float, float, f
 
 def dotted(values: Mapping[str, Any], name: str = "") -> dict[str, str]:
     """Every value within values by the path to it, as text."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, value in values.items():
         path = f"{name}.{key}".strip(".")
-        found |= dotted(value, path) if isinstance(value, Mapping) else {path: "null" if value is None else str(value)}
-    return found
+        texts |= dotted(value, path) if isinstance(value, Mapping) else {path: "null" if value is None else str(value)}
+    return texts

@@ -23,10 +23,10 @@ class Record:
     figures: dict[str, float]  # the last of each name
 
 
-def of(told: StageSpec) -> Record | None:
+def of(spec: StageSpec) -> Record | None:
     """The newest finished run with the same inputs and parameters, if there is one. Raises UserError if there is no store."""
-    for run in history.runs(told.stage, told.digest):
-        if all(_same(run.data.params.get(name), value) for name, value in _told(told.params)):
+    for run in history.runs(spec.stage, spec.digest):
+        if all(_same(run.data.params.get(name), value) for name, value in _short_names(spec.params)):
             took = ((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000
             return Record(
                 run.info.run_id, run.info.start_time / 1000, run.data.metrics.get("seconds", took), run.data.tags,
@@ -60,7 +60,7 @@ def row(stage: str, record: Record | None) -> dict[str, str]:
     }
 
 
-def _told(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _short_names(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """The tracked parameters by the short names that a run has them under."""
     for dotted, value in params.items():
         yield from value.items() if isinstance(value, dict) else [(dotted.rpartition(".")[2], value)]
