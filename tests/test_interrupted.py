@@ -40,7 +40,7 @@ def project(trained: Project, tmp_path: Path) -> Project:
 def weights(project: Project) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.folder)
-        return dvc_hash.md5(Path("models/vit/model.safetensors"))
+        return dvc_hash.md5(Path("models/vit"))
 
 
 def checkpoints(project: Project) -> list[Path]:

@@ -347,7 +347,7 @@ def test_one_name_in_six_places(stage: str, monkeypatch: pytest.MonkeyPatch, tmp
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setattr(tracked_run, "Run", Told)
+    monkeypatch.setattr(tracked_run, "MlflowRun", Told)
     stand_in(monkeypatch, stage, lambda _: None)
     before = signal.getsignal(signal.SIGTERM)
     try:
