@@ -63,8 +63,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 OWN_PATHS: list[str] = []
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     OWN_PATHS[:] = sys.path
+    if getattr(
+        session.config.option, "loadgroup", False
+    ):  # in a process of pytest -n; some pytests and xdists do not go together
+        assert all("@" in item.nodeid for item in session.items), "pytest-xdist does not group tests"
 
 
 @pytest.fixture(autouse=True)

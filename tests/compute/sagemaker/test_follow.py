@@ -106,14 +106,11 @@ def test_a_job_is_whole_when_its_last_life_has_ended(store: str, tmp_path: Path)
 def test_the_log_is_read_stream_after_stream_and_each_line_once(account: Account, s3: S3) -> None:
     """A spot machine's second life has a stream of its own."""
     job = "log-of-a-test-1"
-    with contextlib.suppress(account.logs.exceptions.ResourceAlreadyExistsException):
-        account.logs.create_log_group(logGroupName=GROUP)
     log = Log(job, "us-east-1")
     assert [*log.new()] == []
     for stream, lines in {"algo-1-1000": ["a"], "algo-2-1001": ["b"], "algo-1-2000": ["c"]}.items():
         name = f"{job}/{stream}"
-        account.logs.create_log_stream(logGroupName=GROUP, logStreamName=name)
-        put(account, name, *lines)
+        put(account, create(account, name), *lines)
     put(account, create(account, "log-of-a-test-11/algo-1-1000"), "of another job")
     assert [(line.machine, line.text) for line in log.new()] == [("algo-1", "a"), ("algo-2", "b"), ("algo-1", "c")]
     assert [*log.new()] == []
@@ -134,6 +131,8 @@ def test_a_token_that_is_too_old_costs_no_line(account: Account, s3: S3, monkeyp
 
 
 def create(account: Account, name: str) -> str:
+    with contextlib.suppress(account.logs.exceptions.ResourceAlreadyExistsException):
+        account.logs.create_log_group(logGroupName=GROUP)
     account.logs.create_log_stream(logGroupName=GROUP, logStreamName=name)
     return name
 

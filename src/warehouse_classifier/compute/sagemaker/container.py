@@ -30,9 +30,9 @@ DEVICE = Path("/dev/nvidia0")
 REASON_LENGTH = 1024  # characters of a failure that SageMaker keeps
 LAST_LINES = 20  # of stderr, in which the reason is looked for
 SHUTDOWN_SECONDS = 100  # for processes to save what is done, of the 120 that SageMaker gives
-PORTS = range(
-    20000, 30000
-)  # machines meet in one of them; chosen by the job's name, as jobs of an emulator share a host
+# Machines meet at one of them, chosen by the job's name, as jobs of an emulator share a host. None that a system hands out by
+# itself: Linux begins at 32768, gVisor at 16000.
+PORTS = range(10000, 16000)
 
 
 class StageFailed(UserError):
