@@ -40,7 +40,7 @@ lint: $(VENV)/ready
 # an S3 server on loopback for those without an account, DVC's remote `laptop`, until Ctrl-C; not ?=, many a shell has a PORT
 s3: PORT = 9000
 s3: $(VENV)/ready
-	@exec python -m warehouse_classifier.compute.local_s3 '$(PORT)'  # exec: a SIGTERM to make reaches its child alone
+	@exec python -m sagemaker_emulator.local_s3 '$(PORT)'  # exec: a SIGTERM to make reaches its child alone
 
 # SageMaker on this machine, for those without an account, until Ctrl-C; with RUN='dvc repro' until that has ended
 sagemaker-dry-run: PORT = 9000

@@ -22,7 +22,7 @@ from pathlib import Path
 import boto3
 import numpy as np
 
-from warehouse_classifier.compute.local_s3 import BUCKET, KEY
+from sagemaker_emulator.local_s3 import BUCKET, KEY
 from warehouse_classifier.dataset import shards
 
 CONFIG = Path(__file__).parent.parent / ".dvc/config"
@@ -51,7 +51,7 @@ def server(folder: Path) -> Iterator[str]:
     """Run what `make s3` runs in a DVC project; yields the address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "warehouse_classifier.compute.local_s3", str(port)]
+    command = [sys.executable, "-m", "sagemaker_emulator.local_s3", str(port)]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         if not process.stdout.readline():

@@ -305,7 +305,7 @@ def test_no_stage_is_an_orphan() -> None:
 
 def test_no_module_is_an_orphan(graph: grimp.ImportGraph) -> None:
     used = set().union(*(graph.find_upstream_modules(f"{PACKAGE}.stages.{name}") for name in STAGES))
-    commands = ("__main__", "local_s3", "sagemaker.container", "sagemaker.image", "sagemaker.stop")
+    commands = ("__main__", "sagemaker.container", "sagemaker.image", "sagemaker.stop")
     entries = {*(f"{PACKAGE}.compute.{name}" for name in commands), f"{PACKAGE}.cli.__main__"}
     for entry in entries:
         used |= graph.find_upstream_modules(entry)

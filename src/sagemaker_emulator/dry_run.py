@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sagemaker_emulator import local_s3
 from sagemaker_emulator.account import IMAGE, ROLE, furnish
 from sagemaker_emulator.cloud import REGION, Cloud
 from sagemaker_emulator.protocol import HOST
 from sagemaker_emulator.server import Emulator
 from sagemaker_emulator.signals import Signals
-from warehouse_classifier.compute import local_s3
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
 from warehouse_classifier.tracking.stderr import say_error

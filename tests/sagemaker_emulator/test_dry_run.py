@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from sagemaker_emulator.dry_run import FORGET, VARIABLES, main
+from sagemaker_emulator.local_s3 import BUCKET, REMOTE, lead_to
 from support.projects import TOP
-from warehouse_classifier.compute.local_s3 import BUCKET, REMOTE, lead_to
 
 COMMAND = [sys.executable, "-m", "sagemaker_emulator.dry_run"]
 CONFIG = Path(".dvc/config.local")

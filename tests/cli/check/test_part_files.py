@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from warehouse_classifier.bucket import bucket
 from warehouse_classifier.bucket.object_store import StoreBucket
 from warehouse_classifier.bucket.objects import Unreadable
 from warehouse_classifier.cli.__main__ import answer
-from warehouse_classifier.cli.check import lock, part_files
+from warehouse_classifier.cli.check import part_files
 from warehouse_classifier.cli.check.lock import held
 from warehouse_classifier.cli.check.part_files import OURS
 from warehouse_classifier.runtime.errors import UserError
@@ -213,7 +214,7 @@ def test_a_folder_that_cannot_be_locked_is_not_called_busy(
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lock.fcntl, "flock", no_locks)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
     assert check("bins") == 2
     assert capsys.readouterr().err == (
         "error: out cannot be locked (No locks available); name a folder on another disk\n"

@@ -1,6 +1,6 @@
 """A DVC remote for those without an account: an S3 server on loopback, until Ctrl-C.
 
-    python -m warehouse_classifier.compute.local_s3 <port>, as `make s3` says it
+    python -m sagemaker_emulator.local_s3 <port>, as `make s3` says it
 
 .dvc/config names it as the remote `laptop`, beside the default one: `dvc push -r laptop`, `dvc pull -r laptop`.
 """

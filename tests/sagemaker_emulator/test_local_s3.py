@@ -15,10 +15,10 @@ from typing import Any
 import boto3
 import pytest
 
+from sagemaker_emulator.local_s3 import BUCKET, PORT, REMOTE, lead_to, main
 from support.projects import TOP
-from warehouse_classifier.compute.local_s3 import BUCKET, PORT, REMOTE, lead_to, main
 
-COMMAND = [sys.executable, "-m", "warehouse_classifier.compute.local_s3"]
+COMMAND = [sys.executable, "-m", "sagemaker_emulator.local_s3"]
 CONFIG = Path(".dvc/config.local")
 # of people who have a bucket, with what a rewriting would not keep: a comment, tabs, no newline at the end
 OWN = b"""# mine
@@ -235,7 +235,7 @@ def test_a_missing_moto_is_told(project: Project, port: int) -> None:
     code = f"""
 import sys
 sys.modules["moto"] = None
-from warehouse_classifier.compute.local_s3 import main
+from sagemaker_emulator.local_s3 import main
 sys.exit(main(["{port}"]))
 """
     message = project.error(sys.executable, "-c", code)
