@@ -112,7 +112,7 @@ def test_nothing_is_sent_twice(delegated: tuple[Project, str], account: Account)
     )
     assert all(writes[key] == 1 for key in writes if key.endswith(".tar.gz"))
     assert not [key for key in account.keys("six") if "/checkpoints/" in key]  # of work that is done
-    assert "up to date" in project.run("dvc", "push")
+    assert "up to date" in project.run("dvc", "push", "--remote", "team")
     assert account.written("six") == writes
 
 
