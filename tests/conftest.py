@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -31,6 +32,10 @@ from warehouse_classifier.bucket import retry
 
 def pytest_configure() -> None:
     be_two()
+    # a machine may be busy with other things, and a fixture is not changed by the test
+    unminded = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]
+    hypothesis.settings.register_profile("of these tests", deadline=None, suppress_health_check=unminded)
+    hypothesis.settings.load_profile("of these tests")
     # A shell starts what runs in its background with SIGINT ignored, and nohup with SIGHUP; so would be the processes of tests,
     # which are sent these signals. What is handled here is at its default there.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

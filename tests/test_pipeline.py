@@ -56,53 +56,64 @@ def test_a_rerun_gives_the_same_bytes(project: Project) -> None:
     assert project.read("dvc.lock") == before
 
 
-def test_lr_retrains_both_and_selects_nothing_anew(project: Project) -> None:
-    said = project.run("dvc", "exp", "run", "-S", "lr=1e-4", "--name", "slower")
-    assert ran(said) == [*TRAININGS, "evaluate"]
+@pytest.fixture(scope="module")
+def swept(project: Project) -> dict[float, str]:
+    """As typed in the README: two rates for both networks, in copies of the project, by a worker in the background.
+
+    The names of the experiments by their rate.
+    """
+    project.run("dvc", "exp", "run", "--queue", "-S", "lr=2e-3,2e-4")
+    project.run("dvc", "queue", "start")
+    until = time.monotonic() + 200
+    while re.search("Queued|Running", status := project.run("dvc", "queue", "status")) and time.monotonic() < until:
+        time.sleep(1)
+    project.run("dvc", "queue", "stop")
+    names = re.findall(r"^[0-9a-f]{7}\s+(\S+)\s.*Success", status, re.MULTILINE)
+    assert len(names) == 2, status + project.run("dvc", "queue", "logs", status.split("\n")[1].split()[0])
+    for name in names:
+        assert ran(project.run("dvc", "queue", "logs", name)) == [*TRAININGS, "evaluate"]
+    rates = {}
+    for name in names:
+        (line,) = re.findall(
+            r"^\+lr: (\S+)$", project.run("git", "diff", f"HEAD..{name}", "--", "params.yaml"), re.MULTILINE
+        )
+        rates[float(line)] = name
+    return rates
+
+
+def test_a_sweep_in_the_queue_is_compared_in_mlflow(project: Project, swept: dict[float, str]) -> None:
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("warehouse-classifier").experiment_id
+    runs = client.search_runs([experiment], "params.lr LIKE '0.%'")
+    for stage in ("train_resnet34", "train_vit"):
+        losses = {
+            (float(run.data.params["lr"]), run.data.tags["dvc_exp_name"]): run.data.metrics["validation_loss"]
+            for run in runs
+            if run.info.run_name == stage and run.data.tags.get("dvc_exp_name") in swept.values()
+        }
+        assert {*losses} == {*swept.items()}
+        assert len({*losses.values()}) == 2
+    assert project.run("git", "status", "--porcelain") == ""
+    assert "up to date" in project.run("dvc", "status")
+
+
+def test_lr_is_the_whole_change_of_an_experiment(project: Project, swept: dict[float, str]) -> None:
     shown = json.loads(project.run("dvc", "exp", "show", "--json"))
-    assert "slower" in json.dumps(shown)
+    assert all(name in json.dumps(shown) for name in swept.values())
+    project.run("dvc", "exp", "apply", swept[2e-4])
+    assert project.run("git", "diff", "--numstat", "--", "params.yaml") == "1\t1\tparams.yaml\n"
     changed = json.loads(project.run("dvc", "metrics", "diff", "--json", "HEAD"))
     assert {"acc_resnet34", "acc_vit"} <= changed["reports/metrics.json"].keys()
     assert "lr" in project.run("dvc", "params", "diff", "HEAD")
-    assert project.run("git", "diff", "--numstat", "--", "params.yaml") == "1\t1\tparams.yaml\n"
     drawn = json.loads(project.run("dvc", "plots", "diff", "HEAD", "--json"))["data"]
     assert len(drawn) == len(YAML(typ="safe").load(project.folder / "dvc.yaml")["plots"])
     for name, plots in drawn.items():
         assert {rev for plot in plots for rev in plot["revisions"]} == {"HEAD", "workspace"}, name
     for network in ("resnet34", "vit"):
         rates = [line.rsplit(",", 1)[1] for line in project.read(f"models/{network}/history.csv").splitlines()[1:]]
-        assert all(0 <= float(rate) <= 1e-4 for rate in rates)
-    project.run("git", "checkout", "-q", "--", ".")
-    project.run("dvc", "exp", "apply", "slower")
-    assert project.run("git", "diff", "--numstat", "--", "params.yaml") == "1\t1\tparams.yaml\n"
+        assert all(0 <= float(rate) <= 2e-4 for rate in rates)
     project.run("git", "checkout", "-q", "--", ".")
     project.run("dvc", "checkout")
-    assert "up to date" in project.run("dvc", "status")
-
-
-def test_a_sweep_in_the_queue_is_compared_in_mlflow(project: Project) -> None:
-    """As typed in the README: two rates for both networks, in copies of the project, by a worker in the background."""
-    project.run("dvc", "exp", "run", "--queue", "-S", "lr=2e-3,2e-4")
-    project.run("dvc", "queue", "start")
-    until = time.monotonic() + 200
-    while re.search("Queued|Running", said := project.run("dvc", "queue", "status")) and time.monotonic() < until:
-        time.sleep(1)
-    project.run("dvc", "queue", "stop")
-    assert said.count("Success") == 2, said + project.run("dvc", "queue", "logs", said.split("\n")[1].split()[0])
-    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
-    experiment = client.get_experiment_by_name("warehouse-classifier").experiment_id
-    swept = client.search_runs([experiment], "params.lr LIKE '0.%'")
-    names = {run.data.tags["dvc_exp_name"] for run in swept if float(run.data.params["lr"]) in (2e-3, 2e-4)}
-    assert len(names) == 2
-    for stage in ("train_resnet34", "train_vit"):
-        losses = {
-            float(run.data.params["lr"]): run.data.metrics["validation_loss"]
-            for run in swept
-            if run.info.run_name == stage and run.data.tags["dvc_exp_name"] in names
-        }
-        assert {*losses} == {2e-3, 2e-4}
-        assert losses[2e-3] != losses[2e-4]
-    assert project.run("git", "status", "--porcelain") == ""
     assert "up to date" in project.run("dvc", "status")
 
 
@@ -150,6 +161,7 @@ def test_a_typing_mistake_costs_one_line_and_nothing_that_was_done(project: Proj
     said = project.run("dvc", "exp", "run", "-S", mistake, fails=True)
     assert f"{line}\n" in said
     assert "Traceback" not in said
+    assert project.run("git", "diff", "--numstat", "--", "params.yaml") == "1\t1\tparams.yaml\n"
     project.run("git", "checkout", "-q", "--", ".")
     assert ran(project.run("dvc", "repro")) == []
     assert "up to date" in project.run("dvc", "status")

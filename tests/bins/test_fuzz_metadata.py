@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warehouse_classifier.bins.metadata import LARGEST, PAIRS, parse
@@ -262,13 +262,13 @@ def test_a_hundred_megabytes_are_read_or_refused_in_seconds() -> None:
         assert time.monotonic() - began < 20
 
 
-@settings(max_examples=max(100, TRIES // 4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=max(100, TRIES // 4))
 @given(body=st.one_of(st.binary(max_size=100), st.text(max_size=100).map(str.encode)))
 def test_any_bytes_are_a_row_or_a_reason(body: bytes) -> None:
     outcome(body)
 
 
-@settings(max_examples=max(100, TRIES // 4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=max(100, TRIES // 4))
 @given(
     seed=st.integers(0, 10**6),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=3)), max_size=4),

@@ -32,7 +32,7 @@ def test_a_group_is_a_chain_named_after_its_first_id() -> None:
     assert siblings(asins) == group
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     asins=st.dictionaries(
         st.one_of(st.integers(1, 40).map("{:05}".format), st.integers(1, 40).map(str)),

@@ -26,7 +26,7 @@ def shelves(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, str], dict[str, 
     return quantity, group, {"test": test, "validation": validation, "train": train}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(shelf=shelves(), seed=st.integers(0, 1000), random=st.randoms())
 def test_whole_groups_are_dealt_out_as_asked(
     shelf: tuple[dict[str, int], dict[str, str], dict[str, int]], seed: int, random: random.Random

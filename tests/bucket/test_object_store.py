@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.bins import mirror
@@ -617,7 +617,7 @@ def test_whatever_the_keys_are_called_all_are_listed_in_their_order(
     bodies: dict[str, bytes] = {}
     serve(bodies, page=3)
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=30)
     @given(names=st.sets(NAMES, max_size=30))
     @example(names=STRANGE)
     @example(names={f"{n}" for n in range(200)})

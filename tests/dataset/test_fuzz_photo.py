@@ -6,7 +6,7 @@ import struct
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -103,13 +103,13 @@ def test_what_is_whole_is_always_taken() -> None:
     assert {kind: outcome(body) for kind, body in GOOD.items()} == dict.fromkeys(GOOD, "decoded")
 
 
-@settings(max_examples=max(100, TRIES // 4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=max(100, TRIES // 4))
 @given(body=st.binary(max_size=300), start=st.sampled_from([b"", b"\xff\xd8", GOOD["plain"][:330], GOOD["PNG"][:60]]))
 def test_any_bytes_are_an_image_or_a_reason(start: bytes, body: bytes) -> None:
     outcome(start + body)
 
 
-@settings(max_examples=max(100, TRIES // 4), deadline=None)
+@settings(max_examples=max(100, TRIES // 4))
 @given(
     kind=st.sampled_from([*GOOD]),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),

@@ -162,7 +162,7 @@ def test_the_limit_is_the_pixels_that_are_allowed() -> None:
     assert reason(body, 9_999) == "claims 100 x 100 pixels, more than 9999 in all"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(seed=st.integers(0, 1 << 32))
 def test_odd_exif_takes_no_photo_away(seed: int) -> None:
     """An orientation, which has Pillow write the EXIF anew, beside tags that it cannot write."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
@@ -55,7 +55,6 @@ def test_values_worked_out_by_hand() -> None:
 
 
 @given(COUNTED)
-@settings(deadline=None)
 def test_agrees_with_sklearn_and_the_interval_holds_the_point(rows: list[tuple[int, int, int]]) -> None:
     actual, predicted, groups = columns(rows)
     found = scored(actual, predicted, groups)
@@ -67,7 +66,6 @@ def test_agrees_with_sklearn_and_the_interval_holds_the_point(rows: list[tuple[i
 
 
 @given(COUNTED)
-@settings(deadline=None)
 def test_perfect_predictions_are_perfect(rows: list[tuple[int, int, int]]) -> None:
     actual, _, groups = columns(rows)
     found = scored(actual, actual, groups)
@@ -78,7 +76,6 @@ def test_perfect_predictions_are_perfect(rows: list[tuple[int, int, int]]) -> No
 
 
 @given(COUNTED, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_the_order_of_images_and_the_names_of_groups_do_not_matter(
     rows: list[tuple[int, int, int]], random: Random
 ) -> None:
@@ -91,7 +88,6 @@ def test_the_order_of_images_and_the_names_of_groups_do_not_matter(
 
 
 @given(COUNTED, st.permutations(QUANTITIES))
-@settings(deadline=None)
 def test_renaming_the_quantities_changes_no_score_that_only_asks_for_right_or_wrong(
     rows: list[tuple[int, int, int]], names: list[int]
 ) -> None:

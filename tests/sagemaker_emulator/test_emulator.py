@@ -25,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_emulator import limits
-from sagemaker_emulator.cloud import ACCOUNT, REGION
+from sagemaker_emulator.cloud import ACCOUNT, REGION, Cloud
 from sagemaker_emulator.instance import OPT
 from sagemaker_emulator.log import GROUP
 from sagemaker_emulator.record import Record
@@ -790,6 +790,8 @@ def test_what_is_no_request_is_refused(account: Account) -> None:
 
 def test_people_who_have_an_account_are_left_alone(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator is in the process of whoever starts it; their profile leads elsewhere, or nowhere."""
+    # moto, in this very process, looks up once what an error of S3's is made of, and not without a session of boto3's
+    assert [*Cloud.at(aws).keys("s3://of-nobody/")] == []
     for variable, value in {"AWS_PROFILE": "of-mine", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}.items():
         monkeypatch.setenv(variable, value)
     with Emulator(tmp_path, aws) as emulator:

@@ -90,7 +90,8 @@ def read(name: str | None) -> Remote:
         raise UserError(
             f"the endpointurl of the DVC remote {name} holds a name or a password, which would travel; take it out"
         )
-    return Remote(name, section)
+    # what comes back changed is noticed; without, DVC takes it for what it was, and does so for a remote just added
+    return Remote(name, {**section, "verify": True})
 
 
 def cache() -> Path:

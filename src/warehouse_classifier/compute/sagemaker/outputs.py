@@ -94,6 +94,7 @@ def bring(jobs: Jobs, entry: LockEntry) -> None:
         with Config(str(tree / here)).edit("local") as config:
             config["cache"]["dir"] = str(dvc_remote.cache())
             config["core"]["no_scm"] = True
+            config["remote"].setdefault(jobs.remote.name, {})["verify"] = jobs.remote.section["verify"]
         for file in (stage_spec.MAP, "params.yaml"):
             shutil.copy2(file, tree)
         YAML(typ="safe", pure=True).dump({"schema": "2.0", "stages": {jobs.spec.stage: entry}}, tree / stage_spec.LOCK)
