@@ -698,3 +698,16 @@ def test_retry_after_nothing_is_no_leave_to_hurry(serve: Serve, monkeypatch: pyt
     assert read(opened(), listed()[:1]) == {KEYS[0]: BODIES[KEYS[0]]}
     times = [when for when, *_ in served.record().times]
     assert times[-1] - times[0] > 0.05 + 0.1 + 0.2  # every other request is the plain one that reads the header
+
+
+def test_a_bucket_that_is_busy_all_along_is_refused_and_no_object_of_it_given_up(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "SILENCE", 0.5)
+    monkeypatch.setattr(retry, "FIRST_SILENCE", 0.5)
+    serve(BODIES, lambda _: "slow_down")
+    came: list[Body] = []
+    message = fault_of(lambda: came.extend(body for _, body in opened().get_many(listed())))
+    assert message.startswith(f"bucket {URL} cannot be reached")
+    assert "503" in message
+    assert came == []
