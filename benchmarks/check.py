@@ -93,13 +93,13 @@ def learn_nothing(models: Path, photos: Path, side: int) -> None:
     large = vit.build(vit.OWN, None, None, side, QUANTITIES)
     torch.nn.init.normal_(large.network.classifier.weight, std=0.2)  # its own would answer a fifth each
     vit.save(large, models / "vit")
-    known = calibration.Calibration(
+    calibrated = calibration.Calibration(
         version=calibration.VERSION,
         counters=dict.fromkeys(MODELS, calibration.Calibrated(temperature=1.0, match=0.3, mismatch=0.9)),
         sha256={network: folder.hashes(models / network) for network in NETWORKS},
         quantities=list(QUANTITIES), side=side, quality=95, precision="fp32", false_alarms=0.05, misses=0.05,
     )  # fmt: skip
-    known.write(models / calibration.FILE)
+    calibrated.write(models / calibration.FILE)
 
 
 # ---- the rounds, and what is said of them
@@ -107,9 +107,9 @@ def learn_nothing(models: Path, photos: Path, side: int) -> None:
 
 @contextmanager
 def process(python: Path, way: str, task: Task) -> Iterator[Callable[..., dict[str, float]]]:
-    known = os.environ | {"PYTHONPATH": str(TOP / "src"), "ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {"PYTHONPATH": str(TOP / "src"), "ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
     words = [python, "-W", "ignore", TOP / "benchmarks/runtimes.py", way, json.dumps(asdict(task))]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=known) as started:
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as started:
 
         def ask(*what: str) -> dict[str, float]:
             print(json.dumps(what), file=started.stdin, flush=True)
@@ -122,18 +122,18 @@ def process(python: Path, way: str, task: Task) -> Iterator[Callable[..., dict[s
         yield ask
 
 
-def show(model: str, found: dict[str, list[dict[str, float]]], said: dict[str, Any]) -> None:
+def show(model: str, measured: dict[str, list[dict[str, float]]], answers: dict[str, Any]) -> None:
     print(f"\n{model:<16}{'photos/s':>22}{HEADING:>20}{'network alone':>22}{HEADING:>20}{'ms CPU':>8}", end="")
     print(f"{'reading':>9}{'share':>7}{'apart':>13}")
-    for way, ones in found.items():
+    for way, ones in measured.items():
         print(f"{way:<16}", end="")
         for what in ("rate", "network"):
-            times = [one[what] / base[what] for one, base in zip(ones, found[OURS], strict=True)]
+            times = [one[what] / base[what] for one, base in zip(ones, measured[OURS], strict=True)]
             print(f"{middle([one[what] for one in ones]):>22}{rounded(times):>20}", end="")
         network, reading = (median(one[f"{part} cpu"] for one in ones) for part in ("network", "reading"))
         print(f"{network:>8.3g}{reading:>9.3g}{reading / (network + reading):>7.0%}", end="")
-        apart = np.abs(said[way] - said[OURS]).max()
-        other = int((said[way].argmax(1) != said[OURS].argmax(1)).sum())
+        apart = np.abs(answers[way] - answers[OURS]).max()
+        other = int((answers[way].argmax(1) != answers[OURS].argmax(1)).sum())
         print(f"{f'{apart:.1e}, {other}':>13}", flush=True)
 
 
@@ -145,7 +145,7 @@ def main(count: int, rounds: int, side: int) -> None:
     batch = 32 if side == SAMPLE else 8
     count = -(-count // (batch * PROCESSORS)) * batch * PROCESSORS  # as many whole batches for each thread
     print(machine("torch", "pillow", "simplejpeg"))
-    found: dict[str, dict[str, list[dict[str, float]]]] = {model: {} for model in MODELS}
+    measured: dict[str, dict[str, list[dict[str, float]]]] = {model: {} for model in MODELS}
     others = []
     with tempfile.TemporaryDirectory() as temporary, rivals("onnxruntime", "openvino") as bins, ExitStack() as stack:
         folder, here = Path(temporary), {"": Path(sys.executable).parent, **bins}
@@ -164,14 +164,14 @@ def main(count: int, rounds: int, side: int) -> None:
                 for way, ask in asked.items():
                     one = ask("whole", model), ask("parts", model, f"{folder}/{way}.{model}.npy")
                     others += [answer["others"] for answer in one]
-                    found[model].setdefault(way, []).append(one[1] | one[0])
+                    measured[model].setdefault(way, []).append(one[1] | one[0])
                     rates = f"{one[0]['rate']:.4g} photos/s, network alone {one[1]['network']:.4g} ({one[1]['network cpu']:.3g} ms CPU)"
                     line = f"round {round + 1} of {rounds}: {model}, {way}: {rates}"
                     print(f"{line}; others had {one[0]['others']:.0%}", file=sys.stderr, flush=True)
-        said = {model: {way: np.load(folder / f"{way}.{model}.npy") for way in asked} for model in MODELS}
+        answers = {model: {way: np.load(folder / f"{way}.{model}.npy") for way in asked} for model in MODELS}
     print(f"others had {median(others):.0%} ({min(others):.0%}-{max(others):.0%}) of the processors meanwhile")
     for model in MODELS:
-        show(model, found[model], said[model])
+        show(model, measured[model], answers[model])
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def main(count: int, rounds: int) -> None:
     from s3_server import Store, serving
 
     print(machine("obstore", "boto3", "s3fs"))
-    found: dict[str, list[tuple[float, float, float, float]]] = {}
+    rows: dict[str, list[tuple[float, float, float, float]]] = {}
     with ExitStack() as stack:
         bins = stack.enter_context(rivals("s5cmd", "awscli"))
         few, all_of_them = (
@@ -129,13 +129,13 @@ def main(count: int, rounds: int) -> None:
         for round in range(rounds):
             for client, bin in clients.items():
                 print(f"round {round + 1} of {rounds}: {client}", file=sys.stderr, flush=True)
-                found.setdefault(client, []).append((*once(client, bin, *few), *once(client, bin, *all_of_them)))
+                rows.setdefault(client, []).append((*once(client, bin, *few), *once(client, bin, *all_of_them)))
     print(f"{count} objects, {rounds} rounds; the start is that of a run with {FEW}")
     columns = f"{'µs CPU an object':>26}{'x ours':>9}{'CPU s with start':>18}{'x ours':>9}{'wall s':>9}"
     print(f"{'client':<14}{columns}")
-    each = {client: [(all - few) / (count - FEW) * 1e6 for few, _, all, _ in runs] for client, runs in found.items()}
-    whole = {client: median([run[2] for run in runs]) for client, runs in found.items()}
-    for client, runs in found.items():
+    each = {client: [(all - few) / (count - FEW) * 1e6 for few, _, all, _ in runs] for client, runs in rows.items()}
+    whole = {client: median([run[2] for run in runs]) for client, runs in rows.items()}
+    for client, runs in rows.items():
         times = median(each[client]) / median(each[OURS])
         wall = median([run[3] for run in runs])
         cpu = f"{whole[client]:>18.2f}{whole[client] / whole[OURS]:>9.2f}"

@@ -59,8 +59,8 @@ def make_base() -> None:
         "etc/apt/apt.conf.d/99machine": [line for line in lines("apt-config", "dump") if APT.match(line)],
         **of_pip(),
     }
-    for name, told in settings.items():
-        if any(re.search(r"://[^/\s]*@", line) for line in told):
+    for name, value in settings.items():
+        if any(re.search(r"://[^/\s]*@", line) for line in value):
             sys.exit(f"error: /{name} of the base would hold a password of this machine; take it out of the address")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / "root"
@@ -68,10 +68,10 @@ def make_base() -> None:
         words = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root), *mirror]
         if subprocess.run(words, check=False, stdout=subprocess.DEVNULL).returncode:
             sys.exit("error: debootstrap failed, as said above")
-        for name, told in settings.items():
-            if told:
+        for name, value in settings.items():
+            if value:
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
-                (root / name).write_text("".join(f"{line}\n" for line in told))
+                (root / name).write_text("".join(f"{line}\n" for line in value))
         if OWN.is_dir():
             shutil.copytree(OWN, root / OWN.relative_to("/"), dirs_exist_ok=True)
             subprocess.run(["chroot", str(root), "update-ca-certificates"], check=True, capture_output=True)
@@ -86,19 +86,19 @@ def make_base() -> None:
 
 def of_apt() -> list[str]:
     """The machine's sources of the suite, where it is a Debian."""
-    found = lines("apt-get", "indextargets", "--format", "$(CREATED_BY) $(REPO_URI) $(CODENAME) $(COMPONENT)")
-    rows = [line.split() for line in found]
+    indexes = lines("apt-get", "indextargets", "--format", "$(CREATED_BY) $(REPO_URI) $(CODENAME) $(COMPONENT)")
+    rows = [line.split() for line in indexes]
     ours = [row for row in rows if row[0] == "Packages" and row[-1] == "main" and row[-2].startswith(SUITE)]
     return [f"deb {address} {suite} main" for _, address, suite, _ in ours]
 
 
 def of_pip() -> dict[str, list[str]]:
     """The machine's indexes in the words of pip and of uv; what is a folder here is none in a container."""
-    told = {}
+    options = {}
     for line in lines(sys.executable, "-m", "pip", "config", "list"):
         name, _, value = line.partition("=")
-        told[name.rpartition(".")[2]] = [word for word in ast.literal_eval(value).split() if word.startswith("http")]
-    main, more = told.get("index-url", []), told.get("extra-index-url", [])
+        options[name.rpartition(".")[2]] = [word for word in ast.literal_eval(value).split() if word.startswith("http")]
+    main, more = options.get("index-url", []), options.get("extra-index-url", [])
     pip = [f"{name} = {' '.join(words)}" for name, words in (("index-url", main), ("extra-index-url", more)) if words]
     uv = [f'[[index]]\nurl = "{word}"\n{"default = true" if word in main else ""}' for word in more + main]
     return {"etc/pip.conf": ["[global]", *pip] if pip else [], "etc/uv/uv.toml": uv}

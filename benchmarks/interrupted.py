@@ -227,19 +227,19 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=["resnet34", "vit"], default=["resnet34", "vit"])
     parser.add_argument("--only", default="kill,two,disk,other")
     parser.add_argument("--seed", type=int, default=7)
-    said = parser.parse_args()
-    half, some, few = (-(-said.kills // share) for share in (2, 4, 8))
+    args = parser.parse_args()
+    half, some, few = (-(-args.kills // share) for share in (2, 4, 8))
     with tempfile.TemporaryDirectory() as there:
-        soak = Soak(Path(there), said.seed)
-        for network in said.networks:
-            if "kill" in said.only:
+        soak = Soak(Path(there), args.seed)
+        for network in args.networks:
+            if "kill" in args.only:
                 aimed = [AS_IT_SAVES, TERM] * half + [AS_IT_ENDS, AS_IT_TIDIES] * few
-                soak.kills([KILL] * said.kills + aimed, network)
-            if "two" in said.only:
+                soak.kills([KILL] * args.kills + aimed, network)
+            if "two" in args.only:
                 soak.kills([KILL, TERM, WORKER, AS_WORKERS_START] * some, network, 2)
-            if "disk" in said.only:
+            if "disk" in args.only:
                 soak.disk(network)
-            if "other" in said.only:
+            if "other" in args.only:
                 soak.other(network)
         wrong = soak.table()
     sys.exit(f"{wrong} are not as they should be" if wrong else 0)

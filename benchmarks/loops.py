@@ -128,13 +128,13 @@ def ours(task: Task, meter: Meter, **changes: bool) -> None:
     from warehouse_classifier.stages.train_vit import TrainVit, train_vit
 
     kind, train = {"resnet34": (TrainResnet34, train_resnet34), "vit": (TrainVit, train_vit)}[task.network]
-    known = kind.load(f"train_{task.network}", "sample", TOP / "params.yaml").model_dump()
-    said = {"lr": RATE, "batch": task.batch, "micro_batch": task.batch, "processes": 1, "epochs": 1, "patience": None}
-    said |= {"precision": task.precision, "threads": task.threads, "workers": task.workers}
-    said |= {"compile": False, "deterministic": False, **changes}
+    params = kind.load(f"train_{task.network}", "sample", TOP / "params.yaml").model_dump()
+    recipe = {"lr": RATE, "batch": task.batch, "micro_batch": task.batch, "processes": 1, "epochs": 1, "patience": None}
+    recipe |= {"precision": task.precision, "threads": task.threads, "workers": task.workers}
+    recipe |= {"compile": False, "deterministic": False, **changes}
     if task.network == "vit":
-        said |= {"side": task.side, "own_size": task.size}
-    train(kind.model_validate({**known, **said}), task.shards, Path(task.scratch, "model"), progress=Steps(meter))
+        recipe |= {"side": task.side, "own_size": task.size}
+    train(kind.model_validate({**params, **recipe}), task.shards, Path(task.scratch, "model"), progress=Steps(meter))
 
 
 def build(task: Task) -> Any:
@@ -238,8 +238,8 @@ def timm(task: Task, meter: Meter, device: Any) -> None:
         "depth": size["num_hidden_layers"], "num_heads": size["num_attention_heads"],
         "mlp_ratio": size["intermediate_size"] / size["hidden_size"],
     }  # fmt: skip
-    name, said = ("resnet34", {}) if task.network == "resnet34" else ("vit_base_patch16_224", own)
-    model = create_model(name, num_classes=ANSWERS, **said).to(device).train()
+    name, options = ("resnet34", {}) if task.network == "resnet34" else ("vit_base_patch16_224", own)
+    model = create_model(name, num_classes=ANSWERS, **options).to(device).train()
     optimizer = create_optimizer_v2(model, "adam" if task.network == "resnet34" else "adamw", RATE, 0.0)
     loader = create_loader(
         create_dataset("", str(task.files)), (3, task.side, task.side), task.batch, is_training=True,

@@ -163,7 +163,7 @@ def read(reader: str, folder: Path, count: int) -> None:
 
 def main(count: int, rounds: int) -> None:
     print(machine("simplejpeg", "torch", "torchvision", "pillow"))
-    found: dict[str, list[list[float]]] = {}
+    rows: dict[str, list[list[float]]] = {}
     with tempfile.TemporaryDirectory() as temporary, rivals("webdataset", "datasets") as bins:
         folder = Path(temporary)
         lay_out(folder, count)
@@ -171,14 +171,14 @@ def main(count: int, rounds: int) -> None:
         for _ in range(rounds):
             for reader in (name for name, (rival, _) in READERS.items() if rival in here):
                 command = [here[READERS[reader][0]] / "python", __file__, "--read", reader, folder, str(count)]
-                said = spend(command, {"HF_HOME": temporary}).said.split()
-                found.setdefault(reader, []).append([float(word) for word in said[-2:]])
+                words = spend(command, {"HF_HOME": temporary}).said.split()
+                rows.setdefault(reader, []).append([float(word) for word in words[-2:]])
     print(f"{count} images, batches of {BATCH}, {WORKERS} workers, {rounds} rounds")
     print(f"{'':<22}{'images/s':>26}{'x ImageFolder':>15}{'ms CPU an image':>17}{'x less':>8}")
-    middles = {reader: [median(column) for column in zip(*runs, strict=True)] for reader, runs in found.items()}
+    middles = {reader: [median(column) for column in zip(*runs, strict=True)] for reader, runs in rows.items()}
     for reader, (rate, spent) in middles.items():
         fast, lean = rate / middles[BASE][0], middles[BASE][1] / spent
-        rates = middle([run[0] for run in found[reader]])
+        rates = middle([run[0] for run in rows[reader]])
         print(f"{reader:<22}{rates:>26}{fast:>15.2f}{spent:>17.3f}{lean:>8.2f}")
     for reader in ("ours, JPEG shards", "ours, decoded once"):
         times = middles[reader][0] / middles[BASE][0]

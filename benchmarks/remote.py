@@ -105,11 +105,11 @@ def main(count: int) -> None:
     megabytes = sum(len(body) for _, body in images(count)) / 1e6
     print(f"{count} images, {megabytes:.0f} MB, {len(os.sched_getaffinity(0))} processors")
     print(f"{'layout':<22}{'objects':>9}{'push s':>9}{'pull s':>9}")
-    found = []
+    rows = []
     for title, write in (("shards", as_shards), ("one file an image", as_files)):
-        found.append(measure(write, count))
-        print(f"{title:<22}{found[-1][0]:>9}{found[-1][1]:>9.1f}{found[-1][2]:>9.1f}", flush=True)
-    ratios = [files / packed for packed, files in zip(*found, strict=True)]
+        rows.append(measure(write, count))
+        print(f"{title:<22}{rows[-1][0]:>9}{rows[-1][1]:>9.1f}{rows[-1][2]:>9.1f}", flush=True)
+    ratios = [files / packed for packed, files in zip(*rows, strict=True)]
     print(f"{'times':<22}{ratios[0]:>9.0f}{ratios[1]:>9.1f}{ratios[2]:>9.1f}")
 
 

@@ -43,9 +43,9 @@ def rivals(*names: str) -> Iterator[dict[str, Path]]:
     """The folder of commands (`python` among them) of each that could be installed, by name."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(os.environ.get("RIVALS") or temporary).resolve()
-        found = {name: folder / name / "bin" for name in names if _installed(folder / name, PACKAGES[name])}
-        print("beside", ", ".join(package for name in found for package in PACKAGES[name]), flush=True)
-        yield found
+        installed = {name: folder / name / "bin" for name in names if _installed(folder / name, PACKAGES[name])}
+        print("beside", ", ".join(package for name in installed for package in PACKAGES[name]), flush=True)
+        yield installed
 
 
 def _installed(folder: Path, packages: list[str]) -> bool:
@@ -119,12 +119,12 @@ def middle(values: list[float]) -> str:
 def machine(*packages: str) -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    known = ", ".join(f"{name} {version(name)}" for name in packages)
-    return f"{model}, {len(os.sched_getaffinity(0))} processors; Python {platform.python_version()}, {known}"
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return f"{model}, {len(os.sched_getaffinity(0))} processors; Python {platform.python_version()}, {versions}"
 
 
 if __name__ == "__main__":
     os.environ["RIVALS"] = sys.argv[1]
-    with rivals(*PACKAGES) as found:
+    with rivals(*PACKAGES) as installed:
         for name, packages in PACKAGES.items():
-            print(f"{name:<12}{' '.join(packages)}: {found.get(name, 'LEFT OUT')}")
+            print(f"{name:<12}{' '.join(packages)}: {installed.get(name, 'LEFT OUT')}")

@@ -61,11 +61,11 @@ class Command:
 
         words = ["check", f"{self.folder}/photos", "--expected", f"{self.folder}/expected.csv", "--model", model]
         words += ["--models", f"{self.folder}/models", "--batch", str(self.task.batch), "--output", os.devnull]
-        with redirect_stderr(io.StringIO()) as said:
+        with redirect_stderr(io.StringIO()) as errors:
             status = answer([*words, "--format", "jsonl"])
         if status not in (0, 1):
-            raise RuntimeError(said.getvalue())
-        return {"rate": float(re.findall(r"([\d.]+) photos/s", said.getvalue())[-1])}
+            raise RuntimeError(errors.getvalue())
+        return {"rate": float(re.findall(r"([\d.]+) photos/s", errors.getvalue())[-1])}
 
     def parts(self, model: str, out: str) -> dict[str, float]:
         from concurrent.futures import ThreadPoolExecutor
@@ -76,12 +76,12 @@ class Command:
             files = sorted((self.folder / "photos").iterdir())
             read = Clock()
             pixels = np.stack(list(pool.map(lambda file: predictor.pixels(body_of(file)), files)))
-            told = read.each("reading", len(files))
+            photos = read.each("reading", len(files))
             groups = [pixels[n : n + self.task.batch] for n in range(0, len(files), self.task.batch)]
             list(pool.map(predictor.probabilities, groups[:PROCESSORS]))  # the first are slower
             counted = Clock()
             np.save(out, np.concatenate(list(pool.map(predictor.probabilities, groups))))
-            return told | counted.each("network", len(files))
+            return photos | counted.each("network", len(files))
 
 
 class Loop:
@@ -119,7 +119,7 @@ class Loop:
         networks = MODELS[:2] if model == "average" else [model]
         with torch.inference_mode():
             logits = [{name: self.networks[name](images).double().numpy() for name in networks} for images in batches]
-        return np.concatenate([self.probabilities(of, self.temperatures)[model] for of in logits])
+        return np.concatenate([self.probabilities(part, self.temperatures)[model] for part in logits])
 
     def whole(self, model: str) -> dict[str, float]:
         all_of_it = Clock()
@@ -127,11 +127,11 @@ class Loop:
 
     def parts(self, model: str, out: str) -> dict[str, float]:
         read = Clock()
-        told = read.each("reading", sum(map(len, self.loader)))
+        photos = read.each("reading", sum(map(len, self.loader)))
         self.count(model, self.images[:1])
         counted = Clock()
         np.save(out, answers := self.count(model, self.images))
-        return told | counted.each("network", len(answers))
+        return photos | counted.each("network", len(answers))
 
 
 def by_onnxruntime(network: Any, task: Task) -> Callable[[], Infer]:
@@ -141,8 +141,13 @@ def by_onnxruntime(network: Any, task: Task) -> Callable[[], Infer]:
     file = f"{task.folder}/{type(network).__name__}.onnx"
     images = torch.zeros(2, 3, task.side, task.side, dtype=torch.uint8)
     # not by dynamo: of the ViT it makes what runs at 0.7 of this one's rate
-    told = {"dynamo": False, "opset_version": 17, "input_names": ["images"], "dynamic_axes": {"images": {0: "photos"}}}
-    torch.onnx.export(network, (images,), file, **told)
+    export = {
+        "dynamo": False,
+        "opset_version": 17,
+        "input_names": ["images"],
+        "dynamic_axes": {"images": {0: "photos"}},
+    }
+    torch.onnx.export(network, (images,), file, **export)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
 
@@ -159,10 +164,10 @@ def by_openvino(precision: str, network: Any, task: Task) -> Callable[[], Infer]
 
     shape = [task.batch, 3, task.side, task.side]
     model = openvino.convert_model(network, example_input=torch.zeros(shape, dtype=torch.uint8), input=[shape])
-    told = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": PROCESSORS, "INFERENCE_NUM_THREADS": PROCESSORS}
+    config = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": PROCESSORS, "INFERENCE_NUM_THREADS": PROCESSORS}
 
     def start() -> Infer:
-        compiled, idle = openvino.compile_model(model, "CPU", told), SimpleQueue[Any]()
+        compiled, idle = openvino.compile_model(model, "CPU", config), SimpleQueue[Any]()
         for _ in range(PROCESSORS):
             idle.put(compiled.create_infer_request())
 
@@ -204,9 +209,9 @@ def attend(way: str, task: Task) -> None:
     for line in sys.stdin:
         began, spent, all_spent = time.perf_counter(), cpu(), busy()
         part, *words = json.loads(line)
-        told = getattr(one, part)(*words)
+        result = getattr(one, part)(*words)
         others = (busy() - all_spent - cpu() + spent) / (time.perf_counter() - began) / (os.cpu_count() or 1)
-        print(json.dumps(told | {"others": max(0.0, others)}), file=answers, flush=True)
+        print(json.dumps(result | {"others": max(0.0, others)}), file=answers, flush=True)
 
 
 def busy() -> float:

@@ -44,15 +44,15 @@ def served(database: Path) -> Iterator[str]:
     """The address of `mlflow ui` over a database, until the block ends."""
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
-    known = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    known["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{known['PATH']}"
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             [
                 sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database}", "--host", HOST,
                 "--port", str(port), "--workers", "1",
             ],
-            cwd=database.parent, env=known, stdout=log, stderr=log, start_new_session=True,
+            cwd=database.parent, env=environment, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
         try:
             until = time.monotonic() + PATIENCE
@@ -96,13 +96,13 @@ def newest(database: Path) -> tuple[str, list[str]]:
         sys.exit(f"{database} has no runs; `dvc repro` first")
     runs = []
     for stage in STAGES:
-        found = client.search_runs(
+        latest = client.search_runs(
             [experiment.experiment_id], f"tags.stage = '{stage}' and attributes.status = 'FINISHED'",
             order_by=["start_time DESC"], max_results=1,
         )  # fmt: skip
-        if not found:
+        if not latest:
             sys.exit(f"{database} has no finished run of {stage}; `dvc repro` first")
-        runs.append(found[0].info.run_id)
+        runs.append(latest[0].info.run_id)
     return experiment.experiment_id, runs
 
 

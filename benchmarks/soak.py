@@ -200,11 +200,11 @@ class Soak:
                     while True:
                         subprocess.run(["mount", "-o", f"remount,size={_used(there) + room}", there], check=True)
                         process = start(folder, stage, served)
-                        said = process.communicate()[1].decode().splitlines()
+                        output = process.communicate()[1].decode().splitlines()
                         if process.returncode == 0:
                             break
                         failed += 1
-                        lines.add(said[-1])
+                        lines.add(output[-1])
                         room += 4096 + room // 3
                     got = left(folder)
                     self.broken += any(self.truth.files[file] != body for file, body in got.files.items())
@@ -228,9 +228,9 @@ class Soak:
             first = start(folder, FETCH, served)
             while not list(folder.glob(".work/fetch_metadata-*/")):
                 time.sleep(0.05)
-            said = start(folder, FETCH, served).communicate()[1].decode().splitlines()
-            self.broken += first.wait() != 0 or "another run is doing this very work" not in said[-1]
-            print("two runs at once: the first ends well, the second says:", said[-1], sep="\n    ", flush=True)
+            output = start(folder, FETCH, served).communicate()[1].decode().splitlines()
+            self.broken += first.wait() != 0 or "another run is doing this very work" not in output[-1]
+            print("two runs at once: the first ends well, the second says:", output[-1], sep="\n    ", flush=True)
 
 
 def start(folder: Path, stage: tuple[str, ...], served: Served) -> "subprocess.Popen[bytes]":
@@ -249,9 +249,9 @@ def start(folder: Path, stage: tuple[str, ...], served: Served) -> "subprocess.P
 
 def run(folder: Path, stage: tuple[str, ...], served: Served) -> None:
     process = start(folder, stage, served)
-    said = process.communicate()[1].decode()
+    output = process.communicate()[1].decode()
     if process.returncode != 0:
-        sys.exit(f"{stage[0]} failed: {said}")
+        sys.exit(f"{stage[0]} failed: {output}")
 
 
 def left(folder: Path) -> Left:
@@ -283,19 +283,19 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--only", default="fault,kill,disk,twice")
-    said = parser.parse_args()
-    soak = Soak(functools.partial(bodies, said.bins, said.pairs), said.pairs)
+    args = parser.parse_args()
+    soak = Soak(functools.partial(bodies, args.bins, args.pairs), args.pairs)
     print(f"{len(soak.truth.table)} pairs, {len(soak.truth.images)} images")
-    if "fault" in said.only:
+    if "fault" in args.only:
         print(
             f"{'fault':<36}{'seconds':>8}{'requests':>10}{'faults':>8}{'wrong':>7}{'lost':>6}{'listed':>8}  as it should be"
         )
         soak.faults()
-    if "kill" in said.only:
-        soak.kills(said.kills)
-    if "disk" in said.only:
+    if "kill" in args.only:
+        soak.kills(args.kills)
+    if "disk" in args.only:
         soak.disk()
-    if "twice" in said.only:
+    if "twice" in args.only:
         soak.twice()
     STORE.unlink(missing_ok=True)
     sys.exit(f"{soak.broken} are not as they should be" if soak.broken else 0)

@@ -75,12 +75,12 @@ def measured(python: Path, row: str, task: Task) -> dict[str, float]:
     """Raises RuntimeError if the process fails."""
     folder = Path(task.folder)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        told = json.dumps(asdict(replace(task, scratch=scratch, begun=time.monotonic())))
+        task_json = json.dumps(asdict(replace(task, scratch=scratch, begun=time.monotonic())))
         caches = {name: str(folder / name) for name in ("HF_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")}
         # one GPU for everyone, and no images that an earlier run has decoded
         alike = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0], "IMAGE_CACHE": ""}
-        said = spend([python, __file__, "--row", row, told], caches | alike).said
-        return json.loads(said.splitlines()[-1])
+        output = spend([python, __file__, "--row", row, task_json], caches | alike).said
+        return json.loads(output.splitlines()[-1])
 
 
 def play(row: str, task: Task) -> dict[str, float]:
@@ -97,7 +97,7 @@ def rounds(count: int, rows: list[str], tasks: dict[str, Task]) -> tuple[dict[st
     some = next(iter(tasks.values()))
     turns = [(network, row, task) for network, task in tasks.items() for row in rows]
     turns += [(LOADER, row, some) for row in LOADERS]
-    found: dict[str, Found] = {network: {} for network in (*tasks, LOADER)}
+    timed: dict[str, Found] = {network: {} for network in (*tasks, LOADER)}
     peaks, failed = [], set()
     with pythons() as here:
         for _ in range(count):
@@ -111,16 +111,16 @@ def rounds(count: int, rows: list[str], tasks: dict[str, Task]) -> tuple[dict[st
                     failed.add((what, row))
                     print(f"LEFT OUT, {what}, {row}: {str(error).strip().splitlines()[-1]}", flush=True)
                 else:
-                    found[what].setdefault(row, []).append(one)
+                    timed[what].setdefault(row, []).append(one)
                     print(f"{what}, {row}: {one['rate']:.4g} images/s", file=sys.stderr, flush=True)
-    return found, peaks
+    return timed, peaks
 
 
 # ---- what is said of it
 
 
-def middles(found: Found, key: str = "rate") -> dict[str, float]:
-    return {row: median(one[key] for one in ones) for row, ones in found.items()}
+def middles(timed: Found, key: str = "rate") -> dict[str, float]:
+    return {row: median(one[key] for one in ones) for row, ones in timed.items()}
 
 
 def around(values: list[float], digits: int) -> str:
@@ -128,12 +128,12 @@ def around(values: list[float], digits: int) -> str:
     return f"{median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
-def show_network(network: str, found: Found, flop: float, peak: float) -> None:
-    rates, base = middles(found), middles(found)[BASE]
-    memory, gpu, spent = (middles(found, key) for key in ("memory", "gpu", "cpu"))
+def show_network(network: str, timed: Found, flop: float, peak: float) -> None:
+    rates, base = middles(timed), middles(timed)[BASE]
+    memory, gpu, spent = (middles(timed, key) for key in ("memory", "gpu", "cpu"))
     print(f"\n{network}, {flop / 1e9:.4g} GFLOP an image")
     print(f"{'':<28}{'images/s':>24}{'of ceiling':>11}{'first step':>18}{'memory':>8}{'GPU':>8}{'ms CPU':>8}{'MFU':>8}")
-    for row, ones in found.items():
+    for row, ones in timed.items():
         rate, first = around([one["rate"] for one in ones], 0), around([one["first"] for one in ones], 1)
         held = f"{memory[row] / 2**20:>8.0f}{gpu[row] / 2**20:>8.0f}{spent[row] * 1e3:>8.3g}"
         print(f"{row:<28}{rate:>24}{rates[row] / base:>11.1%}{first:>18}{held}{flop * rates[row] / peak:>8.1%}")
@@ -145,24 +145,24 @@ def show_network(network: str, found: Found, flop: float, peak: float) -> None:
         print()
 
 
-def show_loaders(found: Found, ceilings: dict[str, float], gpu: str) -> None:
+def show_loaders(timed: Found, ceilings: dict[str, float], gpu: str) -> None:
     reach = "more than 1" if gpu else f"{TIMES} times the resnet34's"
     print(f"\n{LOADER}, alone; to reach: {reach}")
     print(f"{'':<28}{'images/s':>24}{'ms CPU':>8}", *(f"{f'x {network}':>12}" for network in ceilings))
-    for row, ones in found.items():
-        rate, spent = middles(found)[row], middles(found, "cpu")[row]
+    for row, ones in timed.items():
+        rate, spent = middles(timed)[row], middles(timed, "cpu")[row]
         times = (f"{rate / ceiling:>12.1f}" for ceiling in ceilings.values())
         print(f"{row:<28}{around([one['rate'] for one in ones], 0):>24}{spent * 1e3:>8.3g}", *times)
 
 
-def show_full(network: str, found: Found, side: int, price: float) -> None:
+def show_full(network: str, timed: Found, side: int, price: float) -> None:
     """Hours and dollars of params.yaml's full scale on this machine, if `side` is that of its images."""
     from warehouse_classifier.compute.parameters import read
 
     tree = read(TOP / "params.yaml")
     chosen, epochs = tree["select_images"]["full"], tree[f"train_{network}"]["full"]["epochs"]
     images = round((chosen["max_images"] - chosen["test_images"]) * (1 - chosen["validation_share"]))
-    for row, rate in middles(found).items():
+    for row, rate in middles(timed).items():
         if row in OURS and side == tree["data"]["full"]["side"]:
             hours = images * epochs / rate / 3600
             dollars = f", {hours * price:.2f} dollars" if price else ""
@@ -182,26 +182,26 @@ def vits() -> dict[str, dict[str, int]]:
     return {"own": own, **{name: dict(zip(names, size, strict=True)) for name, size in sizes.items()}}
 
 
-def tasks_of(said: argparse.Namespace, gpu: str) -> dict[str, Task]:
+def tasks_of(args: argparse.Namespace, gpu: str) -> dict[str, Task]:
     """One a network, with what was left open; folder, scratch and begun come later."""
-    side = said.side or (224 if gpu else 64)
-    batch = said.batch or (256 if gpu else 64 if side == 64 else 32)
-    size = vits()[said.vit or ("B/16" if gpu else "own" if side == 64 else "Ti/16")]
-    precision = said.precision or ("bf16" if gpu else "fp32")
-    steps, cores = (said.images or (15360 if gpu else 1024)) // batch, len(os.sched_getaffinity(0))
+    side = args.side or (224 if gpu else 64)
+    batch = args.batch or (256 if gpu else 64 if side == 64 else 32)
+    size = vits()[args.vit or ("B/16" if gpu else "own" if side == 64 else "Ti/16")]
+    precision = args.precision or ("bf16" if gpu else "fp32")
+    steps, cores = (args.images or (15360 if gpu else 1024)) // batch, len(os.sched_getaffinity(0))
     if steps <= WARM:
         sys.exit(f"{steps} batches of {batch} are too few: {WARM} are left out, so it must be more images")
-    return {name: Task("", "", name, size, side, precision, batch, steps, cores, cores, 0.0) for name in said.networks}
+    return {name: Task("", "", name, size, side, precision, batch, steps, cores, cores, 0.0) for name in args.networks}
 
 
-def main(said: argparse.Namespace) -> None:
+def main(args: argparse.Namespace) -> None:
     gpu = card()
-    tasks = tasks_of(said, gpu)
+    tasks = tasks_of(args, gpu)
     some = next(iter(tasks.values()))
     print(machine("torch", "torchvision", "transformers", "accelerate", "pillow", "simplejpeg") + (gpu and f"; {gpu}"))
-    print(f"{some.side} pixels, {some.precision}, {some.steps} batches of {some.batch}, {said.rounds} rounds;", end=" ")
+    print(f"{some.side} pixels, {some.precision}, {some.steps} batches of {some.batch}, {args.rounds} rounds;", end=" ")
     print(f"{some.threads} threads, {some.workers} workers; load before: {os.getloadavg()[0]:.2f}", flush=True)
-    rows = [row for row in ROWS if row == BASE or not said.rows or row in said.rows]
+    rows = [row for row in ROWS if row == BASE or not args.rows or row in args.rows]
     if not gpu:
         rows = [row for row in rows if row != DETERMINISTIC]  # which a processor is either way
     with tempfile.TemporaryDirectory() as temporary:
@@ -209,16 +209,16 @@ def main(said: argparse.Namespace) -> None:
         lay_out(folder, some.steps * some.batch, some.side)
         tasks = {network: replace(task, folder=str(folder)) for network, task in tasks.items()}
         flop = {network: measured(Path(sys.executable), "flop", task)["flop"] for network, task in tasks.items()}
-        found, peaks = rounds(said.rounds, rows, tasks)
-    known = flops.published(gpu, some.precision)
-    beside = f"{known / 1e12:.4g} are published" if known else "MFU is by this"
+        timed, peaks = rounds(args.rounds, rows, tasks)
+    peak_of_card = flops.published(gpu, some.precision)
+    beside = f"{peak_of_card / 1e12:.4g} are published" if peak_of_card else "MFU is by this"
     print(f"best matrix product of {some.precision}: {max(peaks) / 1e12:.4g} TFLOP/s; {beside}")
-    whole = [network for network in tasks if BASE in found[network]]  # the others have been said to be left out
+    whole = [network for network in tasks if BASE in timed[network]]  # the others have been said to be left out
     for network in whole:
-        show_network(network, found[network], flop[network], known or max(peaks))
-    show_loaders(found[LOADER], {network: middles(found[network])[BASE] for network in whole}, gpu)
+        show_network(network, timed[network], flop[network], peak_of_card or max(peaks))
+    show_loaders(timed[LOADER], {network: middles(timed[network])[BASE] for network in whole}, gpu)
     for network in whole if gpu else ():
-        show_full(network, found[network], some.side, said.price)
+        show_full(network, timed[network], some.side, args.price)
 
 
 def words() -> argparse.Namespace:

@@ -49,14 +49,19 @@ class Training:
     def start(self, saved_every: str) -> Process:
         """`saved_every`: seconds from one checkpoint within an epoch to the next."""
         shutil.rmtree(self.folder / "models", ignore_errors=True)  # as DVC does
-        known = {name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "DVC_", "MLFLOW_"))}
-        known |= {"DVC_ROOT": str(self.folder), "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder.with_suffix('.db')}"}
-        known |= {"CHECKPOINT_SECONDS": saved_every, "PYTHONPATH": str(self.folder.parent)}
+        environment = {
+            name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "DVC_", "MLFLOW_"))
+        }
+        environment |= {
+            "DVC_ROOT": str(self.folder),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder.with_suffix('.db')}",
+        }
+        environment |= {"CHECKPOINT_SECONDS": saved_every, "PYTHONPATH": str(self.folder.parent)}
         command = [sys.executable, "-m", "warehouse_classifier.compute"]
         command += [self.stage, "soak", "images", f"models/{self.network}"]
         self.began = time.time()
-        with self.said.open("wb") as said:
-            return subprocess.Popen(command, cwd=self.folder, env=known, stdout=said, stderr=said)
+        with self.said.open("wb") as log:
+            return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
 
     def until(self, process: Process, seconds: float, sign: Callable[[], object] = bool) -> None:
         """Come back when it has ended, after so long, or when there is a sign."""
@@ -124,10 +129,10 @@ class Training:
         found = []
         for path in Path("/proc").glob("[0-9]*"):
             try:
-                known = b"\0" + (path / "environ").read_bytes()
+                variables = b"\0" + (path / "environ").read_bytes()
             except OSError:  # it has just ended
                 continue
-            if f"\0DVC_ROOT={self.folder}\0".encode() in known and mark in known:
+            if f"\0DVC_ROOT={self.folder}\0".encode() in variables and mark in variables:
                 found.append(int(path.name))
         return found
 

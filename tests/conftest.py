@@ -213,10 +213,10 @@ def account(s3_server: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    found = shutil.which("chromium")
-    if found is None:
+    program = shutil.which("chromium")
+    if program is None:
         lacking("no chromium here; `apt-get install chromium` brings it")
-    return found
+    return program
 
 
 @pytest.fixture

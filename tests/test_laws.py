@@ -76,11 +76,16 @@ def files_of(name: str, table: Map) -> set[str]:
 def wrong_deps(pipeline: Map, graph: grimp.ImportGraph) -> list[str]:
     wrong = []
     for name, stage in pipeline["stages"].items():
-        code, told, paths = {*deps.deps(name, graph)}, stage["deps"], paths_of(stage)
+        code, declared, paths = {*deps.deps(name, graph)}, stage["deps"], paths_of(stage)
         needed = code | files_of(name, pipeline["stages"])
-        wrong += [f"{name}: deps lack {path}" for path in sorted(needed - {*told})]
-        wrong += [f"{name}: deps name {path}, {why_not(path, code, graph, name)}" for path in sorted({*told} - needed)]
-        wrong += [f"{name}: deps name {path} twice" for path in sorted({path for path in told if told.count(path) > 1})]
+        wrong += [f"{name}: deps lack {path}" for path in sorted(needed - {*declared})]
+        wrong += [
+            f"{name}: deps name {path}, {why_not(path, code, graph, name)}" for path in sorted({*declared} - needed)
+        ]
+        wrong += [
+            f"{name}: deps name {path} twice"
+            for path in sorted({path for path in declared if declared.count(path) > 1})
+        ]
         hidden = [out for out in outs_of(stage) if not any(Path(out).is_relative_to(path) for path in paths)]
         wrong += [f"{name}: cmd does not name {out}" for out in sorted(hidden)]
     return wrong
@@ -98,9 +103,9 @@ def why_not(path: str, code: set[str], graph: grimp.ImportGraph, stage: str) -> 
 def wrong_params(pipeline: Map) -> list[str]:
     wrong = []
     for name, stage in pipeline["stages"].items():
-        needed, told = params_of(name).keys(name, "${scale}"), sorted(stage.get("params", []))
-        if needed != told:
-            wrong.append(f"{name}: params are {told}, it reads {needed}")
+        needed, declared = params_of(name).keys(name, "${scale}"), sorted(stage.get("params", []))
+        if needed != declared:
+            wrong.append(f"{name}: params are {declared}, it reads {needed}")
     return wrong
 
 
@@ -126,10 +131,10 @@ def dead_numbers(tree: Map) -> list[str]:
     wrong = [f"{key} is unknown" for key in sorted({*tree} - {"scale", "data", "sagemaker", *TOP, *STAGES})]
     wrong += [f"{key} is read by no stage" for key in TOP if key not in shared]
     for section in ("data", *STAGES):
-        known = {*DATA} & shared if section == "data" else read[section] - {*TOP, *DATA}
+        allowed = {*DATA} & shared if section == "data" else read[section] - {*TOP, *DATA}
         for scale, block in tree[section].items():
-            wrong += [f"{section}.{scale}.{key} is read by no stage" for key in sorted({*block} - known)]
-            wrong += [f"{section}.{scale}.{key} is missing" for key in sorted(known - {*block})]
+            wrong += [f"{section}.{scale}.{key} is read by no stage" for key in sorted({*block} - allowed)]
+            wrong += [f"{section}.{scale}.{key} is missing" for key in sorted(allowed - {*block})]
         if {*tree[section]} != {"sample", "full"}:
             wrong.append(f"{section}: its scales are {', '.join(tree[section])}")
     return wrong
@@ -324,11 +329,11 @@ def test_a_package_holds_a_docstring_and_nothing_else(package: Path) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_one_name_in_six_places(stage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told = PIPELINE["stages"][stage]
+    spec = PIPELINE["stages"][stage]
     # PYTHONPATH: an experiment in a copy of the project runs the copy's code, not the code that happens to be installed
     launcher = ["PYTHONPATH=src", "python", "-m", "warehouse_classifier.compute"]
-    assert told["cmd"].split()[:6] == [*launcher, stage, "${scale}"]
-    assert told["desc"]
+    assert spec["cmd"].split()[:6] == [*launcher, stage, "${scale}"]
+    assert spec["desc"]
     assert isinstance(PARAMS[stage], dict)
     act = getattr(module_of(stage), stage)
     assert act.__module__ == f"{PACKAGE}.stages.{stage}"
@@ -400,9 +405,9 @@ def test_no_stage_knows_its_watchers(stage: str, graph: grimp.ImportGraph) -> No
 
 
 def test_where_a_stage_runs_is_known_to_compute_alone() -> None:
-    known = {file for file in MODULES if re.search("STAGE_RUNNER|sagemaker", file.read_text(), re.IGNORECASE)}
-    assert {file.relative_to(SOURCE).parts[0] for file in known} == {"compute"}
-    tracked = {stage: {"cmd": told["cmd"], "params": told["params"]} for stage, told in PIPELINE["stages"].items()}
+    aware = {file for file in MODULES if re.search("STAGE_RUNNER|sagemaker", file.read_text(), re.IGNORECASE)}
+    assert {file.relative_to(SOURCE).parts[0] for file in aware} == {"compute"}
+    tracked = {stage: {"cmd": spec["cmd"], "params": spec["params"]} for stage, spec in PIPELINE["stages"].items()}
     assert not any(re.search("STAGE_RUNNER|sagemaker", text, re.IGNORECASE) for text in leaves(tracked))
 
 

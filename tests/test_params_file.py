@@ -43,17 +43,17 @@ def overridden(folder: Path, override: str) -> tuple[list[str], list[str], Any]:
     ],
 )  # fmt: skip
 def test_one_override_is_one_line(override: str, value: Any, tmp_path: Path) -> None:
-    gone, come, found = overridden(tmp_path, override)
+    gone, come, values = overridden(tmp_path, override)
     assert (len(gone), len(come)) == (1, 1), come
     assert gone[0].partition("#")[2] == come[0].partition("#")[2]  # what the line says of its value
     for name in override.partition("=")[0].split("."):
-        found = found[name]
-    assert found == value
-    assert type(found) is type(value)
+        values = values[name]
+    assert values == value
+    assert type(values) is type(value)
 
 
 def test_a_list_changes_in_its_own_lines(tmp_path: Path) -> None:
-    gone, come, found = overridden(tmp_path, "evaluate.sample.recalls=[0.5,0.9,0.99]")
+    gone, come, values = overridden(tmp_path, "evaluate.sample.recalls=[0.5,0.9,0.99]")
     assert gone == ["    - 0.8"]
     assert come == ["    - 0.9", "    - 0.99"]
-    assert found["evaluate"]["sample"]["recalls"] == [0.5, 0.9, 0.99]
+    assert values["evaluate"]["sample"]["recalls"] == [0.5, 0.9, 0.99]

@@ -24,9 +24,9 @@ def project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
     return reproduced.copy(tmp_path_factory.mktemp("clone") / "project")
 
 
-def ran(said: str) -> list[str]:
+def ran(output: str) -> list[str]:
     """The stages whose command DVC says that it started."""
-    return [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
 
 
 def test_repro_leaves_what_the_map_says(project: Project) -> None:
@@ -115,8 +115,8 @@ def test_a_copy_of_the_project_runs_its_own_code(project: Project) -> None:
     act = "    with pq.ParquetFile(metadata)"
     assert act in code
     stage.write_text(code.replace(act, f"    raise UserError(__file__)\n{act}"))
-    said = project.run("dvc", "exp", "run", "--temp", fails=True)
-    assert re.search(r"error: .*/\.dvc/tmp/exps/.*/src/warehouse_classifier/stages/select_images\.py\n", said)
+    output = project.run("dvc", "exp", "run", "--temp", fails=True)
+    assert re.search(r"error: .*/\.dvc/tmp/exps/.*/src/warehouse_classifier/stages/select_images\.py\n", output)
     project.run("git", "checkout", "-q", "--", ".")
     project.run("dvc", "checkout")
 
@@ -134,9 +134,9 @@ def test_scale_is_the_whole_change(project: Project) -> None:
     params = yaml.load(project.folder / "params.yaml")
     params["scale"] = "full"
     yaml.dump(params, project.folder / "params.yaml")
-    said = project.run("dvc", "repro", "--dry")
-    assert ran(said) == STAGES
-    assert "train_vit full data/images models/vit" in said
+    output = project.run("dvc", "repro", "--dry")
+    assert ran(output) == STAGES
+    assert "train_vit full data/images models/vit" in output
     project.run("git", "checkout", "-q", "--", "params.yaml")
 
 
@@ -149,9 +149,9 @@ def test_scale_is_the_whole_change(project: Project) -> None:
     ],
 )
 def test_a_typing_mistake_costs_one_line_and_nothing_that_was_done(project: Project, mistake: str, line: str) -> None:
-    said = project.run("dvc", "exp", "run", "-S", mistake, fails=True)
-    assert f"{line}\n" in said
-    assert "Traceback" not in said
+    output = project.run("dvc", "exp", "run", "-S", mistake, fails=True)
+    assert f"{line}\n" in output
+    assert "Traceback" not in output
     assert project.run("git", "diff", "--numstat", "--", "params.yaml") == "1\t1\tparams.yaml\n"
     project.run("git", "checkout", "-q", "--", ".")
     assert ran(project.run("dvc", "repro")) == []
@@ -167,8 +167,8 @@ def remote(s3_server: S3) -> dict[str, str]:
 
 def test_push_and_pull_bring_everything_back(project: Project, remote: dict[str, str]) -> None:
     project.run("dvc", "remote", "modify", "--local", "storage", "url", "s3://mine/bins")
-    said = project.run("dvc", "push", **remote)
-    assert "pushed" in said
+    output = project.run("dvc", "push", **remote)
+    assert "pushed" in output
     lock = YAML(typ="safe", pure=True).load(project.folder / "dvc.lock")["stages"]
     outs = [out["path"] for stage in lock.values() for out in stage["outs"]]
     assert len(outs) == 12
@@ -183,9 +183,9 @@ def test_push_and_pull_bring_everything_back(project: Project, remote: dict[str,
 def test_a_clone_without_a_remote_of_its_own_is_told_so(project: Project, tmp_path: Path) -> None:
     clone = Project(tmp_path / "fresh")
     project.run("git", "clone", "-q", ".", str(clone.folder))
-    said = clone.run("dvc", "pull", fails=True)
-    assert "Invalid bucket name" in said  # botocore's own answer, before anything is sent
-    assert "<your-bucket>" in said
+    output = clone.run("dvc", "pull", fails=True)
+    assert "Invalid bucket name" in output  # botocore's own answer, before anything is sent
+    assert "<your-bucket>" in output
 
 
 def test_mlflow_ui_shows_both_networks_side_by_side(project: Project) -> None:
@@ -201,14 +201,14 @@ def test_mlflow_ui_shows_both_networks_side_by_side(project: Project) -> None:
         address = f"http://127.0.0.1:{port}"
         answer = _ask(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name=warehouse-classifier")
         experiment = answer["experiment"]["experiment_id"]
-        found = _ask(f"{address}/api/2.0/mlflow/runs/search", {"experiment_ids": [experiment], "max_results": 50})[
+        listed = _ask(f"{address}/api/2.0/mlflow/runs/search", {"experiment_ids": [experiment], "max_results": 50})[
             "runs"
         ]
     finally:
         os.killpg(server.pid, 15)
         server.wait(30)
     names = {}
-    for run in found:
+    for run in listed:
         names.setdefault(run["info"]["run_name"], {metric["key"] for metric in run["data"].get("metrics", [])})
     assert set(names) == set(STAGES)
     assert names["train_resnet34"] == names["train_vit"]

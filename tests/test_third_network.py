@@ -87,8 +87,8 @@ def test_the_page_lists_every_edit(project: Project) -> None:
 
 
 def test_a_third_network_retrains_none_of_the_others(project: Project) -> None:
-    said = project.read("said")
-    assert [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")] == [
+    output = project.read("said")
+    assert [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")] == [
         "train_toy", "evaluate"
     ]  # fmt: skip
     assert "up to date" in project.run("dvc", "status")
@@ -130,26 +130,26 @@ assert answer(["report"]) == 0
 
 
 def test_it_counts_in_check_and_stands_in_mlflow(project: Project) -> None:
-    said = project.run(sys.executable, "-c", TYPED, PYTHONPATH="src")
+    output = project.run(sys.executable, "-c", TYPED, PYTHONPATH="src")
     for model in ("toy", "average"):
         rows = list(csv.DictReader(project.read(f"{model}.csv").splitlines()))
-        assert len(rows) == 3, said
+        assert len(rows) == 3, output
         assert all(row["predicted"] in "12345" and 0 < float(row["probability"]) <= 1 for row in rows), rows
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     assert {model.name for model in client.search_registered_models()} >= {
         f"warehouse-classifier-{name}" for name in ("resnet34", "vit", "toy", "average")
     }
-    assert "Toy" in said + project.read("reports/report-with-runs.html")
+    assert "Toy" in output + project.read("reports/report-with-runs.html")
 
 
 def test_what_make_test_says_of_it_is_good(project: Project) -> None:
     """But for the lock, which is committed when the page has been followed, and mypy, which takes a minute."""
     project.run("ruff", "check", "src", "tests")
     project.run("ruff", "format", "--check", "src", "tests", "docs/adding-a-network.md")
-    said = project.run(
+    output = project.run(
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/stages/test_train_toy.py",
         "tests/test_laws.py", "tests/models/test_registry.py", "--deselect",
         "tests/test_laws.py::test_the_committed_lock_is_of_the_committed_code", PYTHONPATH="src",
     )  # fmt: skip
-    assert re.search(r"\d+ passed", said), said
-    assert "failed" not in said
+    assert re.search(r"\d+ passed", output), output
+    assert "failed" not in output

@@ -27,16 +27,14 @@ def metadata(tmp_path: Path) -> Path:
         "00003": [],
     }
     path = tmp_path / "metadata.parquet"
-    pq.write_table(pa.Table.from_pylist([{"id": id, "items": of} for id, of in bins.items()], PAIRS), path)
+    pq.write_table(pa.Table.from_pylist([{"id": id, "items": items} for id, items in bins.items()], PAIRS), path)
     return path
 
 
 def test_litres_and_kinds_in_the_order_asked_for(metadata: Path) -> None:
-    found = contents.read(metadata, ["00003", "1", "00002", "00001"])
-    assert found["kinds"].tolist() == [0, 2, 2, 1]
-    assert found["litres"].tolist() == pytest.approx(
-        [0, 2006 * 0.016387064, float("nan"), 3 * 0.016387064], nan_ok=True
-    )
+    rows = contents.read(metadata, ["00003", "1", "00002", "00001"])
+    assert rows["kinds"].tolist() == [0, 2, 2, 1]
+    assert rows["litres"].tolist() == pytest.approx([0, 2006 * 0.016387064, float("nan"), 3 * 0.016387064], nan_ok=True)
 
 
 def test_a_bin_that_nobody_knows_is_told(metadata: Path) -> None:

@@ -134,10 +134,10 @@ class Twice(Exception):
 def independent(body: bytes) -> tuple[int, list[dict[str, Any]]] | None:
     """What the body says, read another way: numbers and keys as they are spelt; None for what is not to be trusted."""
 
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in found}) != len(found):
+    def pairs(listed: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in listed}) != len(listed):
             raise Twice
-        return dict(found)
+        return dict(listed)
 
     def spelt(kind: str) -> Any:
         return lambda text: (kind, text)
@@ -194,17 +194,17 @@ def row(key: str, item: dict[str, Any]) -> dict[str, Any]:
 
 def outcome(body: bytes) -> str:
     """Holds what `parse` owes to whoever calls it; says what came out."""
-    wanted, got, said = independent(body), None, "read"
+    wanted, got, reason = independent(body), None, "read"
     try:
         got = parse(body)
     except ValueError as error:
-        said = str(error)
-    assert got == wanted, f"{said}: {body[:500]!r}"
+        reason = str(error)
+    assert got == wanted, f"{reason}: {body[:500]!r}"
     if got is None:
-        assert said.isprintable()
-        assert said.isascii()
-        assert 0 < len(said) < 300
-        return " ".join(re.sub(r'item "(\\.|[^"\\])*"|"(\\.|[^"\\])*"', "item", said).split("(")[0].split(" ")[:3])
+        assert reason.isprintable()
+        assert reason.isascii()
+        assert 0 < len(reason) < 300
+        return " ".join(re.sub(r'item "(\\.|[^"\\])*"|"(\\.|[^"\\])*"', "item", reason).split("(")[0].split(" ")[:3])
     quantity, items = got
     facts = {"id": "1", "quantity": quantity, "items": items, "image_bytes": 1, "image_etag": None, "checked": "md5"}
     table = pa.Table.from_pylist([facts | {"metadata_md5": "0"}], PAIRS)
@@ -252,13 +252,13 @@ def test_anything_strange_in_any_place_is_a_row_or_a_reason(strange: str) -> Non
 
 def test_a_hundred_megabytes_are_read_or_refused_in_seconds() -> None:
     """No more than LARGEST is ever fetched of a file; what is in a folder may be that long."""
-    for body, said in (
+    for body, reason in (
         (b'{"EXPECTED_QUANTITY": 1, "BIN_FCSKU_DATA": {}, "x": "' + b"x" * 100_000_000 + b'"}', "read"),
         (b"[" * 100_000_000, "is nested too"),
         (b"9" * 10_000_000, "is not JSON"),
     ):
         began = time.monotonic()
-        assert outcome(body) == said
+        assert outcome(body) == reason
         assert time.monotonic() - began < 20
 
 

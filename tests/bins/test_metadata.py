@@ -55,11 +55,11 @@ def item(**changed: Any) -> bytes:
 def reason(body: bytes) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
         parse(body)
-    said = str(caught.value)
-    assert "\n" not in said
-    assert len(said) < 300
-    said.encode()  # what a table can hold
-    return said
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 300
+    message.encode()  # what a table can hold
+    return message
 
 
 def test_a_good_file_says_quantity_and_items() -> None:
@@ -86,7 +86,7 @@ def test_an_item_without_asin_has_that_of_its_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quantity", "said"),
+    ("quantity", "message"),
     [
         (b"-1", "EXPECTED_QUANTITY is -1, not 0 to 1000000"),
         (b"1000001", "EXPECTED_QUANTITY is 1000001, not 0 to 1000000"),
@@ -101,8 +101,8 @@ def test_an_item_without_asin_has_that_of_its_key() -> None:
         (b'"\\ud800"', 'EXPECTED_QUANTITY is "\\ud800", not a whole number'),
     ],
 )
-def test_a_quantity_that_is_none_is_named(quantity: bytes, said: str) -> None:
-    assert reason(b'{"BIN_FCSKU_DATA": {}, "EXPECTED_QUANTITY": ' + quantity + b"}") == said
+def test_a_quantity_that_is_none_is_named(quantity: bytes, message: str) -> None:
+    assert reason(b'{"BIN_FCSKU_DATA": {}, "EXPECTED_QUANTITY": ' + quantity + b"}") == message
 
 
 def test_nesting_of_any_depth_has_its_reason() -> None:
@@ -116,7 +116,7 @@ def test_nesting_of_any_depth_has_its_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (metadata(3, "B01")[:60], "is not JSON ("),
         (b"", "is not JSON ("),
@@ -148,8 +148,8 @@ def test_nesting_of_any_depth_has_its_reason() -> None:
         (item(weight={"unit": "IN", "value": 3}), 'item "KEY": weight is not in pounds'),
     ],
 )
-def test_a_file_that_cannot_be_trusted_has_its_reason(body: bytes, said: str) -> None:
-    assert reason(body).startswith(said)
+def test_a_file_that_cannot_be_trusted_has_its_reason(body: bytes, message: str) -> None:
+    assert reason(body).startswith(message)
 
 
 def test_half_a_character_in_a_name_is_replaced() -> None:
@@ -165,10 +165,10 @@ def test_whatever_a_file_holds_it_is_a_row_or_a_reason(body: bytes) -> None:
     try:
         quantity, items = parse(body)
     except ValueError as error:
-        said = str(error)
+        message = str(error)
     else:
-        said = ""
+        message = ""
         assert 0 <= quantity <= LARGEST
         assert pa.array(items, ITEM).to_pylist() == items
-    assert "\n" not in said
-    assert said == said.encode().decode()
+    assert "\n" not in message
+    assert message == message.encode().decode()

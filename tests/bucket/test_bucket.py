@@ -165,7 +165,7 @@ def test_an_id_is_a_plain_name(key: str, id: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("ftp://host/bins", "bucket ftp://host/bins is of no known kind; it is synthetic://, s3:// or the path of a folder"),
         ("http://[", "bucket http://[ is of no known kind; it is synthetic://, s3:// or the path of a folder"),
@@ -178,8 +178,8 @@ def test_an_id_is_a_plain_name(key: str, id: str | None) -> None:
         )),
     ],
 )  # fmt: skip
-def test_a_url_that_names_no_bucket_is_refused(url: str, said: str) -> None:
-    assert fault(url) == said
+def test_a_url_that_names_no_bucket_is_refused(url: str, message: str) -> None:
+    assert fault(url) == message
 
 
 def test_a_folder_that_is_no_bucket_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,8 +221,8 @@ def test_a_server_that_is_down_is_told_in_seconds(aws: pytest.MonkeyPatch, told_
         free.bind(("127.0.0.1", 0))
         aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
         began = time.monotonic()
-        said = fault("s3://bins")
-    assert said.startswith("bucket s3://bins cannot be reached; check the network and AWS_ENDPOINT_URL (")
+        message = fault("s3://bins")
+    assert message.startswith("bucket s3://bins cannot be reached; check the network and AWS_ENDPOINT_URL (")
     assert time.monotonic() - began < 2
 
 
@@ -265,12 +265,12 @@ def test_a_stage_whose_bucket_is_wrong_ends_with_one_line(
 ) -> None:
     answering(403, DENIED)
     text = (project / "params.yaml").read_text()
-    for url, said in {
+    for url, message in {
         "s3://bins": "bucket s3://bins denies access",
         "gs://bins": "bucket gs://bins is of no known kind",
         "bins": "bucket bins: there is no folder",
         '"synthetic://?pairs=0&seed=1"': "bucket synthetic://?pairs=0&seed=1 holds no pair of",
     }.items():
         (project / "params.yaml").write_text(text.replace("bucket: bins", f"bucket: {url}", 1))
-        assert error_line(capfd, "fetch_metadata", "small", "t.parquet", "u.parquet").startswith(said)
+        assert error_line(capfd, "fetch_metadata", "small", "t.parquet", "u.parquet").startswith(message)
         assert not list(project.glob("*.parquet"))

@@ -105,7 +105,7 @@ def test_all_kinds_of_spoiling_at_once(serve: Serve, small_pages: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("misdeed", "said"),
+    ("misdeed", "message"),
     [
         ("flip", r"its MD5 is not the ETag \w{32} that was listed \(one encrypted with KMS has no MD5 there\)"),
         ("short", r"105 bytes came, 210 were listed"),
@@ -120,26 +120,28 @@ def test_all_kinds_of_spoiling_at_once(serve: Serve, small_pages: int) -> None:
     ],
     ids=str,
 )
-def test_what_is_spoiled_for_ever_is_listed_with_its_reason(serve: Serve, misdeed: Any, said: str) -> None:
+def test_what_is_spoiled_for_ever_is_listed_with_its_reason(serve: Serve, misdeed: Any, message: str) -> None:
     served = serve(BODIES, only(KEYS[10], misdeed))
     bucket = opened()
     came = read(bucket)
     (reason,) = reasons(came)
-    assert re.fullmatch(said, reason)
+    assert re.fullmatch(message, reason)
     assert came[KEYS[10]] == Unreadable(reason, again=True)
     assert {**came, KEYS[10]: BODIES[KEYS[10]]} == BODIES
-    tries = 12 if "tries" in said else 10
+    tries = 12 if "tries" in message else 10
     assert bucket.errors == tries - 1  # the last of them is no error but what is listed
     assert served.record().faults.total() == tries
     assert served.record().sent < 50_000_000  # what never ends is not read to its end
 
 
-@pytest.mark.parametrize(("misdeed", "said"), [("gone", "missing"), ("denied", "access denied")])
-def test_missing_or_denied_is_asked_for_three_times(serve: Serve, misdeed: Any, said: str) -> None:
+@pytest.mark.parametrize(("misdeed", "message"), [("gone", "missing"), ("denied", "access denied")])
+def test_missing_or_denied_is_asked_for_three_times(serve: Serve, misdeed: Any, message: str) -> None:
     held_back = set(KEYS[5::50])
     served = serve(BODIES, lambda request: misdeed if request.key in held_back else None)
     came = read(opened())
-    assert {key: body for key, body in came.items() if key in held_back} == dict.fromkeys(held_back, Unreadable(said))
+    assert {key: body for key, body in came.items() if key in held_back} == dict.fromkeys(
+        held_back, Unreadable(message)
+    )
     assert {key: body for key, body in came.items() if key not in held_back} == {
         key: body for key, body in BODIES.items() if key not in held_back
     }
@@ -166,9 +168,9 @@ def test_another_object_than_the_listed_one_is_a_fault_that_names_it(serve: Serv
     bodies[KEYS[7]] = BODIES[KEYS[7]][::-1]
     if etag:
         etags[KEYS[7]] = etag
-    said = fault_of(lambda: read(bucket, entries))
+    message = fault_of(lambda: read(bucket, entries))
     was, now = entries[7].etag, etag or hashlib.md5(bodies[KEYS[7]]).hexdigest()  # noqa: S324
-    assert said == (
+    assert message == (
         f"bucket {URL}: {KEYS[7]} is no longer what was listed (ETag {was}, now {now});"
         " start again, the pipeline with `dvc repro -f fetch_metadata`, and it is listed anew"
     )
@@ -426,8 +428,8 @@ def test_an_endpoint_that_goes_down_in_the_middle(aws: pytest.MonkeyPatch, monke
             assert body == BODIES[entry.key]
     began = time.monotonic()
     came: list[Body] = []
-    said = fault_of(lambda: came.extend(body for _, body in bodies))
-    assert said.startswith(f"bucket {URL} cannot be reached; check the network and AWS_ENDPOINT_URL (")
+    message = fault_of(lambda: came.extend(body for _, body in bodies))
+    assert message.startswith(f"bucket {URL} cannot be reached; check the network and AWS_ENDPOINT_URL (")
     assert time.monotonic() - began < 3
     assert all(isinstance(body, bytes) for body in came)  # no object is given up for a bucket that is not there
 
@@ -443,9 +445,9 @@ def test_an_endpoint_that_comes_back_is_gone_on_with(serve: Serve) -> None:
 def test_a_certificate_that_nobody_trusts_is_named_at_once(serve: Serve) -> None:
     served = serve(BODIES, tls=True)
     bucket = opened()
-    said = f"bucket {URL} is at {served.url}, whose certificate is not to be trusted (UnknownIssuer)"
-    assert fault_of(lambda: list(bucket.list(METADATA))) == said
-    assert fault_of(lambda: read(bucket)) == said
+    message = f"bucket {URL} is at {served.url}, whose certificate is not to be trusted (UnknownIssuer)"
+    assert fault_of(lambda: list(bucket.list(METADATA))) == message
+    assert fault_of(lambda: read(bucket)) == message
     assert bucket.errors == 0
 
 
@@ -453,8 +455,8 @@ def test_half_a_pair_of_credentials_is_named(aws: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         with aws.context() as half:
             half.delenv(name)
-            said = fault_of(opened)
-        assert said.startswith(f"bucket {URL} cannot be asked for; check the AWS variables (")
+            message = fault_of(opened)
+        assert message.startswith(f"bucket {URL} cannot be asked for; check the AWS variables (")
 
 
 def test_a_host_that_nobody_knows(aws: pytest.MonkeyPatch, told_soon: None) -> None:
@@ -506,7 +508,7 @@ def test_a_listing_without_end_is_asked_for_again(serve: Serve, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("misdeed", "said"),
+    ("misdeed", "message"),
     [
         ("disorder", "lists metadata/00008.json after metadata/00009.json; a bucket must list in the order of keys"),
         ("repeat", "lists metadata/00000.json after metadata/00009.json; a bucket must list in the order of keys"),
@@ -522,11 +524,11 @@ def test_a_listing_without_end_is_asked_for_again(serve: Serve, monkeypatch: pyt
     ],
 )
 def test_a_listing_that_is_wrong_for_ever_is_a_fault(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, told_soon: None, small_pages: int, misdeed: Any, said: str
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, told_soon: None, small_pages: int, misdeed: Any, message: str
 ) -> None:
     monkeypatch.setattr(client, "PAGE", 2 * small_pages)
     serve(BODIES, lambda _: misdeed, page=small_pages)
-    assert fault_of(lambda: list(opened().list(METADATA))).startswith(f"bucket {URL} {said}")
+    assert fault_of(lambda: list(opened().list(METADATA))).startswith(f"bucket {URL} {message}")
 
 
 def test_a_bucket_that_is_written_to_meanwhile_is_a_fault(serve: Serve) -> None:

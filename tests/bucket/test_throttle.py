@@ -10,24 +10,24 @@ from warehouse_classifier.bucket import throttle
 from warehouse_classifier.bucket.throttle import Throttle
 
 
-def peak(of: Throttle, tasks: int = 40, *, well: bool = False) -> int:
+def peak(gate: Throttle, tasks: int = 40, *, well: bool = False) -> int:
     """The most that ran at once of so many tasks."""
     running, most, lock = 0, 0, threading.Lock()
 
     def task(_: int) -> None:
         nonlocal running, most
-        with of.turn():
+        with gate.turn():
             with lock:
                 running += 1
                 most = max(most, running)
             until = time.monotonic() + 1
-            while most < int(of.allowed) and time.monotonic() < until:  # threads may be slow to come
+            while most < int(gate.allowed) and time.monotonic() < until:  # threads may be slow to come
                 time.sleep(0.001)
             time.sleep(0.005)
             with lock:
                 running -= 1
         if well:
-            of.went_well()
+            gate.went_well()
 
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(task, range(tasks)))
@@ -35,33 +35,33 @@ def peak(of: Throttle, tasks: int = 40, *, well: bool = False) -> int:
 
 
 def test_no_more_run_at_once_than_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    of = Throttle(16)
-    assert peak(of) == 16
-    of.slow_down()
-    assert peak(of) == 8
-    of.slow_down()  # an answer to what was sent before the first step says nothing of it
-    assert peak(of) == 8
+    gate = Throttle(16)
+    assert peak(gate) == 16
+    gate.slow_down()
+    assert peak(gate) == 8
+    gate.slow_down()  # an answer to what was sent before the first step says nothing of it
+    assert peak(gate) == 8
     monkeypatch.setattr(throttle, "SETTLE", 0)
     for fewer in (4, 2, 1, 1):
-        of.slow_down()
-        assert peak(of, 16) == fewer  # and never none at all
+        gate.slow_down()
+        assert peak(gate, 16) == fewer  # and never none at all
 
 
 def test_what_goes_well_brings_all_back() -> None:
-    of = Throttle(8)
-    of.slow_down()
+    gate = Throttle(8)
+    gate.slow_down()
     for _ in range(4):
-        of.went_well()
-    assert peak(of) == 4
-    of.went_well()
-    assert peak(of) == 5
-    assert peak(of, 200, well=True) == 8
-    assert of.allowed == 8
+        gate.went_well()
+    assert peak(gate) == 4
+    gate.went_well()
+    assert peak(gate) == 5
+    assert peak(gate, 200, well=True) == 8
+    assert gate.allowed == 8
 
 
 def test_what_fails_gives_its_turn_back() -> None:
-    of = Throttle(1)
+    gate = Throttle(1)
     for _ in range(3):
-        with pytest.raises(KeyError), of.turn():
+        with pytest.raises(KeyError), gate.turn():
             raise KeyError
-    assert peak(of, 3) == 1
+    assert peak(gate, 3) == 1

@@ -68,12 +68,12 @@ def test_a_place_that_is_none_is_named(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STAGE_RUNNER", "moon")
-    said = error_line(capfd, *ARGV)
-    assert re.fullmatch(r"STAGE_RUNNER is moon, it must be one of: local.*; unset it to run here", said)
+    message = error_line(capfd, *ARGV)
+    assert re.fullmatch(r"STAGE_RUNNER is moon, it must be one of: local.*; unset it to run here", message)
 
 
 @pytest.mark.parametrize(
-    ("told", "place"),
+    ("text", "place"),
     [
         ("", "local"),
         ("local", "local"),
@@ -84,22 +84,22 @@ def test_a_place_that_is_none_is_named(
         (" train_vit:sagemaker ,", "sagemaker"),
     ],
 )
-def test_a_place_is_for_all_stages_or_for_those_that_are_named(told: str, place: str) -> None:
-    assert place_of("train_vit", told, ["train_vit", "train_resnet34"]) == place
+def test_a_place_is_for_all_stages_or_for_those_that_are_named(text: str, place: str) -> None:
+    assert place_of("train_vit", text, ["train_vit", "train_resnet34"]) == place
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("text", "message"),
     [
         ("train_vit:moon", "STAGE_RUNNER is train_vit:moon, it must be one of: local, sagemaker; unset it to run here"),
         ("train_vit", "STAGE_RUNNER is train_vit, it must be one of: local, sagemaker; unset it to run here"),
         ("train:local", "STAGE_RUNNER is train:local, and there is no stage train; there are: train_vit"),
     ],
 )
-def test_a_place_or_a_stage_that_is_none_is_named(told: str, said: str) -> None:
+def test_a_place_or_a_stage_that_is_none_is_named(text: str, message: str) -> None:
     with pytest.raises(UserError) as fault:
-        place_of("train_vit", told, ["train_vit"])
-    assert str(fault.value) == said
+        place_of("train_vit", text, ["train_vit"])
+    assert str(fault.value) == message
 
 
 def test_a_stage_that_is_none_is_named(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +115,7 @@ def test_a_scale_that_is_none_is_named(project: Path, capfd: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("trouble", "status", "said"),
+    ("trouble", "status", "message"),
     [
         (
             OSError(28, "No space left on device"),
@@ -133,7 +133,7 @@ def test_a_scale_that_is_none_is_named(project: Path, capfd: pytest.CaptureFixtu
 )
 def test_what_the_machine_cannot_do_is_one_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
-    trouble: BaseException, status: int, said: str,
+    trouble: BaseException, status: int, message: str,
 ) -> None:  # fmt: skip
     def act(_: Any) -> None:
         raise trouble
@@ -141,7 +141,7 @@ def test_what_the_machine_cannot_do_is_one_line(
     stand_in(monkeypatch, "fetch_metadata", act)
     assert launch(*ARGV[:1], list(ARGV[1:])) == status
     (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith(f"error: {said}")
+    assert line.startswith(f"error: {message}")
 
 
 def test_the_line_is_one_whatever_the_fault_says(
@@ -174,9 +174,9 @@ def test_ctrl_c_is_answered_by_one_line(project: Path) -> None:
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)
         assert process.stderr is not None
-        said = process.stderr.read()
-        assert process.wait(60) == 130, said
-    lines = [line for line in said.splitlines() if not line.startswith(("list the bucket: ", "fetch_metadata: "))]
+        output = process.stderr.read()
+        assert process.wait(60) == 130, output
+    lines = [line for line in output.splitlines() if not line.startswith(("list the bucket: ", "fetch_metadata: "))]
     assert lines == ["error: fetch_metadata was interrupted; `dvc repro` goes on from what is done"]
     assert not (project / "data").exists()
 
@@ -319,25 +319,25 @@ def on_a_terminal(*command: str) -> str:
     termios.tcsetwinsize(there, (40, 100))
     with subprocess.Popen(command, stdin=there, stdout=there, stderr=there) as process:
         os.close(there)
-        said, until = b"", time.monotonic() + 60
+        output, until = b"", time.monotonic() + 60
         while time.monotonic() < until and select.select([here], [], [], 30)[0]:
             try:
                 part = os.read(here, 65536)
             except OSError:  # the other end is closed
                 break
-            said += part
+            output += part
     os.close(here)
-    assert process.returncode == 0, said
-    return said.decode()
+    assert process.returncode == 0, output
+    return output.decode()
 
 
 def test_a_terminal_has_a_bar_with_rate_and_time_left() -> None:
-    said = on_a_terminal(sys.executable, "-c", SHOWN)
-    states = [state for state in re.split(r"[\r\n]+", said) if state.startswith("fetch:")]
+    output = on_a_terminal(sys.executable, "-c", SHOWN)
+    states = [state for state in re.split(r"[\r\n]+", output) if state.startswith("fetch:")]
     assert len(states) > 3
     assert re.search(r"fetch:\s+\d+%\|.+\| \d+/40 \[00:00<00:00, +[\d.]+ pair/s, rejected=2\]", "\n".join(states[1:-1]))
     assert "100%" in states[-1]
-    assert "done so far" in said
+    assert "done so far" in output
 
 
 def test_a_whole_stage_by_its_command(project: Path) -> None:

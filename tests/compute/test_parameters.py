@@ -45,11 +45,11 @@ def numbers(schema: dict[str, Any], part: dict[str, Any], name: str) -> Iterator
 
 
 def fields() -> list[tuple[str, str, dict[str, Any]]]:
-    found = []
+    listed = []
     for stage in STAGES:
         schema = stage_code.params_of(stage).model_json_schema()
-        found += [(stage, name, part) for name, part in numbers(schema, schema, "")]
-    return found
+        listed += [(stage, name, part) for name, part in numbers(schema, schema, "")]
+    return listed
 
 
 def test_every_whole_number_has_an_upper_bound() -> None:
@@ -64,7 +64,7 @@ def test_a_number_out_of_reach_is_one_line(project: Path, stage: str, value: flo
     tree = parameters.read()
     cls = stage_code.params_of(stage)
     whole = isinstance(value, int) and abs(value) < 10**38  # which a float may well be
-    for name in [name for of, name, part in fields() if of == stage and not (whole and part["type"] == "number")]:
+    for name in [name for owner, name, part in fields() if owner == stage and not (whole and part["type"] == "number")]:
         top = name.partition(".")[0]
         broken = json.loads(json.dumps(tree))
         section = broken if top in SHARED else broken["data"]["small"] if top in DATA else broken[stage]["small"]
@@ -80,7 +80,7 @@ def test_a_number_out_of_reach_is_one_line(project: Path, stage: str, value: flo
 
 
 @pytest.mark.parametrize(
-    ("dotted", "value", "said"),
+    ("dotted", "value", "message"),
     [
         ("evaluate.small.batch", 0, "evaluate.small.batch is 0, it must be at least 1"),
         ("seed", "banana", 'seed is "banana", it must be a whole number'),
@@ -94,10 +94,10 @@ def test_a_number_out_of_reach_is_one_line(project: Path, stage: str, value: flo
     ],
 )
 def test_a_wrong_value_of_any_stage_is_told_at_the_first_door(
-    project: Path, capfd: pytest.CaptureFixture[str], dotted: str, value: Any, said: str
+    project: Path, capfd: pytest.CaptureFixture[str], dotted: str, value: Any, message: str
 ) -> None:
     change(project, dotted, value)
-    assert said in error_line(capfd, *FIRST)
+    assert message in error_line(capfd, *FIRST)
     assert sorted(path.name for path in project.iterdir()) == ["params.yaml"]
 
 

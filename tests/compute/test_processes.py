@@ -37,8 +37,8 @@ class Project:
         self.folder = folder
         pack(folder / "images")
         unwanted = ("STAGE_", "MLFLOW_", "DVC_", "OMP_", "CHECKPOINT_")
-        known = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-        self.environment = {**known, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/curves.db"}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+        self.environment = {**kept, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/curves.db"}
 
     def ask_for(self, stage: str, **changed: Any) -> None:
         own = {name: value for name, value in RECIPE.items() if name not in ("lr", "seed", "quantities")}
@@ -56,8 +56,8 @@ class Project:
     def run(self, stage: str, model: str, *launcher: str) -> tuple[int, str]:
         """Exit status and what was said on stderr."""
         with self.start(stage, model, *launcher) as process:
-            said = process.communicate(timeout=200)[1]
-            return process.returncode, said
+            output = process.communicate(timeout=200)[1]
+            return process.returncode, output
 
     def run_alone(self, stage: str, model: str) -> None:
         """The stage as one process, which is this one."""
@@ -93,11 +93,11 @@ def test_the_launcher_starts_as_many_as_params_says_and_they_learn_what_one_lear
     project.ask_for("train_resnet34")
     project.run_alone("train_resnet34", "one")
     project.ask_for("train_resnet34", processes=2)
-    status, said = project.run("train_resnet34", "two")
-    assert status == 0, said
+    status, output = project.run("train_resnet34", "two")
+    assert status == 0, output
     shapes = (r"epoch [12]: train_loss .*", r"train_resnet34( (epoch|validation) [12]/2)?: \d+ of \d+.*")
-    for line in said.splitlines():  # of one process alone, and of no library
-        assert any(re.fullmatch(shape, line) for shape in shapes), said
+    for line in output.splitlines():  # of one process alone, and of no library
+        assert any(re.fullmatch(shape, line) for shape in shapes), output
     assert difference(project.weights("one"), project.weights("two")) < 1e-3
     assert project.history("two") == pytest.approx(project.history("one"), abs=2e-3)
     client = MlflowClient(project.environment["MLFLOW_TRACKING_URI"])
@@ -114,8 +114,8 @@ def test_torchrun_starts_them_as_well(project: Project) -> None:
     project.ask_for("train_vit")
     project.run_alone("train_vit", "one")
     project.ask_for("train_vit", processes=2)
-    status, said = project.run("train_vit", "two", *TORCHRUN)
-    assert status == 0, said
+    status, output = project.run("train_vit", "two", *TORCHRUN)
+    assert status == 0, output
     assert difference(project.weights("one"), project.weights("two")) < 1e-3
 
 
@@ -173,8 +173,8 @@ def test_every_image_is_seen_once_an_epoch_by_one_of_them(project: Project) -> N
     for epoch in range(2):
         images = torch.cat([images for part in seen for images in part[10 * epoch : 10 * epoch + 10]])
         views = (images, images.flip(3))
-        found = sum((view[:, None] == plain[None]).flatten(2).all(2).int() for view in views)
-        assert found.sum(0).tolist() == found.sum(1).tolist() == [1] * 40
+        matches = sum((view[:, None] == plain[None]).flatten(2).all(2).int() for view in views)
+        assert matches.sum(0).tolist() == matches.sum(1).tolist() == [1] * 40
 
 
 def children(pid: int) -> list[int]:
@@ -210,15 +210,15 @@ def test_a_kill_of_one_ends_all_and_the_next_run_goes_on(project: Project) -> No
             workers = children(process.pid)
             assert len(workers) == 3
             os.kill(workers[1] if killed == "worker" else process.pid, sent)
-            said = process.communicate(timeout=100)[1]
-            assert process.returncode == status, said
+            output = process.communicate(timeout=100)[1]
+            assert process.returncode == status, output
         while not all(map(gone, workers)) and time.monotonic() < until:
             time.sleep(0.05)
         assert all(map(gone, workers))
-        assert "Traceback" not in said
-        errors = [line for line in said.splitlines() if line.startswith("error: ")]
+        assert "Traceback" not in output
+        errors = [line for line in output.splitlines() if line.startswith("error: ")]
         if killed == "worker":
-            assert len(errors) == 1, said
+            assert len(errors) == 1, output
             (error,) = errors
             wanted = "error: train_vit: process 1 of 3 was ended by SIGKILL, as a machine does that is out of memory"
             assert error.startswith(wanted)
@@ -226,24 +226,24 @@ def test_a_kill_of_one_ends_all_and_the_next_run_goes_on(project: Project) -> No
             assert errors == ["error: train_vit was interrupted; `dvc repro` goes on from what is done"]
         assert not (project.folder / "model").exists()
         reached = project.newest()
-    status, said = project.run("train_vit", "model")
-    assert status == 0, said
+    status, output = project.run("train_vit", "model")
+    assert status == 0, output
     for file in (project.folder / "whole").iterdir():
         assert file.read_bytes() == (project.folder / "model" / file.name).read_bytes(), file.name
 
 
 def test_what_is_wrong_with_params_is_said_once(project: Project) -> None:
     project.ask_for("train_vit", processes=2, epochs=0)
-    status, said = project.run("train_vit", "model")
-    assert (status, said) == (1, "error: params.yaml: train_vit.small.epochs is 0, it must be at least 1\n")
+    status, output = project.run("train_vit", "model")
+    assert (status, output) == (1, "error: params.yaml: train_vit.small.epochs is 0, it must be at least 1\n")
 
 
 def test_a_fault_of_all_of_them_is_said_by_the_first(project: Project) -> None:
     project.ask_for("train_vit", processes=2, learning_rate=1e30)
-    status, said = project.run("train_vit", "model")
+    status, output = project.run("train_vit", "model")
     assert status == 1
-    errors = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, said
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, output
     assert re.match(r"error: train_vit: the loss is (nan|inf) in epoch 1; lower the learning rate", errors[0])
-    assert "Traceback" not in said
+    assert "Traceback" not in output
     assert not (project.folder / "model").exists()

@@ -97,8 +97,8 @@ def test_an_edit_while_a_stage_runs_is_named_and_what_it_computed_is_taken_once_
             EDITS[named]()
 
     stand_in(monkeypatch, "select_images", act)
-    said = error_line(capfd, "select_images", *ARGV)
-    assert said.startswith(f"select_images: edited while it ran: {named}; dvc.lock would record what was not run.")
+    message = error_line(capfd, "select_images", *ARGV)
+    assert message.startswith(f"select_images: edited while it ran: {named}; dvc.lock would record what was not run.")
     Path("out.csv").unlink()  # as DVC does before it runs a stage
 
     for path in [path for path in pipeline.rglob("*.py") if path not in files]:
@@ -127,8 +127,8 @@ def test_what_may_be_of_the_edited_ones_is_not_kept(
             UNSOUND[named]()
 
     stand_in(monkeypatch, "select_images", act)
-    said = error_line(capfd, "select_images", *ARGV)
-    assert said == (
+    message = error_line(capfd, "select_images", *ARGV)
+    assert message == (
         f"select_images: edited while it ran: {named}; dvc.lock would record what was not run. Undo the edit or keep it:"
         " `dvc repro` runs it"
     )

@@ -45,10 +45,10 @@ def overwrite(body: bytearray, rng: random.Random) -> bytes:
 
 def bomb(body: bytearray, rng: random.Random) -> bytes:
     """Another size in the header: as often below the limit, where it is decoded, as above."""
-    found = next(((body.find(mark), mark) for mark in HEADERS if mark in body), None)
-    if found is None:
+    header = next(((body.find(mark), mark) for mark in HEADERS if mark in body), None)
+    if header is None:
         return bytes(body)
-    at, mark = found
+    at, mark = header
     size = [rng.choice([0, 1, 7, 999, 1001, 9_000, 65_535]) for _ in range(2)]
     where = (at + 4, ">II") if mark == b"IHDR" else (at + 5, ">HH")
     struct.pack_into(where[1], body, where[0], *size)
@@ -72,11 +72,11 @@ def outcome(body: bytes) -> str:
     try:
         pixels = decode(body, MOST)
     except ValueError as error:
-        said = str(error)
-        assert said.startswith(("is empty", "is no JPEG (", "is a damaged image (", "claims "))
-        assert said.splitlines() == [said]
-        assert len(said) < 400
-        return "claims" if said.startswith("claims ") else said.split(" (", maxsplit=1)[0]
+        reason = str(error)
+        assert reason.startswith(("is empty", "is no JPEG (", "is a damaged image (", "claims "))
+        assert reason.splitlines() == [reason]
+        assert len(reason) < 400
+        return "claims" if reason.startswith("claims ") else reason.split(" (", maxsplit=1)[0]
     height, width, colours = pixels.shape
     assert (pixels.dtype.name, colours) == ("uint8", 3)
     assert 0 < height * width <= MOST

@@ -148,12 +148,12 @@ def test_what_is_no_photo_has_its_reason() -> None:
 )
 def test_a_photo_that_claims_too_much_is_not_decoded(body: bytes, side: int) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    said = reason(body, 50_000_000)
-    assert said.startswith("claims ")
-    assert "more than 50000000" in said
+    message = reason(body, 50_000_000)
+    assert message.startswith("claims ")
+    assert "more than 50000000" in message
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
     if side < 10_000:
-        assert said.startswith("claims 9000 x 9000 pixels")
+        assert message.startswith("claims 9000 x 9000 pixels")
 
 
 def test_the_limit_is_the_pixels_that_are_allowed() -> None:

@@ -164,9 +164,9 @@ def test_an_index_that_points_elsewhere_is_a_fault(tmp_path: Path, offset: int, 
     index = pd.read_parquet(folder / INDEX)
     index.loc[4, ["offset", "length"]] = offset, length
     index.to_parquet(folder / INDEX)
-    said = fault(folder)
-    assert said.startswith(str(folder))
-    assert said.endswith(f"run `dvc checkout {folder}`")
+    message = fault(folder)
+    assert message.startswith(str(folder))
+    assert message.endswith(f"run `dvc checkout {folder}`")
 
 
 def test_no_step_is_taken_from_images_of_another_hash(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def folders(root: Path) -> dict[str, Path]:
 def models(tmp_path: Path) -> Path:
     """A models folder as evaluate leaves it, with networks that are no networks: nobody loads them here."""
     logits, label = outcomes(1)
-    known = calibrate(dict.fromkeys(NETWORKS, logits), label + 1, PROMISE, folders(tmp_path / "models"))
-    known.write(tmp_path / "models" / calibration.FILE)
+    calibrated = calibrate(dict.fromkeys(NETWORKS, logits), label + 1, PROMISE, folders(tmp_path / "models"))
+    calibrated.write(tmp_path / "models" / calibration.FILE)
     return tmp_path / "models"
 
 
@@ -44,28 +44,29 @@ def models(tmp_path: Path) -> Path:
 
 def test_thresholds_keep_their_promise_on_what_they_were_chosen_on(tmp_path: Path) -> None:
     logits, label = outcomes(7)
-    known = calibrate({"resnet34": logits, "vit": logits[:, ::-1]}, label + 1, PROMISE, folders(tmp_path))
-    assert known.counters.keys() == COUNTERS.keys()
-    said = temperature.probabilities(
-        {"resnet34": logits, "vit": logits[:, ::-1]}, {who: of.temperature for who, of in known.counters.items()}
+    calibrated = calibrate({"resnet34": logits, "vit": logits[:, ::-1]}, label + 1, PROMISE, folders(tmp_path))
+    assert calibrated.counters.keys() == COUNTERS.keys()
+    probabilities = temperature.probabilities(
+        {"resnet34": logits, "vit": logits[:, ::-1]},
+        {counter: values.temperature for counter, values in calibrated.counters.items()},
     )
-    for who, of in known.counters.items():
-        verdicts = judge(1 - said[who], of.match, of.mismatch)
+    for counter, values in calibrated.counters.items():
+        verdicts = judge(1 - probabilities[counter], values.match, values.mismatch)
         right, wrong = right_mask(QUANTITIES, label + 1), wrong_mask(QUANTITIES, label + 1, "one_off")
         assert np.mean(verdicts[right] == "mismatch") == pytest.approx(0.1, abs=0.002)
         weights = balanced_weights(right, wrong, np.ones(len(label)))[1]
         assert 0.09 < weights[verdicts == "match"].sum() / weights.sum() <= 0.1
-        assert of.match <= of.mismatch
+        assert values.match <= values.mismatch
 
 
 def test_the_average_has_the_temperature_that_is_best_for_it(tmp_path: Path) -> None:
     logits, label = outcomes(9, temperature=0.5)
-    said = {"resnet34": logits, "vit": logits + np.random.default_rng(1).normal(0, 2, logits.shape)}
-    known = calibrate(said, label + 1, PROMISE, folders(tmp_path))
-    temperatures = {who: of.temperature for who, of in known.counters.items()}
+    by_network = {"resnet34": logits, "vit": logits + np.random.default_rng(1).normal(0, 2, logits.shape)}
+    calibrated = calibrate(by_network, label + 1, PROMISE, folders(tmp_path))
+    temperatures = {counter: values.temperature for counter, values in calibrated.counters.items()}
     best = temperatures[AVERAGE]
     losses = [
-        temperature.nll(temperature.probabilities(said, temperatures | {AVERAGE: factor * best})[AVERAGE], label)
+        temperature.nll(temperature.probabilities(by_network, temperatures | {AVERAGE: factor * best})[AVERAGE], label)
         for factor in (0.95, 1, 1.05)
     ]
     assert losses[1] == min(losses)
@@ -76,13 +77,13 @@ def test_the_average_has_the_temperature_that_is_best_for_it(tmp_path: Path) -> 
 
 
 def test_what_is_written_is_read(models: Path) -> None:
-    known = calibration.load(models)
-    assert known.model_dump(include={*OperatingPoint.model_fields}) == PROMISE.model_dump()
+    calibrated = calibration.load(models)
+    assert calibrated.model_dump(include={*OperatingPoint.model_fields}) == PROMISE.model_dump()
     first = (models / calibration.FILE).read_bytes()
-    known.write(models / calibration.FILE)
+    calibrated.write(models / calibration.FILE)
     assert (models / calibration.FILE).read_bytes() == first
     for network in NETWORKS:
-        calibration.verify(known, network, models / network)
+        calibration.verify(calibrated, network, models / network)
 
 
 def change(models: Path, **values: Any) -> None:
@@ -91,7 +92,7 @@ def change(models: Path, **values: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"version": 2}, "is of version 2, this program reads 1; `dvc repro evaluate` makes it anew"),
         ({"version": None}, "is of version None, this program reads 1"),
@@ -118,9 +119,9 @@ def change(models: Path, **values: Any) -> None:
         ),
     ],
 )
-def test_a_file_of_another_version_or_shape_is_told(models: Path, values: dict[str, Any], said: str) -> None:
+def test_a_file_of_another_version_or_shape_is_told(models: Path, values: dict[str, Any], message: str) -> None:
     change(models, **values)
-    with pytest.raises(UserError, match=said.replace("(", r"\(")) as caught:
+    with pytest.raises(UserError, match=message.replace("(", r"\(")) as caught:
         calibration.load(models)
     assert calibration.FILE in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -140,15 +141,15 @@ def test_a_missing_folder_is_told_with_the_way_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", BELONGS)
 def test_a_network_that_was_tampered_with_is_told(models: Path, name: str) -> None:
-    known = calibration.load(models)
+    calibrated = calibration.load(models)
     (models / "vit" / name).write_text("another")
     with pytest.raises(UserError, match=rf"{name} is not the one that calibration\.json belongs to"):
-        calibration.verify(known, "vit", models / "vit")
-    calibration.verify(known, "resnet34", models / "resnet34")
+        calibration.verify(calibrated, "vit", models / "vit")
+    calibration.verify(calibrated, "resnet34", models / "resnet34")
 
 
 def test_a_network_that_is_missing_is_told(models: Path) -> None:
-    known = calibration.load(models)
+    calibrated = calibration.load(models)
     shutil.rmtree(models / "vit")
     with pytest.raises(UserError, match=r"holds no trained ViT .*`dvc pull` brings it, `dvc repro train_vit` makes it"):
-        calibration.verify(known, "vit", models / "vit")
+        calibration.verify(calibrated, "vit", models / "vit")

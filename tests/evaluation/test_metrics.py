@@ -43,36 +43,36 @@ def scored(actual: npt.ArrayLike, predicted: npt.ArrayLike, groups: npt.ArrayLik
 
 
 def test_values_worked_out_by_hand() -> None:
-    found = scored([1, 1, 2, 2, 3, 5], [1, 2, 2, 2, 1, 3])
-    assert found.accuracy == pytest.approx(3 / 6)
-    assert found.recall == {1: 0.5, 2: 1.0, 3: 0.0, 4: None, 5: 0.0}
-    assert found.balanced_accuracy == pytest.approx((0.5 + 1 + 0 + 0) / 4)
+    scores = scored([1, 1, 2, 2, 3, 5], [1, 2, 2, 2, 1, 3])
+    assert scores.accuracy == pytest.approx(3 / 6)
+    assert scores.recall == {1: 0.5, 2: 1.0, 3: 0.0, 4: None, 5: 0.0}
+    assert scores.balanced_accuracy == pytest.approx((0.5 + 1 + 0 + 0) / 4)
     # F1 of 1: precision 1/2, recall 1/2; of 2: precision 2/3, recall 1; of 3 and 5: 0
-    assert found.macro_f1 == pytest.approx((0.5 + 0.8 + 0 + 0) / 4)
-    assert found.mae == pytest.approx((0 + 1 + 0 + 0 + 2 + 2) / 6)
-    assert found.rmse == pytest.approx(np.sqrt((0 + 1 + 0 + 0 + 4 + 4) / 6))
-    assert found.within_one == pytest.approx(4 / 6)
+    assert scores.macro_f1 == pytest.approx((0.5 + 0.8 + 0 + 0) / 4)
+    assert scores.mae == pytest.approx((0 + 1 + 0 + 0 + 2 + 2) / 6)
+    assert scores.rmse == pytest.approx(np.sqrt((0 + 1 + 0 + 0 + 4 + 4) / 6))
+    assert scores.within_one == pytest.approx(4 / 6)
 
 
 @given(COUNTED)
 def test_agrees_with_sklearn_and_the_interval_holds_the_point(rows: list[tuple[int, int, int]]) -> None:
     actual, predicted, groups = columns(rows)
-    found = scored(actual, predicted, groups)
-    assert found.accuracy == pytest.approx(accuracy_score(actual, predicted))
+    scores = scored(actual, predicted, groups)
+    assert scores.accuracy == pytest.approx(accuracy_score(actual, predicted))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of predicted quantities that are absent, which ours must not do
-        assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(actual, predicted))
-    assert 0 <= found.accuracy_low <= found.accuracy <= found.accuracy_high <= 1
+        assert scores.balanced_accuracy == pytest.approx(balanced_accuracy_score(actual, predicted))
+    assert 0 <= scores.accuracy_low <= scores.accuracy <= scores.accuracy_high <= 1
 
 
 @given(COUNTED)
 def test_perfect_predictions_are_perfect(rows: list[tuple[int, int, int]]) -> None:
     actual, _, groups = columns(rows)
-    found = scored(actual, actual, groups)
+    scores = scored(actual, actual, groups)
     ones = ("accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "macro_f1", "within_one")
-    assert [getattr(found, name) for name in ones] == [1] * len(ones)
-    assert (found.rmse, found.mae) == (0, 0)
-    assert {share for share in found.recall.values() if share is not None} == {1}
+    assert [getattr(scores, name) for name in ones] == [1] * len(ones)
+    assert (scores.rmse, scores.mae) == (0, 0)
+    assert {share for share in scores.recall.values() if share is not None} == {1}
 
 
 @given(COUNTED, st.randoms(use_true_random=False))
@@ -139,9 +139,9 @@ def test_mcnemar_by_hand() -> None:
     """11 against 1: both tails of twelve fair coins that show at most one head."""
     actual = np.ones(12, dtype=int)
     first = np.where(np.arange(12) < 11, 1, 2)
-    found = mcnemar(actual, first, 3 - first)
-    assert (found.first_only, found.second_only) == (11, 1)
-    assert found.p == pytest.approx(2 * (1 + 12) / 2**12)
+    scores = mcnemar(actual, first, 3 - first)
+    assert (scores.first_only, scores.second_only) == (11, 1)
+    assert scores.p == pytest.approx(2 * (1 + 12) / 2**12)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ def test_mcnemar_against_published_values(ours: int, theirs: int, p: float) -> N
     """Exact p-values by VassarStats, http://vassarstats.net/propcorr.html, which statsmodels' own tests use too."""
     first = np.repeat([1, 2, 1, 2], [ours, theirs, 101, 33])
     second = np.repeat([2, 1, 1, 2], [ours, theirs, 101, 33])
-    found = mcnemar(np.ones(first.size, dtype=int), first, second)
-    assert (found.first_only, found.second_only, round(found.p, 6)) == (ours, theirs, p)
+    scores = mcnemar(np.ones(first.size, dtype=int), first, second)
+    assert (scores.first_only, scores.second_only, round(scores.p, 6)) == (ours, theirs, p)
 
 
 @given(COUNTED, st.lists(st.sampled_from(QUANTITIES), min_size=60, max_size=60))
@@ -193,19 +193,19 @@ def test_confusion_counts_every_pair_in_the_order_of_quantities() -> None:
 def test_a_quantity_without_an_image_is_null_and_silent() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = scored([2, 2, 3], [2, 5, 3])
-        tree = rounded({"vit": asdict(found)})
+        scores = scored([2, 2, 3], [2, 5, 3])
+        tree = rounded({"vit": asdict(scores)})
     assert tree["vit"]["recall"] == {"1": None, "2": 0.5, "3": 1.0, "4": None, "5": None}
     assert tree["vit"]["balanced_accuracy"] == 0.75
-    assert "resnet34_recall_1" not in flat({"resnet34": found, "vit": found}, {})
+    assert "resnet34_recall_1" not in flat({"resnet34": scores, "vit": scores}, {})
 
 
 def test_what_goes_into_json_is_short_and_a_number() -> None:
-    found = replace(scored([1, 2], [1, 1]), rmse=1 / 3, mae=float("nan"))
-    tree = rounded({"vit": asdict(found), 2: [1, {"p": 1 / 3}]})
+    scores = replace(scored([1, 2], [1, 1]), rmse=1 / 3, mae=float("nan"))
+    tree = rounded({"vit": asdict(scores), 2: [1, {"p": 1 / 3}]})
     assert tree["vit"]["rmse"] == 0.333333
     assert tree["vit"]["mae"] is None  # JSON has no nan
     assert tree["2"] == [1, {"p": 0.333333}]
-    values = flat({"vit": found, "resnet34": found}, {("resnet34", "vit"): McNemar(1, 2, 0.5)})
+    values = flat({"vit": scores, "resnet34": scores}, {("resnet34", "vit"): McNemar(1, 2, 0.5)})
     assert values["vit_rmse"] == 1 / 3
     assert values["mcnemar_p_resnet34_vit"] == 0.5

@@ -16,8 +16,8 @@ def test_who_is_right_as_often_as_said_has_no_error() -> None:
     # on few images chance alone makes an error, about that of one who is right as often as said
     chance = reliability.chance(shares[:200], 1)
     parts = [slice(i, i + 200) for i in range(0, 20_000, 200)]
-    found = [reliability.error(reliability.table(shares[part], label[part])) for part in parts]
-    assert chance == pytest.approx(np.mean(found), rel=0.15)
+    errors = [reliability.error(reliability.table(shares[part], label[part])) for part in parts]
+    assert chance == pytest.approx(np.mean(errors), rel=0.15)
     assert reliability.chance(shares, 1) < chance / 5
 
 

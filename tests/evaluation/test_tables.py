@@ -20,7 +20,7 @@ LABELS = QuantityEncoder([1, 2, 3])
 TEMPERATURES = {"resnet34": 2.0, "vit": 0.5, "average": 1.5}
 
 
-def said(logits: dict[str, list[list[float]]], quantity: list[int]) -> Predictions:
+def predictions_of(logits: dict[str, list[list[float]]], quantity: list[int]) -> Predictions:
     facts = pd.DataFrame(
         {"id": map(str, range(len(quantity))), "quantity": quantity, "group": map(str, range(len(quantity)))}
     )
@@ -32,13 +32,13 @@ def said(logits: dict[str, list[list[float]]], quantity: list[int]) -> Predictio
 def test() -> Predictions:
     """Of four images the ResNet34 is right on all but the last, and the ViT on the last alone."""
     right = [[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0], [4.0, 0, 0]]
-    return said({"resnet34": right, "vit": [*right[1:], [0, 4.0, 0]]}, [1, 2, 3, 2])
+    return predictions_of({"resnet34": right, "vit": [*right[1:], [0, 4.0, 0]]}, [1, 2, 3, 2])
 
 
 def test_reliability_before_and_after_is_of_the_counter_itself(test: Predictions) -> None:
     tables, errors = evidence.reliabilities(test, LABELS, 1)
-    for who in COUNTERS:
-        stages = tables[who].groupby("stage", sort=False)
+    for counter in COUNTERS:
+        stages = tables[counter].groupby("stage", sort=False)
         assert [*stages.groups] == ["before", "after"]
         assert stages["images"].sum().tolist() == [4, 4]
     label = LABELS.encode(test.quantity)
@@ -49,16 +49,18 @@ def test_reliability_before_and_after_is_of_the_counter_itself(test: Predictions
     assert sure["after"].max() == pytest.approx(np.exp(2) / (np.exp(2) + 2))
     assert sure.groupby("stage").count().tolist() == [1, 1]
     plain = evidence.uncalibrated(test)
-    said = test.probabilities
-    assert plain["average"] == pytest.approx((said["resnet34"] + said["vit"]) / 2)  # without a temperature of its own
+    probabilities = test.probabilities
+    assert plain["average"] == pytest.approx(
+        (probabilities["resnet34"] + probabilities["vit"]) / 2
+    )  # without a temperature of its own
     assert 0 < errors["vit"]["ece_chance"] < 0.5
 
 
 def test_verdicts_by_case(test: Predictions) -> None:
     # 4, 5, 6 items, all of which the ViT takes for 1
-    outside = said({"resnet34": [[0, 0, 9.0]] * 3, "vit": [[9.0, 0, 0]] * 3}, [4, 5, 6])
-    known = Calibrated(temperature=0.5, match=0.25, mismatch=0.85)
-    cases = evidence.cases("vit", known, test, outside, LABELS).set_index("case")
+    outside = predictions_of({"resnet34": [[0, 0, 9.0]] * 3, "vit": [[9.0, 0, 0]] * 3}, [4, 5, 6])
+    calibrated = Calibrated(temperature=0.5, match=0.25, mismatch=0.85)
+    cases = evidence.cases("vit", calibrated, test, outside, LABELS).set_index("case")
     assert cases["images"].to_dict() == {
         "as expected": 4, "wrong by one": 4, "wrong by any number": 4, "holds 4": 1, "holds 5": 1, "holds 6 or more": 1,
     }  # fmt: skip
@@ -66,7 +68,7 @@ def test_verdicts_by_case(test: Predictions) -> None:
     assert (right["match"], right["look"], right["mismatch"]) == (0.25, 0, 0.75)
     # of those disguised, a match where 1 is expected, as a quarter of the test split is
     assert cases.loc["holds 5", ["match", "look", "mismatch"]].tolist() == [0.25, 0, 0.75]
-    other = evidence.cases("resnet34", known, test, outside, LABELS).set_index("case")
+    other = evidence.cases("resnet34", calibrated, test, outside, LABELS).set_index("case")
     assert other.loc["holds 5", ["match", "look", "mismatch"]].tolist() == [0.25, 0, 0.75]  # where 3 is
     assert other.loc["as expected", "mismatch"] == 0.25
 
@@ -80,7 +82,9 @@ def test_quantities_between_and_below_have_words_too() -> None:
 
 
 def test_accuracy_by_group_is_of_each_counter(test: Predictions) -> None:
-    answers = pd.DataFrame({who: LABELS.decode(of.argmax(axis=1)) for who, of in test.probabilities.items()})
+    answers = pd.DataFrame(
+        {counter: LABELS.decode(shares.argmax(axis=1)) for counter, shares in test.probabilities.items()}
+    )
     group = pd.Series(pd.Categorical(["b", "b", "a", "a"], categories=["b", "a", "none"], ordered=True))
     table = evidence.by_contents(group, test, answers, seed=1, resamples=1000).set_index("group")
     assert table["images"].to_dict() == {"b": 2, "a": 2}
@@ -97,17 +101,19 @@ def test_accuracy_by_group_is_of_each_counter(test: Predictions) -> None:
 
 
 def test_promises_stand_beside_what_was_met(test: Predictions) -> None:
-    known = Calibration(
+    calibrated = Calibration(
         version=1, quantities=[1, 2, 3], side=32, quality=90, precision="fp32", false_alarms=0.2, misses=0.1,
         sha256={net: dict.fromkeys(BELONGS, "") for net in NETWORKS},
-        counters={who: Calibrated(temperature=of, match=0.1, mismatch=0.9) for who, of in TEMPERATURES.items()},
+        counters={counter: Calibrated(temperature=value, match=0.1, mismatch=0.9) for counter, value in TEMPERATURES.items()},
     )  # fmt: skip
     _, errors = evidence.reliabilities(test, LABELS, 1)
-    nobody = said({"resnet34": [[0, 0, 0]], "vit": [[0, 0, 0]]}, [9])
-    judged = {who: evidence.cases(who, known.counters[who], test, nobody, LABELS) for who in COUNTERS}
-    told = evidence.calibration_summary(known, errors, judged)["vit"]
-    assert told["temperature"] == 0.5
-    assert (told["false_alarms_wanted"], told["misses_wanted"]) == (0.2, 0.1)
-    assert told["false_alarms_met"] == 0.75
-    assert told["look"] == 0
-    assert told["ece_after"] == errors["vit"]["ece_after"]
+    nobody = predictions_of({"resnet34": [[0, 0, 0]], "vit": [[0, 0, 0]]}, [9])
+    judged = {
+        counter: evidence.cases(counter, calibrated.counters[counter], test, nobody, LABELS) for counter in COUNTERS
+    }
+    summary = evidence.calibration_summary(calibrated, errors, judged)["vit"]
+    assert summary["temperature"] == 0.5
+    assert (summary["false_alarms_wanted"], summary["misses_wanted"]) == (0.2, 0.1)
+    assert summary["false_alarms_met"] == 0.75
+    assert summary["look"] == 0
+    assert summary["ece_after"] == errors["vit"]["ece_after"]

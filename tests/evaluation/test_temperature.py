@@ -31,9 +31,9 @@ def test_a_network_that_is_always_right_or_never_has_a_temperature_too() -> None
 def test_the_average_is_of_calibrated_probabilities() -> None:
     first, second = outcomes(4)[0], outcomes(5)[0]
     temperatures = {"resnet34": 2.0, "vit": 0.7, AVERAGE: 1.0}
-    said = scaling.probabilities({"resnet34": first, "vit": second}, temperatures)
+    averaged = scaling.probabilities({"resnet34": first, "vit": second}, temperatures)
     mean = (softmax(first / 2.0, axis=1) + softmax(second / 0.7, axis=1)) / 2
-    assert said[AVERAGE] == pytest.approx(mean)
+    assert averaged[AVERAGE] == pytest.approx(mean)
     sharper = scaling.probabilities({"resnet34": first, "vit": second}, temperatures | {AVERAGE: 0.5})[AVERAGE]
     assert sharper == pytest.approx(mean**2 / (mean**2).sum(axis=1, keepdims=True))
     assert [*scaling.probabilities({"vit": second}, temperatures)] == ["vit"]

@@ -48,8 +48,8 @@ def test_no_more_misses_than_promised(case: tuple[np.ndarray, np.ndarray], rate:
 
 def test_verdicts() -> None:
     doubts = np.array([[0.0, 0.2, 0.20001, 0.9, 0.90001]])
-    said = ["match", "match", "look", "look", "mismatch"]
-    assert judge(doubts, 0.2, 0.9).tolist() == [said]
+    wanted = ["match", "match", "look", "look", "mismatch"]
+    assert judge(doubts, 0.2, 0.9).tolist() == [wanted]
     shares = verdicts(doubts, np.array([[1.0, 1, 1, 1, 4]]), 0.2, 0.9)
     assert shares == {"match": 0.25, "look": 0.25, "mismatch": 0.5}
     assert (*shares,) == VERDICTS

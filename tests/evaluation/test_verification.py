@@ -82,15 +82,18 @@ def test_what_is_found_and_how_precisely_is_what_a_warehouse_sees(kind: str) -> 
     right, wrong = right_mask(QUANTITIES, actual), wrong_mask(QUANTITIES, actual, kind)
     rights, wrongs = balanced_weights(right, wrong, np.ones(len(actual)))
     rng = np.random.default_rng(0)
-    pairs = [rng.choice(rights.size, n, p=of.ravel() / of.sum()) for of, n in ((rights, 190_000), (wrongs, 10_000))]
-    bins = np.concatenate([doubts.ravel()[of] for of in pairs])
+    pairs = [
+        rng.choice(rights.size, n, p=shares.ravel() / shares.sum())
+        for shares, n in ((rights, 190_000), (wrongs, 10_000))
+    ]
+    bins = np.concatenate([doubts.ravel()[shares] for shares in pairs])
     off = np.repeat([False, True], [190_000, 10_000])
     order = np.argsort(-bins, kind="stable")
-    found = np.cumsum(off[order])
+    caught = np.cumsum(off[order])
     curve = Pairs(doubts, right, wrong).curve(np.ones((1, len(actual))))
     for budget in (0.01, 0.05, 0.1):
-        assert curve.recall_at(budget, 0.05)[0] == pytest.approx(found[int(budget * len(bins)) - 1] / 10_000, abs=0.02)
-    looked = np.searchsorted(found, 8000) + 1
+        assert curve.recall_at(budget, 0.05)[0] == pytest.approx(caught[int(budget * len(bins)) - 1] / 10_000, abs=0.02)
+    looked = np.searchsorted(caught, 8000) + 1
     assert curve.precision_at(0.8, 0.05)[0] == pytest.approx(8000 / looked, abs=0.02)
 
 
@@ -111,12 +114,12 @@ def test_who_sees_no_photo_finds_what_chance_finds(case: tuple[np.ndarray, np.nd
 def test_who_knows_everything_finds_everything() -> None:
     actual = np.repeat(QUANTITIES, 20)
     doubts = 1.0 - right_mask(QUANTITIES, actual)
-    found = verify({"all": doubts}, QUANTITIES, actual, actual.astype(str), TASK, seed=1, resamples=100)["all"][
+    verified = verify({"all": doubts}, QUANTITIES, actual, actual.astype(str), TASK, seed=1, resamples=100)["all"][
         "any_size"
     ]
-    assert found.auroc.value == found.precision[0.8].value == 1
-    assert found.recall[0.1].value == pytest.approx(1)
-    assert found.recall[0.01].value == pytest.approx(0.2)  # a hundredth of the bins is a fifth of the mismatches
+    assert verified.auroc.value == verified.precision[0.8].value == 1
+    assert verified.recall[0.1].value == pytest.approx(1)
+    assert verified.recall[0.01].value == pytest.approx(0.2)  # a hundredth of the bins is a fifth of the mismatches
 
 
 def test_intervals_hold_the_figure_and_widen_where_bins_come_in_groups() -> None:
@@ -129,7 +132,7 @@ def test_intervals_hold_the_figure_and_widen_where_bins_come_in_groups() -> None
     for kind in MISMATCHES:
         for figure in alone[kind].named().values():
             assert 0 <= figure.low <= figure.value <= figure.high <= 1
-        widths = [of[kind].auroc.high - of[kind].auroc.low for of in (alone, twice)]
+        widths = [verified[kind].auroc.high - verified[kind].auroc.low for verified in (alone, twice)]
         assert widths[1] > 1.2 * widths[0]
     again = verify({"it": doubts}, QUANTITIES, actual, np.arange(400).astype(str), TASK, seed=1, resamples=1000)["it"]
     assert again == alone
@@ -140,14 +143,14 @@ def test_intervals_hold_the_figure_and_widen_where_bins_come_in_groups() -> None
 
 def test_the_interval_is_as_wide_as_figures_scatter() -> None:
     """Over many test splits drawn anew, the interval of one of them is about as wide as the middle 95 % of all."""
-    found = []
+    covered = []
     for seed in range(200):
         doubts, actual = drawn(seed)
         curve = Pairs(doubts, right_mask(QUANTITIES, actual), wrong_mask(QUANTITIES, actual, "one_off")).curve(
             np.ones((1, 300))
         )
-        found.append(curve.auroc()[0])
-    low, high = np.quantile(found, [0.025, 0.975])
+        covered.append(curve.auroc()[0])
+    low, high = np.quantile(covered, [0.025, 0.975])
     doubts, actual = drawn(7)
     mine = verify({"it": doubts}, QUANTITIES, actual, np.arange(300).astype(str), TASK, seed=1, resamples=1000)["it"]
     assert (mine["one_off"].auroc.high - mine["one_off"].auroc.low) / (high - low) == pytest.approx(1, abs=0.3)
@@ -155,10 +158,10 @@ def test_the_interval_is_as_wide_as_figures_scatter() -> None:
 
 def test_the_curves_are_those_of_the_figures() -> None:
     doubts, actual = drawn(4)
-    roc, found = curves({"it": doubts}, QUANTITIES, actual, "one_off", 0.05)
+    roc, gains = curves({"it": doubts}, QUANTITIES, actual, "one_off", 0.05)
     figures = verify({"it": doubts}, QUANTITIES, actual, np.arange(300).astype(str), TASK, seed=1, resamples=100)["it"]
     assert np.trapezoid(roc["it"], roc["false_alarms"]) == pytest.approx(figures["one_off"].auroc.value, abs=0.01)
-    at = found.loc[np.isclose(found["looked_at"], 0.1), "it"].item()
+    at = gains.loc[np.isclose(gains["looked_at"], 0.1), "it"].item()
     assert at == pytest.approx(figures["one_off"].recall[0.1].value)
-    for column in (roc["it"], found["it"]):
+    for column in (roc["it"], gains["it"]):
         assert (np.diff(column) >= -1e-12).all()

@@ -148,8 +148,8 @@ def test_a_damaged_file(tmp_path: Path, body: bytes, match: str, name: str) -> N
 
 
 def test_a_file_of_another_hash(tmp_path: Path, pth: Path) -> None:
-    found = sha256(pth)
-    refuse(f"{pth.name} has the sha256 {found}, not {'0' * 64}", str(pth), "0" * 64)
+    digest = sha256(pth)
+    refuse(f"{pth.name} has the sha256 {digest}, not {'0' * 64}", str(pth), "0" * 64)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

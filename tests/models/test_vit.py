@@ -103,16 +103,16 @@ def test_a_folder_in_half_precision_is_trained_in_full(folder: Path) -> None:
 
 def test_another_side_than_the_networks(folder: Path, tmp_path: Path) -> None:
     network = vit.build(str(folder), None, None, 64, QUANTITIES)
-    said = logits(network, 64)
-    assert said.shape == (2, 3)
+    answers = logits(network, 64)
+    assert answers.shape == (2, 3)
     # the position embeddings matter, and they are those of the folder, interpolated
     with torch.no_grad():
         network.network.vit.embeddings.position_embeddings.zero_()
-    assert not torch.equal(logits(network, 64), said)
+    assert not torch.equal(logits(network, 64), answers)
     # and what was trained so answers in the same way once it is loaded
     network = vit.build(str(folder), None, None, 64, QUANTITIES)
     vit.save(network, tmp_path / "trained")
-    assert torch.equal(logits(vit.load(tmp_path / "trained"), 64), said)
+    assert torch.equal(logits(vit.load(tmp_path / "trained"), 64), answers)
 
 
 def test_a_side_that_is_cut_off_by_the_patches(folder: Path) -> None:
@@ -164,9 +164,9 @@ except UserError as fault:
     print(fault)
 print(time.monotonic() - began + sum(waited))
 """
-    known = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
     # port 9 is that of "discard", which nothing listens on
-    hub = {**known, "HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    hub = {**environment, "HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=hub, capture_output=True, text=True, check=True, timeout=200
     )
@@ -185,8 +185,8 @@ def test_the_round_trip(folder: Path) -> None:
     # and without this project: transformers' network, and the numbers of vit.py
     theirs = ViTForImageClassification.from_pretrained(folder).eval()
     with torch.inference_mode():
-        said = theirs((images().float() / 255 - 0.5) / 0.5).logits
-    assert torch.equal(said, logits(own()))
+        answers = theirs((images().float() / 255 - 0.5) / 0.5).logits
+    assert torch.equal(answers, logits(own()))
     assert theirs.config.id2label == {0: "1", 1: "2", 2: "3"}
 
 

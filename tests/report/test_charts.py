@@ -149,15 +149,15 @@ def test_no_two_texts_of_a_drawing_overlap() -> None:
     for one in every_chart():
         one.figure.draw_without_rendering()  # or a legend lies where it was before the layout
         renderer = FigureCanvasAgg(one.figure).get_renderer()
-        found = [
+        pairs = [
             text for text in one.figure.findobj(Text)
             if text.get_visible() and text.get_text().strip() and not text.get_rotation() % 90 and text not in outside(one)
         ]  # fmt: skip
-        boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in found]
-        for i, (said, box) in enumerate(boxes):
+        boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in pairs]
+        for i, (label, box) in enumerate(boxes):
             for other, further in boxes[i + 1 :]:
                 inner = box.padded(-0.6)
-                assert not inner.overlaps(further), f"{one.name}: {said!r} lies on {other!r}"
+                assert not inner.overlaps(further), f"{one.name}: {label!r} lies on {other!r}"
 
 
 def test_the_tables_are_keyed_as_dvc_reads_them(drawn: dict[str, Chart]) -> None:
@@ -168,7 +168,7 @@ def test_the_tables_are_keyed_as_dvc_reads_them(drawn: dict[str, Chart]) -> None
         "accuracy": "who,accuracy,low,high",
         "loss": "epoch,resnet34_train,resnet34_validation,vit_train,vit_validation",
         "validation_accuracy": "epoch,vit,resnet34",
-        "fullness": "group,images," + ",".join(f"{who}{end}" for who in TITLES for end in ("", "_low", "_high")),
+        "fullness": "group,images," + ",".join(f"{key}{end}" for key in TITLES for end in ("", "_low", "_high")),
         "speed": "who,images_per_second,accuracy,low,high",
         "reliability_vit": "stage,confidence,accuracy,images",
         "found_one_off": "looked_at,resnet34,vit,average,prior",
@@ -189,8 +189,8 @@ def test_a_table_holds_what_was_drawn(drawn: dict[str, Chart]) -> None:
 
 def test_people_read_titles_and_no_keys(drawn: dict[str, Chart]) -> None:
     for one in drawn.values():
-        said = " ".join([*texts(one), one.words])
-        assert not re.search(r"resnet34|\bvit\b|\baverage\b(?<!their average)|baseline|\bprior\b", said), one.name
+        words = " ".join([*texts(one), one.words])
+        assert not re.search(r"resnet34|\bvit\b|\baverage\b(?<!their average)|baseline|\bprior\b", words), one.name
     for name in ("recall", "fullness", "found_one_off", "roc_one_off", "accuracy"):
         assert {"ResNet34", "ViT", "their average"} <= set(texts(drawn[name]))
     assert "always saying 3" in texts(drawn["accuracy"])
@@ -218,9 +218,9 @@ def test_what_can_be_found_at_best_is_drawn_where_the_prevalence_is_known(drawn:
 
 
 def test_verdicts_say_their_shares_where_there_is_room(drawn: dict[str, Chart]) -> None:
-    said = texts(drawn["verdicts_vit"])
-    assert {"90", "30", "40", "1,200 images"} <= set(said)
-    assert "4" not in said
+    words = texts(drawn["verdicts_vit"])
+    assert {"90", "30", "40", "1,200 images"} <= set(words)
+    assert "4" not in words
     assert "holds 0: match 0 %, look 10 % and mismatch 90 %" in drawn["verdicts_vit"].words
 
 
@@ -229,11 +229,11 @@ def test_speed_is_labelled_beside_its_point(drawn: dict[str, Chart]) -> None:
 
 
 def test_those_who_are_compared_differ_in_more_than_colour() -> None:
-    found = looks.styles(["resnet34", "vit", "average", "baseline", "someone", "another"])
-    drawn_as = [(style.marker, style.dash, style.hatch) for style in list(found.values())[:5]]
+    styles = looks.styles(["resnet34", "vit", "average", "baseline", "someone", "another"])
+    drawn_as = [(style.marker, style.dash, style.hatch) for style in list(styles.values())[:5]]
     assert len(set(drawn_as)) == 5
-    assert found["vit"] == looks.STYLES["vit"]
-    assert astuple(found["someone"]) == astuple(looks.STYLES["prior"])
+    assert styles["vit"] == looks.STYLES["vit"]
+    assert astuple(styles["someone"]) == astuple(looks.STYLES["prior"])
 
 
 def test_verdicts_differ_in_lightness_and_carry_black_numbers() -> None:
@@ -242,9 +242,9 @@ def test_verdicts_differ_in_lightness_and_carry_black_numbers() -> None:
         parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
         return float(np.dot(parts, [0.2126, 0.7152, 0.0722]))
 
-    found = sorted(lightness(colour) for colour, _ in verification_charts.FILLS.values())
-    assert all((more + 0.05) / (less + 0.05) > 1.2 for less, more in pairwise(found))
-    assert (found[0] + 0.05) / 0.05 > 4.5
+    values = sorted(lightness(colour) for colour, _ in verification_charts.FILLS.values())
+    assert all((more + 0.05) / (less + 0.05) > 1.2 for less, more in pairwise(values))
+    assert (values[0] + 0.05) / 0.05 > 4.5
 
 
 def test_nothing_is_left_in_matplotlib(drawn: dict[str, Chart]) -> None:

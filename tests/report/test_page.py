@@ -57,9 +57,9 @@ def curve(along: str, most: float, points: int, kind: str) -> pd.DataFrame:
     powers = dict(zip(TITLES, (0.6, 0.7, 0.5), strict=True))
     if along == "looked_at":
         return pd.DataFrame(
-            {along: at, **{who: np.minimum(1, (3 * at) ** (harder * p)) for who, p in powers.items()}, "prior": at}
+            {along: at, **{key: np.minimum(1, (3 * at) ** (harder * p)) for key, p in powers.items()}, "prior": at}
         )
-    return pd.DataFrame({along: at, **{who: at ** (0.6 * harder * p) for who, p in powers.items()}, "prior": at})
+    return pd.DataFrame({along: at, **{key: at ** (0.6 * harder * p) for key, p in powers.items()}, "prior": at})
 
 
 def reliability() -> pd.DataFrame:
@@ -67,17 +67,17 @@ def reliability() -> pd.DataFrame:
     images = np.arange(40, 2240, 200)
     stages = {"before": sure**2, "after": sure * 0.97}
     rows = [
-        pd.DataFrame({"confidence": sure, "accuracy": of, "images": images}).assign(stage=at)
-        for at, of in stages.items()
+        pd.DataFrame({"confidence": sure, "accuracy": share, "images": images}).assign(stage=at)
+        for at, share in stages.items()
     ]
     return pd.concat(rows)
 
 
 def groups(names: list[str]) -> pd.DataFrame:
     rows: dict[str, object] = {"group": names, "images": [5500 - 700 * i for i in range(len(names))]}
-    for i, who in enumerate(TITLES):
+    for i, key in enumerate(TITLES):
         at = np.linspace(0.85, 0.4, len(names)) + 0.03 * i
-        rows |= {who: at, f"{who}_low": at - 0.03, f"{who}_high": at + 0.03}
+        rows |= {key: at, f"{key}_low": at - 0.03, f"{key}_high": at + 0.03}
     return pd.DataFrame(rows)
 
 
@@ -93,17 +93,19 @@ def drawings(evaluation: Evaluation) -> list[Chart]:
     }
     losses = {line: fall * scale for line, scale in scales.items()}
     rates = {(network, ""): 1 - scale * fall / 3 for network, scale in (("resnet34", 1.0), ("vit", 1.2))}
-    intervals = {who: (of.accuracy, of.accuracy_low, of.accuracy_high) for who, of in scores.items()}
+    intervals = {
+        key: (metrics.accuracy, metrics.accuracy_low, metrics.accuracy_high) for key, metrics in scores.items()
+    }
     return [
         accuracy_charts.accuracies("accuracy", intervals, BASELINE),
-        *(accuracy_charts.confusion(f"confusion_{who}", title, evaluation.confusion(who), QUANTITIES) for who, title in TITLES.items()),
-        accuracy_charts.recall("recall", {who: scores[who].recall for who in TITLES}, TITLES),
+        *(accuracy_charts.confusion(f"confusion_{key}", title, evaluation.confusion(key), QUANTITIES) for key, title in TITLES.items()),
+        accuracy_charts.recall("recall", {key: scores[key].recall for key in TITLES}, TITLES),
         learning_charts.learning("loss", "loss", losses, TITLES),
         learning_charts.learning("validation_accuracy", "validation accuracy", rates, TITLES),
         accuracy_charts.shares("fullness", "volume of the items", groups(["up to 0.94 l", "0.94 to 2.1 l", "2.1 to 4.3 l", "above 4.3 l", "not known"]), TITLES),
         accuracy_charts.shares("clutter", "different items in the bin", groups(["1", "2", "3", "4", "5"]), TITLES),
-        *(calibration_charts.reliability(f"reliability_{who}", title, reliability(), {"before": 0.123, "after": 0.021}) for who, title in TITLES.items()),
-        *(verification_charts.verdicts(f"verdicts_{who}", title, verdicts(0.01 * i)) for i, (who, title) in enumerate(TITLES.items())),
+        *(calibration_charts.reliability(f"reliability_{key}", title, reliability(), {"before": 0.123, "after": 0.021}) for key, title in TITLES.items()),
+        *(verification_charts.verdicts(f"verdicts_{key}", title, verdicts(0.01 * i)) for i, (key, title) in enumerate(TITLES.items())),
         *(verification_charts.gains(f"found_{kind}", WORDS[kind], curve("looked_at", 0.3, 151, kind), PRIOR, prevalence=0.05) for kind in MISMATCHES),
         *(verification_charts.roc(f"roc_{kind}", WORDS[kind], curve("false_alarms", 1, 201, kind), PRIOR) for kind in MISMATCHES),
     ]  # fmt: skip
@@ -188,11 +190,11 @@ def test_two_renders_are_the_same_bytes(evaluation: Evaluation, data: ReportData
 
 
 def test_the_page_asks_the_network_for_nothing(data: ReportData, whole: str) -> None:
-    found = Read(whole)
-    assert all(source.startswith(("data:", "#")) for source in found.sources)
+    read = Read(whole)
+    assert all(source.startswith(("data:", "#")) for source in read.sources)
     assert not re.search(r"@import|url\((?!#)", whole)
-    assert not {"script", "iframe", "object", "embed"} & set(found.tags)
-    assert found.tags.count("link") == 1  # an empty icon, or a browser asks for /favicon.ico
+    assert not {"script", "iframe", "object", "embed"} & set(read.tags)
+    assert read.tags.count("link") == 1  # an empty icon, or a browser asks for /favicon.ico
 
 
 def test_at_full_scale_it_stays_small(data: ReportData, html: str) -> None:
@@ -201,17 +203,17 @@ def test_at_full_scale_it_stays_small(data: ReportData, html: str) -> None:
 
 
 def test_every_picture_has_words_and_every_table_a_caption(data: ReportData, whole: str) -> None:
-    found = Read(whole)
-    assert not found.unsaid
-    assert found.tags.count("table") == found.tags.count("caption") == 9
-    assert found.tags.count("svg") == len(data.drawings) + 1
-    assert found.tags.count("img") == 24
+    read = Read(whole)
+    assert not read.unsaid
+    assert read.tags.count("table") == read.tags.count("caption") == 9
+    assert read.tags.count("svg") == len(data.drawings) + 1
+    assert read.tags.count("img") == 24
 
 
 def test_every_link_leads_to_a_section_and_every_section_has_one(html: str, whole: str) -> None:
     for text in (html, whole):
-        found = Read(text)
-        assert len(found.ids) == len(set(found.ids))
+        read = Read(text)
+        assert len(read.ids) == len(set(read.ids))
         links = re.findall(r'<li><a href="#(\w+)"', text)
         assert links == re.findall(r'<section id="(\w+)"', text)
 
@@ -249,7 +251,7 @@ def test_bins_that_come_disguised_are_told_in_a_sentence(evaluation: Evaluation,
         "Of these bins ResNet34 calls 20 % a match and 45 % a mismatch (of bins that hold what is expected: 71 % and 4 %); ViT 21 % and 44 %; their average 22 % and 43 %."
         in text
     )
-    inside = {who: of[~of["case"].str.startswith("holds")] for who, of in evaluation.verdicts.items()}
+    inside = {key: table[~table["case"].str.startswith("holds")] for key, table in evaluation.verdicts.items()}
     assert "have never seen" not in page(replace(evaluation, verdicts=inside), data)
 
 
@@ -308,32 +310,32 @@ def test_three_networks_have_their_place_everywhere(data: ReportData) -> None:
     bins = [replace(bin, predicted={**bin.predicted, "ConvNeXt": 5}, probability={**bin.probability, "ConvNeXt": 0.7}) for bin in data.gallery]  # fmt: skip
     three = measured(THREE)
     text = page(three, replace(data, gallery=bins))
-    said = plain(text)
-    assert "Counting the items in a bin: ResNet34, ViT and ConvNeXt" in said
-    assert "ResNet34, ViT and ConvNeXt count the items that one photo of a bin shows." in said
+    words = plain(text)
+    assert "Counting the items in a bin: ResNet34, ViT and ConvNeXt" in words
+    assert "ResNet34, ViT and ConvNeXt count the items that one photo of a bin shows." in words
     for pair in (
         "ResNet34 alone is right on 12, ViT",
         "ResNet34 alone is right on 12, ConvNeXt",
         "ViT alone is right on 12, ConvNeXt",
     ):
-        assert said.count(pair) == 1
+        assert words.count(pair) == 1
     assert re.search(
-        r"Beside always saying 3: ResNet34 \+\S+ points, ViT \+\S+, ConvNeXt \+\S+, their average \+\S+\.", said
+        r"Beside always saying 3: ResNet34 \+\S+ points, ViT \+\S+, ConvNeXt \+\S+, their average \+\S+\.", words
     )
-    assert "somebody looks at those that their average doubts most" in said
-    assert "Score ResNet34 ViT ConvNeXt their average always saying 3 Accuracy" in said
-    assert "✗ ConvNeXt: 5 70 %" in said
-    assert "ConvNeXt 1.471" in said
-    assert "; ConvNeXt 22 % and 43 %; their average 23 % and 42 %." in said
+    assert "somebody looks at those that their average doubts most" in words
+    assert "Score ResNet34 ViT ConvNeXt their average always saying 3 Accuracy" in words
+    assert "✗ ConvNeXt: 5 70 %" in words
+    assert "ConvNeXt 1.471" in words
+    assert "; ConvNeXt 22 % and 43 %; their average 23 % and 42 %." in words
 
 
 def test_one_network_is_no_pair_and_has_no_average(data: ReportData) -> None:
     alone = measured({"vit": "ViT", "average": "their average"})
-    scores = {who: of for who, of in alone.metrics.items() if who != "average"}
-    said = plain(page(replace(alone, metrics=scores), replace(data, gallery=[])))
-    assert "ViT counts the items that one photo of a bin shows." in said
-    assert "somebody looks at those that ViT doubts most" in said
-    assert "McNemar’s exact test" not in said
+    scores = {key: values for key, values in alone.metrics.items() if key != "average"}
+    words = plain(page(replace(alone, metrics=scores), replace(data, gallery=[])))
+    assert "ViT counts the items that one photo of a bin shows." in words
+    assert "somebody looks at those that ViT doubts most" in words
+    assert "McNemar’s exact test" not in words
 
 
 def test_a_drawing_that_no_section_shows_is_an_error(evaluation: Evaluation, data: ReportData) -> None:
@@ -348,11 +350,11 @@ def test_facts_of_the_runs_are_added_and_nothing_else_changes(facts: Runs, html:
     assert whole == added(html, facts)
     section = whole[whole.index('<section id="runs">') : whole.rindex("</main>")]
     assert whole.replace(section, PLACE + "\n").replace('<li><a href="#runs">How it was run</a></li>', LINK) == html
-    said = plain(section)
-    assert "Stage Commit Begun Took Place Cost Speed Memory" in said
-    assert "evaluate 7dfdec1 2026-11-22 21:29 1 h 12 min ml.g5.2xlarge – 812 images a second" in said
-    assert "812 a second, 60.0 %" in said
-    assert "train_resnet34.lr 0.001" in said
+    words = plain(section)
+    assert "Stage Commit Begun Took Place Cost Speed Memory" in words
+    assert "evaluate 7dfdec1 2026-11-22 21:29 1 h 12 min ml.g5.2xlarge – 812 images a second" in words
+    assert "812 a second, 60.0 %" in words
+    assert "train_resnet34.lr 0.001" in words
 
 
 def test_facts_that_are_not_there_leave_nothing_behind(html: str) -> None:
@@ -374,13 +376,13 @@ def test_a_page_of_another_version_has_no_place_for_facts(facts: Runs, html: str
 
 
 def test_the_verdict_in_words() -> None:
-    def said(test: McNemar) -> str:
+    def sentence(test: McNemar) -> str:
         (words,) = comparisons({"a": "ResNet34", "b": "ViT"}, {("a", "b"): test})
         return words
 
-    assert said(McNemar(30, 12, 0.0079)).startswith("ResNet34 is better than ViT by more than chance explains")
-    assert said(McNemar(12, 30, 0.0079)).startswith("ViT is better than ResNet34")
-    assert said(McNemar(5, 5, 1.0)).startswith("The test does not tell the two networks apart")
+    assert sentence(McNemar(30, 12, 0.0079)).startswith("ResNet34 is better than ViT by more than chance explains")
+    assert sentence(McNemar(12, 30, 0.0079)).startswith("ViT is better than ResNet34")
+    assert sentence(McNemar(5, 5, 1.0)).startswith("The test does not tell the two networks apart")
 
 
 def test_verdicts_of_three_networks_name_them() -> None:
@@ -427,17 +429,17 @@ def test_leaks_are_counted_not_believed() -> None:
 
 def test_the_gallery_is_a_mix_without_twins() -> None:
     quantity = np.array([1, 1, 2, 2, 5, 5, 3, 4, 1])
-    said = np.array([[1, 1, 2, 2, 5, 1, 2, 3, 5], [1, 1, 2, 3, 4, 1, 2, 3, 4]])
+    predicted = np.array([[1, 1, 2, 2, 5, 1, 2, 3, 5], [1, 1, 2, 3, 4, 1, 2, 3, 4]])
     sure = np.full((2, 9), 0.5)
     sure[0, 7] = 0.9  # as far off as image 6, and surer
     groups = ["twin", "twin", *"cdefghi"]
-    chosen = choose(quantity, said, sure, groups, bins=9, seed=3)
+    chosen = choose(quantity, predicted, sure, groups, bins=9, seed=3)
     assert len({0, 1} & set(chosen)) == 1
     assert chosen[:2] in ([0, 2], [1, 2])
     assert set(chosen[2:4]) == {3, 4}
     assert chosen[4:] == [5, 8, 7, 6]
-    assert chosen == choose(quantity, said, sure, groups, bins=9, seed=3)
-    assert choose(quantity, said, sure, groups, bins=0, seed=3) == []
+    assert chosen == choose(quantity, predicted, sure, groups, bins=9, seed=3)
+    assert choose(quantity, predicted, sure, groups, bins=0, seed=3) == []
 
 
 # ---- in a browser --------------------------------------------------------------------------------------------------

@@ -56,11 +56,11 @@ def written(folder: Path, text: str | bytes | None = None, top: str = "", **valu
 def fault(file: Path, scale: str = "a") -> str:
     with pytest.raises(UserError) as caught:
         load(Count, "count", scale, read(file))
-    said = str(caught.value)
-    assert "\n" not in said
-    where = f"{file}" if said.startswith(f"{file}") else "params.yaml"
-    assert said.startswith(where)
-    return said.removeprefix(where).removeprefix(": ")
+    message = str(caught.value)
+    assert "\n" not in message
+    where = f"{file}" if message.startswith(f"{file}") else "params.yaml"
+    assert message.startswith(where)
+    return message.removeprefix(where).removeprefix(": ")
 
 
 def test_a_good_file_gives_what_it_says(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_numbers_are_those_of_yaml_1_2(tmp_path: Path, rate: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"cuont": "3"}, "count.a.cuont is unknown, did you mean count?"),
         (
@@ -114,12 +114,12 @@ def test_numbers_are_those_of_yaml_1_2(tmp_path: Path, rate: str) -> None:
         ({"cuont": "3", "count": None}, "count.a.count is missing; count.a.cuont is unknown, did you mean count?"),
     ],
 )
-def test_a_wrong_value_is_named_with_the_way_out(tmp_path: Path, values: dict[str, Any], said: str) -> None:
-    assert fault(written(tmp_path, **values)) == said
+def test_a_wrong_value_is_named_with_the_way_out(tmp_path: Path, values: dict[str, Any], message: str) -> None:
+    assert fault(written(tmp_path, **values)) == message
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("count: {a: {}}\n", "the section data.a is missing"),
         ("data: {a: {}}\n", "the section count is missing"),
@@ -130,8 +130,8 @@ def test_a_wrong_value_is_named_with_the_way_out(tmp_path: Path, values: dict[st
         ("[1, 2]", " holds no mapping of sections"),
     ],
 )
-def test_a_missing_section_is_named(tmp_path: Path, text: str, said: str) -> None:
-    assert fault(written(tmp_path, text)) == said
+def test_a_missing_section_is_named(tmp_path: Path, text: str, message: str) -> None:
+    assert fault(written(tmp_path, text)) == message
 
 
 def test_an_unknown_scale_is_told_the_known_ones(tmp_path: Path) -> None:
@@ -158,11 +158,11 @@ def test_what_is_not_yaml_is_said_in_one_line(tmp_path: Path, text: str | bytes)
 
 
 def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
-    said = fault(written(tmp_path, top="seed: 8\n"))
-    assert said.startswith(" is not YAML: ")
-    assert 'duplicate key "seed"' in said
-    assert "line 3" in said
-    assert "suppress" not in said
+    message = fault(written(tmp_path, top="seed: 8\n"))
+    assert message.startswith(" is not YAML: ")
+    assert 'duplicate key "seed"' in message
+    assert "line 3" in message
+    assert "suppress" not in message
 
 
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
@@ -176,10 +176,10 @@ def test_whatever_the_file_holds_it_is_read_or_refused_in_one_line(tmp_path: Pat
     try:
         assert isinstance(read(written(tmp_path, text)), dict)
     except UserError as refused:
-        said = str(refused)
+        message = str(refused)
     else:
-        said = ""
-    assert "\n" not in said
+        message = ""
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_keys_are_what_dvc_has_to_track(cls: type[Params], stage: str, keys: lis
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         (
             "max_pairs",
@@ -214,9 +214,9 @@ def test_keys_are_what_dvc_has_to_track(cls: type[Params], stage: str, keys: lis
     ],
 )
 def test_a_stage_with_a_wrong_parameter_ends_with_one_line(
-    project: Path, capfd: pytest.CaptureFixture[str], old: str, new: str, said: str
+    project: Path, capfd: pytest.CaptureFixture[str], old: str, new: str, message: str
 ) -> None:
     file = project / "params.yaml"
     file.write_text(file.read_text().replace(old, new, 1))
-    assert said in error_line(capfd, "fetch_metadata", "small", "table.parquet", "unreadable.parquet")
+    assert message in error_line(capfd, "fetch_metadata", "small", "table.parquet", "unreadable.parquet")
     assert sorted(path.name for path in project.iterdir()) == ["params.yaml"]

@@ -245,7 +245,7 @@ sys.exit(main(["{port}"]))
 
 def test_a_proxy_is_told_of(project: Project, port: int) -> None:
     """DVC would ask it for what lies on loopback."""
-    for known, first in (("127.0.0.1", ""), ("", "no_proxy=127.0.0.1 ")):
-        project.environment |= {"http_proxy": "http://127.0.0.1:1", "no_proxy": known}
+    for exempt, first in (("127.0.0.1", ""), ("", "no_proxy=127.0.0.1 ")):
+        project.environment |= {"http_proxy": "http://127.0.0.1:1", "no_proxy": exempt}
         with project.served(port) as lines:
             assert lines[-2] == f"in another terminal: {first}dvc push -r {REMOTE}, {first}dvc pull -r {REMOTE}\n"

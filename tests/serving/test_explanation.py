@@ -69,12 +69,12 @@ def seeing_light() -> nn.Module:
 
 
 def counter(name: str, **networks: nn.Module) -> Predictor:
-    counted = {of: Calibrated(temperature=1.0, match=0.3, mismatch=0.9) for of in ("resnet34", "vit", AVERAGE)}
-    known = Calibration(
+    counted = {key: Calibrated(temperature=1.0, match=0.3, mismatch=0.9) for key in ("resnet34", "vit", AVERAGE)}
+    calibrated = Calibration(
         version=1, quantities=[1, 2, 3], side=64, quality=95, precision="fp32", false_alarms=0.05, misses=0.05,
         counters=counted, sha256={network: dict.fromkeys(BELONGS, "") for network in NETWORKS},
     )  # fmt: skip
-    return Predictor(name, known, networks, torch.device("cpu"))
+    return Predictor(name, calibrated, networks, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -144,7 +144,7 @@ def test_heat_is_not_shifted(both: Predictor, network: str, side: int) -> None:
     """A ResNet's places lie where its paddings put them: taken for the middles of cells they would be 3.5 and 15.5 off."""
     pixels = photo(side, top_left=(255, 255, 255))
     hot = heat_maps.heat(both, pixels, RED)[network]
-    centres = [np.average(np.arange(side), weights=of.sum(1)) for of in (hot, hot.T)]
+    centres = [np.average(np.arange(side), weights=heat.sum(1)) for heat in (hot, hot.T)]
     wanted = np.flatnonzero(pixels[..., RED].any(1)).mean()
     assert np.abs(np.array(centres) - wanted).max() < side / 40
 
@@ -207,11 +207,11 @@ def test_what_is_hot_is_what_the_answer_needs(both: Predictor, network: str, col
     assert without["hottest"] < before - 0.2
 
 
-def state(of: Predictor) -> list[object]:
+def state(predictor: Predictor) -> list[object]:
     """What an explanation might leave behind."""
-    network = of.networks["vit"].network
+    network = predictor.networks["vit"].network
     assert isinstance(network, nn.Module)
-    modules = [module for each in of.networks.values() for module in each.modules()]
+    modules = [module for each in predictor.networks.values() for module in each.modules()]
     hooks = [[*module._forward_hooks, *module._backward_hooks, *module._forward_pre_hooks] for module in modules]  # noqa: SLF001
     weights = [
         (parameter.requires_grad, parameter.grad, parameter._version)  # noqa: SLF001
@@ -239,14 +239,14 @@ def test_frozen_weights_and_a_caller_without_gradients_are_no_hindrance(both: Pr
     wanted = heat_maps.heat(both, pixels, RED)
     frozen = counter(AVERAGE, resnet34=seeing_colours().requires_grad_(requires_grad=False), vit=seeing_light())
     with torch.inference_mode():
-        found = heat_maps.heat(frozen, pixels, RED)
+        drawn_heat = heat_maps.heat(frozen, pixels, RED)
     for network, hot in wanted.items():
-        np.testing.assert_array_equal(found[network], hot)
+        np.testing.assert_array_equal(drawn_heat[network], hot)
 
 
-def drawn(of: Predictor, pixels: Pixels, expected: int | None) -> tuple[bytes, Pixels]:
-    (answer,) = of.answers(of.probabilities(pixels[None]), [expected])
-    body = explanation.picture(of, pixels, answer, expected)
+def drawn(predictor: Predictor, pixels: Pixels, expected: int | None) -> tuple[bytes, Pixels]:
+    (answer,) = predictor.answers(predictor.probabilities(pixels[None]), [expected])
+    body = explanation.picture(predictor, pixels, answer, expected)
     return body, np.array(Image.open(io.BytesIO(body)).convert("RGB"))
 
 

@@ -125,9 +125,9 @@ def test_another_calibration_is_another_version(other: Path, monkeypatch: pytest
         file["counters"]["vit"]["match"] = match
         Path("models/calibration.json").write_text(json.dumps(file))
         keep("")
-    found = versions(other / "curves", "vit")
-    assert sorted(int(version.version) for version in found) == [1, 2]
-    assert len({version.tags["calibration"] for version in found}) == 2
+    listed = versions(other / "curves", "vit")
+    assert sorted(int(version.version) for version in listed) == [1, 2]
+    assert len({version.tags["calibration"] for version in listed}) == 2
     assert len(list((other / "curves/mlartifacts").glob("models/*"))) == 2 * len(COUNTERS)  # beside the database
     weights = [file.stat() for file in (other / "curves/mlartifacts").rglob("*.safetensors")]
     assert len(weights) == 4 * len(NETWORKS)  # of both versions, each network twice
@@ -264,10 +264,10 @@ def test_the_numbers_are_those_of_the_counter(project: Path, name: str) -> None:
         probabilities = counter.probabilities(np.stack([counter.pixels(photo) for photo in photos]))
         answers = counter.answers(probabilities, expected)
     assert rows[COLUMNS[5:]].to_numpy(float).tolist() == probabilities.tolist()
-    told = rows[["predicted", "probability", "doubt", "verdict", "reason"]].to_dict("records")
-    assert told == [vars(answer) for answer in answers]
-    assert told[3]["verdict"] is None
-    assert told[4]["reason"] == "0 expected, the model knows 1 to 5"
+    records = rows[["predicted", "probability", "doubt", "verdict", "reason"]].to_dict("records")
+    assert records == [vars(answer) for answer in answers]
+    assert records[3]["verdict"] is None
+    assert records[4]["reason"] == "0 expected, the model knows 1 to 5"
 
 
 def test_a_photo_that_is_none_is_a_row_to_look_at(model: Any) -> None:
@@ -290,11 +290,11 @@ def test_more_photos_than_the_networks_see_at_once(model: Any, monkeypatch: pyte
         if place % 5:
             by_shade.setdefault(place % 4, []).append(row["p1"])
     assert len(by_shade) == 4
-    assert all(max(found) - min(found) < 1e-6 for found in by_shade.values())
+    assert all(max(values) - min(values) < 1e-6 for values in by_shade.values())
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [
         ({"photo": []}, "there are 0 rows, there must be 1 to 1000"),
         ({"photo": [b"x"] * 1001}, "there are 1001 rows, there must be 1 to 1000"),
@@ -314,10 +314,10 @@ def test_more_photos_than_the_networks_see_at_once(model: Any, monkeypatch: pyte
         ({"photo": [b"x"], "expected": [[1]]}, r"row 0: expected is \[1\], it must be"),
     ],
 )  # fmt: skip
-def test_a_request_that_is_wrong_as_a_whole(model: Any, asked: dict[str, list[Any]], said: str) -> None:
-    with pytest.raises(MlflowException, match=said) as caught:
+def test_a_request_that_is_wrong_as_a_whole(model: Any, asked: dict[str, list[Any]], message: str) -> None:
+    with pytest.raises(MlflowException, match=message) as caught:
         model.predict(pd.DataFrame(asked, dtype=object))
-    if "missing" not in said:
+    if "missing" not in message:
         assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
 
 

@@ -58,14 +58,14 @@ def test_what_is_answered(models: Path) -> None:
     with predictor.opened(models) as counted:
         limits = counted.calibration.counters[AVERAGE]
         shares = np.array([0.1, 0.5, 0.25, 0.1, 0.05])
-        of = {quantity: counted.answers(shares[None], [quantity])[0] for quantity in [*QUANTITIES, None, 0, 6]}
-    assert of[None] == Answer(2, 0.5, None, None, None)
-    assert of[2] == Answer(2, 0.5, 0.5, "match", None)
-    assert of[3] == Answer(2, 0.5, 0.75, "look", None)
-    assert of[1] == Answer(2, 0.5, 0.9, "mismatch", None)
+        answers = {quantity: counted.answers(shares[None], [quantity])[0] for quantity in [*QUANTITIES, None, 0, 6]}
+    assert answers[None] == Answer(2, 0.5, None, None, None)
+    assert answers[2] == Answer(2, 0.5, 0.5, "match", None)
+    assert answers[3] == Answer(2, 0.5, 0.75, "look", None)
+    assert answers[1] == Answer(2, 0.5, 0.9, "mismatch", None)
     assert (limits.match, limits.mismatch) == (0.6, 0.85)
     for strange in (0, 6):
-        assert of[strange] == Answer(2, 0.5, None, "look", f"{strange} expected, the model knows 1 to 5")
+        assert answers[strange] == Answer(2, 0.5, None, "look", f"{strange} expected, the model knows 1 to 5")
 
 
 def test_the_average_is_made_of_both(models: Path) -> None:
@@ -90,10 +90,10 @@ def test_a_model_that_is_none_is_told(models: Path) -> None:
 
 def test_a_calibration_for_other_quantities_is_told(models: Path, tmp_path: Path) -> None:
     other = tiny(tmp_path / "models")
-    known = calibration.load(other)
-    known.model_copy(update={"quantities": [1, 2, 3, 4]}).write(other / calibration.FILE)
-    said = r"vit tells 5 quantities apart and calibration\.json names 4"
-    with pytest.raises(UserError, match=said), predictor.opened(other, "vit"):
+    calibrated = calibration.load(other)
+    calibrated.model_copy(update={"quantities": [1, 2, 3, 4]}).write(other / calibration.FILE)
+    message = r"vit tells 5 quantities apart and calibration\.json names 4"
+    with pytest.raises(UserError, match=message), predictor.opened(other, "vit"):
         pass
 
 

@@ -89,12 +89,12 @@ def ask(port: int, body: bytes, headers: dict[str, str] | None = None) -> tuple[
     asked = http.client.HTTPConnection(HOST, port, timeout=100)
     asked.request("POST", "/invocations", body, JSON if headers is None else headers)
     answer = asked.getresponse()
-    said = answer.read()
+    response = answer.read()
     asked.close()
     try:
-        return answer.status, json.loads(said)
+        return answer.status, json.loads(response)
     except ValueError:
-        return answer.status, said.decode()
+        return answer.status, response.decode()
 
 
 def records(*rows: dict[str, Any]) -> bytes:
@@ -108,9 +108,9 @@ def text(photo: bytes) -> str:
 def test_the_server_says_what_the_counter_says(port: int, folder: Path) -> None:
     photos, expected = [jpeg(1), jpeg(2, (300, 200), format="PNG"), jpeg(3), b"no photo"], [1, None, 7, 2]
     asked = [{"photo": text(photo), "expected": value} for photo, value in zip(photos, expected, strict=True)]
-    status, said = ask(port, records(*asked))
-    assert status == http.client.OK, said
-    rows = said["predictions"]
+    status, response = ask(port, records(*asked))
+    assert status == http.client.OK, response
+    rows = response["predictions"]
     with opened(folder / "models") as counter:
         for row, photo, value in zip(rows[:3], photos, expected, strict=False):
             (probabilities,) = counter.probabilities(counter.pixels(photo)[None])
@@ -136,17 +136,17 @@ def test_the_server_says_what_check_says(
     expected = ["1", "5", "7", "4", "2"]
     for n, body in enumerate(bodies):
         (tmp_path / f"{n}.jpg").write_bytes(body)
-    told = "".join(f"{n}.jpg,{quantity}\n" for n, quantity in enumerate(expected))
-    (tmp_path / "q.csv").write_text(f"photo,quantity\n{told}")
+    table = "".join(f"{n}.jpg,{quantity}\n" for n, quantity in enumerate(expected))
+    (tmp_path / "q.csv").write_text(f"photo,quantity\n{table}")
     argv = ["check", str(tmp_path), "--expected", str(tmp_path / "q.csv"), "--models", str(folder / "models")]
     capsys.readouterr()
     assert command.answer([*argv, "--format", "csv"]) == 1
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
-    status, said = ask(
+    status, response = ask(
         port, records(*[{"photo": text(body), "expected": int(n)} for body, n in zip(bodies, expected, strict=True)])
     )
-    assert status == http.client.OK, said
-    for row, served in zip(rows, said["predictions"], strict=True):
+    assert status == http.client.OK, response
+    for row, served in zip(rows, response["predictions"], strict=True):
         for name in ("predicted", "verdict", "reason"):
             assert row[name] == ("" if served[name] is None else str(served[name]))
         for name in ("probability", "doubt"):
@@ -156,11 +156,11 @@ def test_the_server_says_what_check_says(
 
 
 def test_nothing_needs_to_be_expected(port: int) -> None:
-    status, said = ask(
+    status, response = ask(
         port, json.dumps({"dataframe_split": {"columns": ["photo"], "data": [[text(jpeg(1))]]}}).encode()
     )
-    assert status == http.client.OK, said
-    assert said["predictions"][0]["verdict"] is None
+    assert status == http.client.OK, response
+    assert response["predictions"][0]["verdict"] is None
 
 
 GOOD = text(jpeg(1))
@@ -198,23 +198,23 @@ WRONG = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_a_bad_request_is_refused(port: int, what: str) -> None:
-    body, wanted, said = WRONG[what]
+    body, wanted, message = WRONG[what]
     status, answer = ask(port, body)
     assert (status, answer["error_code"]) in ((wanted, "INVALID_PARAMETER_VALUE"), (wanted, "BAD_REQUEST")), answer
-    assert said in answer["message"]
+    assert message in answer["message"]
 
 
 def test_a_huge_request_is_refused_before_it_is_parsed(port: int) -> None:
-    status, said = ask(port, b"[" * 100_000_001)
+    status, response = ask(port, b"[" * 100_000_001)
     assert status == http.client.REQUEST_ENTITY_TOO_LARGE
-    assert said == "the request has 100,000,001 bytes, it may have 100,000,000\n"
+    assert response == "the request has 100,000,001 bytes, it may have 100,000,000\n"
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
 def test_a_request_that_does_not_say_what_it_is_is_refused(port: int, body: bytes) -> None:
-    status, said = ask(port, body, {})
+    status, response = ask(port, body, {})
     assert status == http.client.UNSUPPORTED_MEDIA_TYPE
-    assert said == "the request has no Content-Type; send application/json\n"
+    assert response == "the request has no Content-Type; send application/json\n"
 
 
 @pytest.mark.parametrize(
@@ -226,5 +226,5 @@ def test_what_is_not_sent_as_json_is_refused(port: int, kind: str) -> None:
 
 
 def test_a_csv_has_no_photos(port: int) -> None:
-    status, said = ask(port, f"photo\n{GOOD}\n".encode(), {"Content-Type": "text/csv"})
-    assert status == http.client.BAD_REQUEST, said
+    status, response = ask(port, f"photo\n{GOOD}\n".encode(), {"Content-Type": "text/csv"})
+    assert status == http.client.BAD_REQUEST, response

@@ -77,7 +77,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         for row in facts
     ]
-    rows = [{"id": row["id"], "items": of} for row, of in zip(facts, items, strict=True)]
+    rows = [{"id": row["id"], "items": contents} for row, contents in zip(facts, items, strict=True)]
     pq.write_table(pa.Table.from_pylist(rows, PAIRS), root / "metadata.parquet")
     shards.write(root / "images", ((row, photo(3 * i)) for i, row in enumerate(facts)))
     torch.manual_seed(0)
@@ -148,7 +148,7 @@ def test_the_stage_leaves_everything_and_the_same_bytes_twice(
     assert one == two
     kinds = ("one_off", "any_size")
     pictures = ["accuracy", "recall", "loss", "validation_accuracy", "fullness", "clutter"]
-    pictures += [f"{name}_{who}" for name in ("confusion", "reliability", "verdicts") for who in COUNTERS]
+    pictures += [f"{name}_{counter}" for name in ("confusion", "reliability", "verdicts") for counter in COUNTERS]
     pictures += [f"{name}_{kind}" for name in ("roc", "found") for kind in kinds]
     wanted = {f"plots/{name}.{kind}" for name in pictures for kind in ("svg", "csv")}
     assert set(map(str, one)) == wanted | {
@@ -187,17 +187,17 @@ def test_the_networks_see_the_images_they_are_scored_on(trained: Path, done: tup
     """The stage's probabilities against each network asked about one image by hand."""
     out, _ = done
     rows = pd.read_csv(out / "predictions.csv")
-    packed, known = shards.Shards(trained / "images"), calibration.load(out)
+    packed, calibrated = shards.Shards(trained / "images"), calibration.load(out)
     for net, module in (("resnet34", resnet34), ("vit", vit)):
         network = module.load(trained / "models" / net)
         for position in (0, 17, 39):
             pixels = np.asarray(Image.open(BytesIO(packed.jpeg(position))).convert("RGB"))
             with torch.inference_mode():
                 logits = network(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
-            temperature = known.counters[net].temperature
+            temperature = calibrated.counters[net].temperature
             expected = torch.softmax(logits.double() / temperature, dim=1)[0].numpy()
-            found = rows.loc[position, [f"{net}_p{quantity}" for quantity in QUANTITIES]].to_numpy(dtype=float)
-            assert found == pytest.approx(expected, abs=1e-4)
+            row = rows.loc[position, [f"{net}_p{quantity}" for quantity in QUANTITIES]].to_numpy(dtype=float)
+            assert row == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_counter_says_of_a_photo_what_the_stage_said_of_it(
@@ -210,33 +210,35 @@ def test_a_counter_says_of_a_photo_what_the_stage_said_of_it(
         shutil.copytree(trained / "models" / net, tmp_path / net)
     packed = shards.Shards(trained / "images")
     body = packed.jpeg(7)
-    for who in COUNTERS:
-        with predictor.opened(tmp_path, who, threads=1) as counted:
+    for counter in COUNTERS:
+        with predictor.opened(tmp_path, counter, threads=1) as counted:
             # a JPEG of this very size and quality is near what it becomes when it is encoded again
             shares = counted.probabilities(counted.pixels(body)[None])[0]
             (answer,) = counted.answers(shares[None], [2])
-        found = rows.loc[7, [f"{who}_p{quantity}" for quantity in QUANTITIES]].to_numpy(dtype=float)
-        assert shares == pytest.approx(found, abs=1e-3)
-        assert answer.predicted == rows.loc[7, who]
+        row = rows.loc[7, [f"{counter}_p{quantity}" for quantity in QUANTITIES]].to_numpy(dtype=float)
+        assert shares == pytest.approx(row, abs=1e-3)
+        assert answer.predicted == rows.loc[7, counter]
         assert answer.doubt == pytest.approx(1 - shares[1])
 
 
 def test_what_the_thresholds_promise_and_what_they_met(done: tuple[Path, dict[str, float]]) -> None:
     out, measured = done
-    known = calibration.load(out)
+    calibrated = calibration.load(out)
     metrics = json.loads((out / "evaluation.json").read_text())
     rows = pd.read_csv(out / "predictions.csv")
-    for who in COUNTERS:
-        doubt = 1 - np.array([row[f"{who}_p{row['quantity']}"] for _, row in rows.iterrows()])
-        assert measured[f"{who}_false_alarms_met"] == pytest.approx(
-            np.mean(doubt > known.counters[who].mismatch + 1e-6)
+    for counter in COUNTERS:
+        doubt = 1 - np.array([row[f"{counter}_p{row['quantity']}"] for _, row in rows.iterrows()])
+        assert measured[f"{counter}_false_alarms_met"] == pytest.approx(
+            np.mean(doubt > calibrated.counters[counter].mismatch + 1e-6)
         )
-        cases = pd.read_csv(out / "plots" / f"verdicts_{who}.csv")
+        cases = pd.read_csv(out / "plots" / f"verdicts_{counter}.csv")
         holds = ["holds 0", "holds 6", "holds 7", "holds 8 or more"]
         assert cases["case"].tolist() == ["as expected", "wrong by one", "wrong by any number", *holds]
         assert cases["images"].tolist()[-4:] == [2, 4, 2, 4]
         assert cases[["match", "look", "mismatch"]].sum(axis=1).tolist() == pytest.approx([1] * 7, abs=1e-5)
-        assert metrics["calibration"][who]["temperature"] == pytest.approx(known.counters[who].temperature, abs=1e-6)
+        assert metrics["calibration"][counter]["temperature"] == pytest.approx(
+            calibrated.counters[counter].temperature, abs=1e-6
+        )
     # who sees no photo says what most bins hold that the networks learned from, and not what most test bins do
     assert "always saying 4" in (out / "report.html").read_text()
     assert measured["baseline_recall_4"] == 1
@@ -253,9 +255,9 @@ def test_what_the_thresholds_promise_and_what_they_met(done: tuple[Path, dict[st
     clutter = pd.read_csv(out / "plots" / "clutter.csv").set_index("group")
     assert clutter["images"].to_dict() == {1: 16, 2: 13, 3: 6, 4: 5}
     kinds = rows["id"].map(lambda number: KINDS_OF[f"{number:05}"])
-    for who in COUNTERS:
-        right = (rows[who] == rows["quantity"]).groupby(kinds).mean()
-        assert clutter[who].to_dict() == pytest.approx(right.to_dict(), abs=1e-6)
+    for counter in COUNTERS:
+        right = (rows[counter] == rows["quantity"]).groupby(kinds).mean()
+        assert clutter[counter].to_dict() == pytest.approx(right.to_dict(), abs=1e-6)
     for kind in ("one_off", "any_size"):
         prior = metrics["verification"]["prior"][kind]
         assert prior["auroc"] == prior["auroc_low"] == prior["auroc_high"] == 0.5

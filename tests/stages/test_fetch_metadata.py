@@ -73,8 +73,8 @@ def content(paths: tuple[Path, Path]) -> list[bytes]:
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    return found
+    table: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return table
 
 
 def left() -> list[str]:
@@ -303,7 +303,7 @@ def test_a_disk_that_is_full_is_told_and_what_is_done_is_kept(
 def gets(serve: Serve) -> Callable[..., Callable[[], int]]:
     """Serve the bodies; what comes back counts the objects that were handed out since the last count."""
 
-    def of(*what: Any, **how: Any) -> Callable[[], int]:
+    def fetching(*what: Any, **how: Any) -> Callable[[], int]:
         served, counted = serve(*what, **how), 0
 
         def count() -> int:
@@ -314,7 +314,7 @@ def gets(serve: Serve) -> Callable[..., Callable[[], int]]:
 
         return count
 
-    return of
+    return fetching
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_the_same(serve: Serve, elsewhere: Elsewhere) -> None:

@@ -152,11 +152,11 @@ def test_more_rejected_than_allowed_stops_and_keeps_what_was(capfd: pytest.Captu
     bodies = {**bins(20), **{f"bin-images/{id}.jpg": body for id, (body, _) in REJECTS.items()}}
     mirror(bodies, Path("bins"))
     selection = choose("bins").read_bytes()
-    said = error_line(capfd, "resize_images", "small", "selection.csv", "data/images")
-    assert said.startswith(
+    message = error_line(capfd, "resize_images", "small", "selection.csv", "data/images")
+    assert message.startswith(
         "resize_images: more images are rejected than max_rejected says; raise it or mend the bucket (among them: 00003 is a"
     )
-    assert "; 00007 is no JPEG" in said
+    assert "; 00007 is no JPEG" in message
     assert not Path("data").exists()
     assert Path("selection.csv").read_bytes() == selection
     assert {path.name: path.read_bytes() for path in Path("bins/bin-images").iterdir()} == {

@@ -61,10 +61,10 @@ def chosen(
 
 def test_outside_bins_are_of_groups_from_which_nothing_is_learned(tmp_path: Path) -> None:
     rows = [(f"{n:05}", n % 7, {f"S{n // 2}"}) for n in range(1, 400)]  # pairs that share an item
-    found = chosen(tmp_path, rows, outside_images=1000)
-    outside = {id: row for id, row in found.items() if row["split"] == OUTSIDE}
+    selected = chosen(tmp_path, rows, outside_images=1000)
+    outside = {id: row for id, row in selected.items() if row["split"] == OUTSIDE}
     assert {row["quantity"] for row in outside.values()} == {0, 4, 5, 6}
-    learned = {row["group"] for row in found.values() if row["split"] in ("train", "validation")}
+    learned = {row["group"] for row in selected.values() if row["split"] in ("train", "validation")}
     assert not learned & {row["group"] for row in outside.values()}
     assert len({row["group"] for row in outside.values()}) == len(outside)  # one of a group
     eligible = {row["group"] for row in chosen(tmp_path, rows, outside_images=1000, max_images=60).values()}
@@ -145,7 +145,7 @@ def test_an_id_stays_a_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         (
             {"test_images": 120},
@@ -164,10 +164,10 @@ def test_an_id_stays_a_text(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_too_few_images_are_told_in_one_line(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+def test_too_few_images_are_told_in_one_line(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         chosen(tmp_path, **changed)
-    assert str(caught.value).startswith(f"select_images: {said}")
+    assert str(caught.value).startswith(f"select_images: {message}")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "selection.csv").exists()
 

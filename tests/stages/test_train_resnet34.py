@@ -61,8 +61,8 @@ def test_a_killed_run_ends_with_the_same_bytes(
 
 def test_bf16_and_another_rate_train_a_step(images: Path, tmp_path: Path) -> None:
     diary = run(images, tmp_path / "model", precision="bf16", epochs=1, lr=2e-3, batch=16)
-    ((_, told),) = diary.measured
-    assert told["learning_rate"] == 2e-3
+    ((_, metrics),) = diary.measured
+    assert metrics["learning_rate"] == 2e-3
     weights = load_file(tmp_path / "model" / "model.safetensors")
     assert weights["conv1.weight"].dtype == torch.float32
 

@@ -29,11 +29,11 @@ def measured(titles: dict[str, str]) -> Evaluation:
     rng = np.random.default_rng(2)
     actual = rng.choice(QUANTITIES, 400)
     skills = np.linspace(0.5, 0.65, len(titles))
-    said = {
-        who: np.clip(actual + rng.choice([-1, 0, 1], 400, p=[0.2, right, 0.8 - right]), 1, 5)
-        for who, right in zip(titles, skills, strict=True)
+    predicted = {
+        counter: np.clip(actual + rng.choice([-1, 0, 1], 400, p=[0.2, right, 0.8 - right]), 1, 5)
+        for counter, right in zip(titles, skills, strict=True)
     }
-    said["baseline"] = np.full(400, 3)
+    predicted["baseline"] = np.full(400, 3)
 
     def estimate(value: float) -> Estimate:
         return Estimate(value, max(0.0, value - 0.021), value + 0.023)
@@ -51,21 +51,23 @@ def measured(titles: dict[str, str]) -> Evaluation:
         "misses_met": 0.0478, "look": 0.41,
     }  # fmt: skip
     doubting = dict(zip([*titles, "prior"], [0.8, 0.85, *[1.0] * (len(titles) - 2), 0.0], strict=True))
-    networks = [who for who in titles if who != "average"]
+    networks = [counter for counter in titles if counter != "average"]
     return Evaluation(
         titles={**titles, "baseline": "always saying 3", "prior": "the expectation alone"},
         quantities=tuple(QUANTITIES),
         task=TASK,
-        answers=pd.DataFrame({"quantity": actual, **said}),
+        answers=pd.DataFrame({"quantity": actual, **predicted}),
         metrics={
-            who: measure(actual, of, np.arange(400), QUANTITIES, seed=1, resamples=1000) for who, of in said.items()
+            counter: measure(actual, counted, np.arange(400), QUANTITIES, seed=1, resamples=1000)
+            for counter, counted in predicted.items()
         },
         mcnemar={pair: McNemar(12, 30, 0.0079) for pair in combinations(networks, 2)},
-        calibration={who: {**rows, "look": round(0.42 - 0.01 * i, 2)} for i, who in enumerate(titles)},
+        calibration={counter: {**rows, "look": round(0.42 - 0.01 * i, 2)} for i, counter in enumerate(titles)},
         verification={
-            who: {"one_off": verified(skill * 0.7), "any_size": verified(skill)} for who, skill in doubting.items()
+            counter: {"one_off": verified(skill * 0.7), "any_size": verified(skill)}
+            for counter, skill in doubting.items()
         },
-        verdicts={who: verdicts(0.01 * i) for i, who in enumerate(titles)},
+        verdicts={counter: verdicts(0.01 * i) for i, counter in enumerate(titles)},
         reliability={},
         contents={},
         roc={},

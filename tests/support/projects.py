@@ -37,9 +37,9 @@ class Project:
         ran = subprocess.run(
             words, cwd=self.folder, env={**self.environment, **environment}, capture_output=True, text=True, check=False
         )
-        said = ran.stdout + ran.stderr
-        assert (ran.returncode != 0) == fails, said
-        return said
+        output = ran.stdout + ran.stderr
+        assert (ran.returncode != 0) == fails, output
+        return output
 
     def read(self, name: str) -> str:
         return (self.folder / name).read_text()

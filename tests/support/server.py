@@ -121,10 +121,10 @@ class Faults:
         of_key = self.gets if request.kind == "get" else self.lists
         return self._draw(self.connections, request.connection) or self._draw(of_key, *request[:3])
 
-    def _draw(self, shares: Shares, *of: object) -> Misdeed | Kind | None:
+    def _draw(self, shares: Shares, *parts: object) -> Misdeed | Kind | None:
         if not shares:
             return None
-        at = int.from_bytes(hashlib.blake2b(repr((self.seed, *of)).encode(), digest_size=8).digest(), "big") / 2**64
+        at = int.from_bytes(hashlib.blake2b(repr((self.seed, *parts)).encode(), digest_size=8).digest(), "big") / 2**64
         for kind, share in shares.items():
             at -= share
             if at < 0:

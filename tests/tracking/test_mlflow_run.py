@@ -107,9 +107,9 @@ def test_the_commit_is_that_of_the_project(store: Path, monkeypatch: pytest.Monk
     run = mlflow_run.MlflowRun("a_commit", {}, "")
     run.measure(None, {"accuracy": 0.5})
     run.end("FINISHED")
-    (found,) = runs(store, "a_commit")
-    assert found.data.tags["git_commit"] == commit
-    assert found.data.tags["git_changed"] == "false"
+    (kept,) = runs(store, "a_commit")
+    assert kept.data.tags["git_commit"] == commit
+    assert kept.data.tags["git_changed"] == "false"
     # the address in the environment was taken, not the default one
     assert not (project / "mlflow.db").exists()
 
@@ -128,9 +128,9 @@ def test_how_it_ended(store: Path, status: str) -> None:
     run.measure(2, {"loss": 0.25})
     run.measure(3, {"loss": 0.125})
     run.end(status)
-    found = runs(store, "an_end")[0]
-    assert found.info.status == status
-    points = client(store).get_metric_history(found.info.run_id, "loss")
+    kept = runs(store, "an_end")[0]
+    assert kept.info.status == status
+    points = client(store).get_metric_history(kept.info.run_id, "loss")
     assert [(point.step, point.value) for point in points] == [(2, 0.25), (3, 0.125)]
 
 
@@ -213,9 +213,9 @@ def test_runs_are_found_by_stage_and_inputs(store: Path) -> None:
         run = mlflow_run.MlflowRun("a_search", {}, inputs)
         run.measure(None, {"accuracy": 0.5})
         run.end(status)
-    found = history.runs("a_search", "one")
-    assert [(run.info.status, run.data.tags["inputs"]) for run in found] == [("FINISHED", "one")] * 2
-    assert found[0].info.start_time >= found[1].info.start_time
+    kept = history.runs("a_search", "one")
+    assert [(run.info.status, run.data.tags["inputs"]) for run in kept] == [("FINISHED", "one")] * 2
+    assert kept[0].info.start_time >= kept[1].info.start_time
     assert history.runs("a_search", "three") == history.runs("another", "one") == []
 
 

@@ -16,8 +16,8 @@ def images() -> torch.Tensor:
     return torch.rand(12, 3, 5, 5, generator=torch.Generator().manual_seed(2))
 
 
-def state(of: nn.Module) -> torch.Tensor:
-    return torch.cat([buffer.flatten().double() for buffer in of.buffers()])
+def state(network: nn.Module) -> torch.Tensor:
+    return torch.cat([buffer.flatten().double() for buffer in network.buffers()])
 
 
 def pushed(parts: list[torch.Tensor]) -> torch.Tensor:
@@ -77,9 +77,9 @@ def test_two_processes_agree_with_one() -> None:
         stats.append(RunningStats(one, 4))
     for _ in range(2):
         for turn in range(2):
-            for who, one in enumerate(pair):
-                one(parts[2 * turn + who])
-                stats[who].accumulate()
+            for rank, one in enumerate(pair):
+                one(parts[2 * turn + rank])
+                stats[rank].accumulate()
         total = sum(part._sum for part in stats)  # noqa: SLF001
         for part in stats:
             part.synchronize(lambda _, total=total: total)

@@ -96,10 +96,10 @@ def test_it_learns_and_tells_of_every_epoch(folder: Path, tmp_path: Path) -> Non
     assert set(history[0]) == {
         "epoch", "train_loss", "validation_loss", "validation_accuracy", "validation_rmse", "learning_rate",
     }  # fmt: skip
-    _, told = diary.measured[-1]
-    assert told["images_per_second"] > 0
-    assert told["memory_mib"] > 50
-    assert {key: told[key] for key in history[-1]} == history[-1]
+    _, metrics = diary.measured[-1]
+    assert metrics["images_per_second"] > 0
+    assert metrics["memory_mib"] > 50
+    assert {key: metrics[key] for key in history[-1]} == history[-1]
     assert diary.titles[-2:] == ["train_small epoch 8/8", "train_small validation 8/8"]
     assert sum(diary.advanced) == 8 * 40
 
@@ -143,9 +143,9 @@ def test_validation_figures_by_hand(folder: Path, tmp_path: Path) -> None:
     with torch.inference_mode():
         logits = network.eval()(next(batches(shards, [rows], 1)))
     actual = shards.index["quantity"].to_numpy()[rows]
-    said = logits.argmax(1).numpy() + 1
-    assert row["validation_accuracy"] == pytest.approx(np.mean(said == actual), abs=1e-6)
-    assert row["validation_rmse"] == pytest.approx(np.sqrt(np.mean((said - actual) ** 2.0)), abs=1e-6)
+    counted = logits.argmax(1).numpy() + 1
+    assert row["validation_accuracy"] == pytest.approx(np.mean(counted == actual), abs=1e-6)
+    assert row["validation_rmse"] == pytest.approx(np.sqrt(np.mean((counted - actual) ** 2.0)), abs=1e-6)
     loss = -logits.log_softmax(1)[torch.arange(12), torch.from_numpy(actual) - 1].mean()
     assert row["validation_loss"] == pytest.approx(float(loss), abs=1e-5)
 
@@ -360,12 +360,12 @@ def test_a_loss_that_is_no_number_is_never_saved(folder: Path, tmp_path: Path, m
     assert np.isfinite(checkpoint.resume(tmp_path / "work", network, adam(network)).loss)
 
 
-@pytest.mark.parametrize("said", ["often", "-1", "nan"])
+@pytest.mark.parametrize("message", ["often", "-1", "nan"])
 def test_seconds_between_checkpoints_are_a_number(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
-    monkeypatch.setenv("CHECKPOINT_SECONDS", said)
-    refuse(f"CHECKPOINT_SECONDS is {said}, it must be a number", lambda: run(folder, tmp_path / "work"))
+    monkeypatch.setenv("CHECKPOINT_SECONDS", message)
+    refuse(f"CHECKPOINT_SECONDS is {message}, it must be a number", lambda: run(folder, tmp_path / "work"))
 
 
 def adam(network: nn.Module) -> torch.optim.Optimizer:
@@ -470,8 +470,8 @@ def test_patience_ends_a_training_that_gets_no_better(
     scores = [0.25, 0.5, 0.5, 0.25, 0.75]
 
     def scored(_: Epochs, state: TrainState) -> dict[str, float]:
-        said = scores[len(state.history)]
-        return {"validation_loss": 1.0, "validation_accuracy": said, "validation_rmse": 1.0}
+        score = scores[len(state.history)]
+        return {"validation_loss": 1.0, "validation_accuracy": score, "validation_rmse": 1.0}
 
     monkeypatch.setattr(Epochs, "validate", scored)
     for patience, stops_after in ((1, 3), (2, 4), (3, 5), (None, 5)):

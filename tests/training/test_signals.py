@@ -22,13 +22,13 @@ def test_a_signal_waits_for_a_point_to_stop_at_and_a_second_does_not(sent: signa
 
 
 def test_a_thread_can_hold_no_signal_back() -> None:
-    said = []
+    lines = []
 
     def work() -> None:
         with stoppable() as asked:
-            said.append(asked())
+            lines.append(asked())
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert said == [False]
+    assert lines == [False]

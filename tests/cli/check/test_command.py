@@ -60,7 +60,7 @@ def check(capsys: pytest.CaptureFixture[str], shelf: Path) -> Run:
     return run
 
 
-def said(err: str) -> str:
+def message_of(err: str) -> str:
     """The one line of an error."""
     lines = err.splitlines()
     assert len(lines) == 1, err
@@ -73,8 +73,8 @@ def said(err: str) -> str:
 
 @pytest.mark.parametrize("model", ["vit", "resnet34", "average"])
 def test_rows_say_what_the_counter_says_of_the_same_bytes(check: Run, models: Path, model: str) -> None:
-    told = {"1.jpg": 1, "2.jpg": 4, "3.jpg": 5, "4.jpg": 0, "9.jpg": 3}
-    Path("q.csv").write_text("photo,quantity\n" + "".join(f"{name},{n}\n" for name, n in told.items()))
+    quantities = {"1.jpg": 1, "2.jpg": 4, "3.jpg": 5, "4.jpg": 0, "9.jpg": 3}
+    Path("q.csv").write_text("photo,quantity\n" + "".join(f"{name},{n}\n" for name, n in quantities.items()))
     status, out, _ = check("shelf", "--expected", "q.csv", "--format", "jsonl", "--batch", "2", model=model)
     rows = [json.loads(line) for line in out.splitlines()]
     assert status == 1
@@ -232,7 +232,10 @@ def test_no_output_takes_the_place_of_a_photo(check: Run, shelf: Path, output: s
     before = {path.name: path.read_bytes() for path in shelf.iterdir()}
     status, _, err = check("shelf", "shelf/notes", "--output", output)
     assert status == 2
-    assert said(err) == f"--output {output} would be in the place of a photo; name another file, such as findings.csv"
+    assert (
+        message_of(err)
+        == f"--output {output} would be in the place of a photo; name another file, such as findings.csv"
+    )
     assert {path.name: path.read_bytes() for path in shelf.iterdir()} == before
 
 
@@ -259,13 +262,13 @@ def test_no_output_takes_the_place_of_a_photo(check: Run, shelf: Path, output: s
 def test_bad_input_is_one_line_and_status_2(check: Run, argv: list[str], fault: str) -> None:
     status, out, err = check(*argv)
     assert (status, out) == (2, "")
-    assert fault in said(err)
+    assert fault in message_of(err)
 
 
 def test_a_mistyped_model_is_told_which_there_are(check: Run) -> None:
     status, out, err = check("shelf", model="vti")
     assert (status, out) == (2, "")
-    assert "'vti' is not one of 'resnet34', 'vit', 'average'" in said(err)
+    assert "'vti' is not one of 'resnet34', 'vit', 'average'" in message_of(err)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +294,7 @@ def test_bad_models_are_one_line_and_status_2(
     spoil(own)
     status, out, err = check("shelf/1.jpg", "--models", "own", "--output", "o.csv")
     assert (status, out) == (2, "")
-    assert fault in said(err)
+    assert fault in message_of(err)
     assert not Path("o.csv").exists()
 
 
@@ -299,7 +302,7 @@ def test_a_full_disk_is_one_line(check: Run) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
     Path("o.csv").symlink_to("/dev/full")
-    assert said(check("shelf/1.jpg", "--output", "o.csv")[2].splitlines()[-1]).startswith("the disk is full")
+    assert message_of(check("shelf/1.jpg", "--output", "o.csv")[2].splitlines()[-1]).startswith("the disk is full")
 
 
 # ---- how it flows

@@ -96,9 +96,9 @@ def test_what_changes_is_made_anew_and_nothing_else(check: Run, tmp_path: Path, 
         assert rows() == [f"{n:05}" for n in range(1, 11)]
         return redone(before)
 
-    photo, told = Path("bins/bin-images/00006.jpg"), Path("q.csv")
+    photo, table = Path("bins/bin-images/00006.jpg"), Path("q.csv")
     assert after(lambda: photo.write_bytes(jpeg(77))) == [1]
-    assert after(lambda: told.write_text(told.read_text().replace("00010,4", "00010,5"))) == [2]
+    assert after(lambda: table.write_text(table.read_text().replace("00010,4", "00010,5"))) == [2]
     assert after(lambda: os.utime(photo)) == [1]
     assert after(lambda: None, "--batch", "3", "--workers", "1") == []
     assert after(lambda: None, "--explain", "why") == [0, 1, 2]

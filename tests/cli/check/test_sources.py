@@ -28,8 +28,8 @@ from warehouse_classifier.runtime.errors import UserError
 NOTHING = SameForAll(None)
 
 
-def names(*told: str) -> list[str]:
-    with closing(photos_of(told, NOTHING, 4)) as photos:
+def names(*given: str) -> list[str]:
+    with closing(photos_of(given, NOTHING, 4)) as photos:
         return [photo.name for photo in listed(photos)]
 
 
@@ -38,8 +38,8 @@ def listing(path: Path, *lines: str) -> FromCsv:
     return FromCsv(path)
 
 
-def read(url: str, told: str | None = None) -> list[Seen]:
-    with closing(photos_of([url], expectations(told), 4)) as photos:
+def read(url: str, expected: str | None = None) -> list[Seen]:
+    with closing(photos_of([url], expectations(expected), 4)) as photos:
         return list(photos.read(listed(photos)))
 
 
@@ -75,7 +75,7 @@ def test_folders_files_and_patterns_stand_for_photos_each_once(shelf: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("told", "fault"),
+    ("given", "fault"),
     [
         (["nowhere.jpg"], "nowhere.jpg does not exist"),
         (["shelf/*.gif"], r"shelf/\*.gif matches no .jpg, .jpeg, .png"),
@@ -87,11 +87,11 @@ def test_folders_files_and_patterns_stand_for_photos_each_once(shelf: Path) -> N
         (["synthetic://?pairs=many"], "must look like"),
     ],
 )
-def test_what_is_no_photo_to_be_found_is_a_fault(shelf: Path, told: list[str], fault: str) -> None:
+def test_what_is_no_photo_to_be_found_is_a_fault(shelf: Path, given: list[str], fault: str) -> None:
     for folder in ("empty", "bucket/bin-images", "bucket/metadata"):
         (shelf.parent / folder).mkdir(parents=True)
     with pytest.raises(UserError, match=fault):
-        names(*told)
+        names(*given)
 
 
 def test_pictures_of_an_explanation_are_no_photos_and_have_names_of_their_own(shelf: Path) -> None:
@@ -146,8 +146,8 @@ def strange() -> dict[str, bytes]:
 def test_a_bucket_tells_what_is_expected_or_why_not(s3: S3, tmp_path: Path, where: str) -> None:
     bodies = strange()
     seen = read(s3.bucket(bodies, "a/prefix") if where == "s3" else mirror(bodies, tmp_path))
-    told = {of.photo.name: of.photo.expected for of in seen}
-    assert list(told) == [
+    expected = {item.photo.name: item.photo.expected for item in seen}
+    assert list(expected) == [
         "00001",
         "00002",
         "00003",
@@ -158,27 +158,27 @@ def test_a_bucket_tells_what_is_expected_or_why_not(s3: S3, tmp_path: Path, wher
         "1",
         "bin-images/of a shelf.jpg",
     ]
-    assert [told[id] for id in ("00001", "00006", "00007", "00008", "1")] == [2, 1, 2, 3, 9]
-    reasons = [str(getattr(told[id], "reason", None)) for id in ("00002", "00003", "00004")]
+    assert [expected[id] for id in ("00001", "00006", "00007", "00008", "1")] == [2, 1, 2, 3, 9]
+    reasons = [str(getattr(expected[id], "reason", None)) for id in ("00002", "00003", "00004")]
     assert reasons[0] == "it has no metadata"
     assert reasons[1].startswith("its metadata is not JSON")
     assert reasons[2] == "its metadata EXPECTED_QUANTITY is -1, not 0 to 1000000"
-    for of in seen[:-1]:
-        assert of.body == bodies[f"bin-images/{of.photo.name}.jpg"]
+    for item in seen[:-1]:
+        assert item.body == bodies[f"bin-images/{item.photo.name}.jpg"]
     assert isinstance(seen[-1].body, Unreadable)
 
 
 def test_expectations_that_are_told_replace_those_of_a_bucket(tmp_path: Path) -> None:
     url = mirror(strange(), tmp_path / "bins")
-    assert {of.photo.expected for of in read(url, "7")} == {7}
+    assert {item.photo.expected for item in read(url, "7")} == {7}
     table = tmp_path / "q.csv"
     table.write_text("id,quantity\n1,4\n00001,3\n")
-    told = {of.photo.name: of.photo.expected for of in read(url, str(table))}
-    assert (told["1"], told["00001"]) == (4, 3)
-    assert told["00006"] == Unknown(f"{table} does not name it")
+    expected = {item.photo.name: item.photo.expected for item in read(url, str(table))}
+    assert (expected["1"], expected["00001"]) == (4, 3)
+    assert expected["00006"] == Unknown(f"{table} does not name it")
     table.write_text("photo,quantity\n00001.jpg,4\nbin-images/00006.jpg,5\n00007,1\n")
-    told = {of.photo.name: of.photo.expected for of in read(url, str(table))}
-    assert [told[id] for id in ("00001", "00006", "00007")] == [4, 5, 1]
+    expected = {item.photo.name: item.photo.expected for item in read(url, str(table))}
+    assert [expected[id] for id in ("00001", "00006", "00007")] == [4, 5, 1]
 
 
 def test_marks_change_with_the_photo_or_its_metadata(tmp_path: Path, s3: S3) -> None:
@@ -203,11 +203,11 @@ def test_marks_change_with_the_photo_or_its_metadata(tmp_path: Path, s3: S3) -> 
 
 
 @pytest.mark.parametrize(
-    "told", ["-1", "2.5", "1,5", "three", "", "1e3", "1000001", "9" * 5000, "nowhere", "\u0663", "."]
+    "expected", ["-1", "2.5", "1,5", "three", "", "1e3", "1000001", "9" * 5000, "nowhere", "\u0663", "."]
 )
-def test_an_expectation_that_is_no_quantity_is_a_fault(told: str) -> None:
+def test_an_expectation_that_is_no_quantity_is_a_fault(expected: str) -> None:
     with pytest.raises(UserError, match=r"^--expected is '") as caught:
-        expectations(told)
+        expectations(expected)
     assert len(str(caught.value)) < 250
 
 
@@ -282,13 +282,15 @@ texts = (
 
 
 @given(st.dictionaries(texts, st.integers(0, 1_000_000), max_size=8), st.booleans(), st.sampled_from(["photo", "id"]))
-def test_what_a_csv_says_is_what_is_expected(tmp_path_factory, told: dict[str, int], bom: bool, column: str) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def test_what_a_csv_says_is_what_is_expected(
+    tmp_path_factory: pytest.TempPathFactory, expected: dict[str, int], bom: bool, column: str
+) -> None:
     path = tmp_path_factory.getbasetemp() / "drawn.csv"
     out = io.StringIO()
-    csv.writer(out).writerows([(column, "quantity"), *told.items()])
+    csv.writer(out).writerows([(column, "quantity"), *expected.items()])
     path.write_bytes(out.getvalue().encode("utf-8-sig" if bom else "utf-8"))
     table = FromCsv(path)
-    assert {name: table.of([name]) for name in told} == told
+    assert {name: table.of([name]) for name in expected} == expected
     assert isinstance(table.of(["of no row " * 3]), Unknown)
 
 

@@ -126,10 +126,10 @@ def test_the_page_has_the_runs_that_made_it(project: Path, capsys: pytest.Captur
         assert fact in text
     assert PLACE not in text
     assert "their average" in text.lower()
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("train_vit: ")
-    assert said[1].startswith("evaluate: ")
-    assert said[2] == "out/report-with-runs.html"
+    output = capsys.readouterr().out.splitlines()
+    assert output[0].startswith("train_vit: ")
+    assert output[1].startswith("evaluate: ")
+    assert output[2] == "out/report-with-runs.html"
     assert (project / "out/report.html").read_text() == PAGE
 
 
@@ -197,7 +197,7 @@ def no_database(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("trouble", "message"),
     [
         (no_store, "mlflow.db, where MLflow keeps runs; `dvc repro` makes it, or MLFLOW_TRACKING_URI names another"),
         (no_run, "MLflow has no run that made what dvc.lock knows; MLFLOW_TRACKING_URI may name the store of those who did"),
@@ -209,25 +209,25 @@ def no_database(project: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_is_missing_is_one_line(
-    project: Path, capsys: pytest.CaptureFixture[str], trouble: Callable[[Path], None], said: str
+    project: Path, capsys: pytest.CaptureFixture[str], trouble: Callable[[Path], None], message: str
 ) -> None:
     trouble(project)
     capsys.readouterr()
     assert answer(["report"]) == 2
-    told = capsys.readouterr()
-    (line,) = told.err.splitlines()
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
     assert line.startswith("error: ")
-    assert said in line
-    assert told.out == ""
+    assert message in line
+    assert captured.out == ""
     assert not (project / "out/report-with-runs.html").exists()
 
 
 def test_the_average_is_as_fast_as_both_one_after_the_other() -> None:
     from warehouse_classifier.cli.report.records import Record
 
-    found = speeds(Record("1", 0.0, 1.0, {}, FIGURES))
-    assert found["ResNet34"] == (30.0, 0.7, 0.6, 0.8)
-    assert found["their average"] == pytest.approx((20.0, 0.75, 0.65, 0.85))
+    measured = speeds(Record("1", 0.0, 1.0, {}, FIGURES))
+    assert measured["ResNet34"] == (30.0, 0.7, 0.6, 0.8)
+    assert measured["their average"] == pytest.approx((20.0, 0.75, 0.65, 0.85))
     assert {*speeds(Record("1", 0.0, 1.0, {}, {"vit_images_per_second": 1.0}))} == set()
     assert speeds(None) == {}
 
@@ -241,9 +241,11 @@ def test_every_parameter_has_a_dotted_name() -> None:
 
 
 def test_the_runs_of_a_real_pipeline_are_found(reproduced: Project, tmp_path: Path) -> None:
-    said = reproduced.run("python", "-m", "warehouse_classifier.cli", "report", "--output", str(tmp_path / "page.html"))
+    output = reproduced.run(
+        "python", "-m", "warehouse_classifier.cli", "report", "--output", str(tmp_path / "page.html")
+    )
     stages = list(stage_spec.load(reproduced.folder / "dvc.yaml")["stages"])
-    lines = said.splitlines()
+    lines = output.splitlines()
     assert [line.partition(":")[0] for line in lines[: len(stages)]] == stages
     assert not [line for line in lines if "has no run" in line]
     text = (tmp_path / "page.html").read_text()
