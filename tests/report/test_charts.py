@@ -14,11 +14,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
+from warehouse_classifier.cli.report import speed_chart
 from warehouse_classifier.report import (
     accuracy_charts,
     calibration_charts,
     learning_charts,
-    speed_chart,
     verification_charts,
 )
 from warehouse_classifier.report import style as looks

@@ -16,6 +16,7 @@ from PIL import Image
 
 from support.evaluations import QUANTITIES, THREE, TITLES, measured, verdicts
 from support.projects import TOP
+from warehouse_classifier.cli.report.runs import Runs, added
 from warehouse_classifier.evaluation.metrics import McNemar
 from warehouse_classifier.evaluation.mismatches.expectations import MISMATCHES
 from warehouse_classifier.evaluation.mismatches.verification import Estimate
@@ -24,8 +25,7 @@ from warehouse_classifier.report import accuracy_charts, calibration_charts, lea
 from warehouse_classifier.report.chart import Chart
 from warehouse_classifier.report.formatting import between, chance, comparisons, origin, percent, separation, share
 from warehouse_classifier.report.gallery import Bin, choose
-from warehouse_classifier.report.page import ReportData, page
-from warehouse_classifier.report.runs import LINK, PLACE, Runs, added
+from warehouse_classifier.report.page import LINK, PLACE, ReportData, page
 from warehouse_classifier.runtime.errors import UserError
 
 PUBLISHED = TOP / "data" / "published.csv"

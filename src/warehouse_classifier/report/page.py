@@ -1,11 +1,12 @@
 """The report: one HTML page that carries its own pictures and asks the network for nothing.
 
 It holds what was measured and what it was measured on, and no time, place or speed, so that it is the same bytes
-whenever it is made from the same things. runs.py adds those to a page that is there.
+whenever it is made from the same things. `warehouse-classifier report` adds those to a page that is there.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,13 @@ from warehouse_classifier.evaluation.results import Evaluation
 from warehouse_classifier.evaluation.thresholds import VERDICTS
 from warehouse_classifier.report.formatting import comparisons
 from warehouse_classifier.report.gallery import Bin
-from warehouse_classifier.report.runs import LINK, PLACE
 from warehouse_classifier.report.style import listed
 from warehouse_classifier.report.templates import render, trusted
 
 PAGE = "report.html"
+TEMPLATE = Path(__file__).with_name("page.html.j2")
+# Where the facts of the runs go, and the link to them. They cannot occur in the page's text, which is escaped.
+PLACE, LINK = "<!-- here go the facts of the runs -->", "<!-- here goes the link to them -->"
 # Of drawings, by their name or by its beginning: confusion_vit stands under confusion.
 SECTIONS = (
     "accuracy", "confusion", "recall", "found", "roc", "verdicts", "reliability", "fullness", "clutter", "loss",
@@ -59,7 +62,7 @@ def page(evaluation: Evaluation, data: ReportData) -> str:
     """
     networks = {key: evaluation.titles[key] for key in evaluation.networks}
     return render(
-        "page.html.j2",
+        TEMPLATE,
         evaluation=evaluation,
         titles=evaluation.titles,
         data=data,

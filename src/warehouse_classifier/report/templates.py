@@ -14,10 +14,10 @@ def trusted(text: str) -> Markup:
     return Markup(text)  # noqa: S704 -- drawn or written by ourselves
 
 
-def render(template: str, **values: Any) -> str:
-    """The template of this folder, filled. Raises UndefinedError for a value that it lacks."""
+def render(template: Path, **values: Any) -> str:
+    """The template, which may include others of its folder, filled. Raises UndefinedError for a value that it lacks."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(template.parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -25,4 +25,4 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"percent": percent, "between": between, "number": number, "share": share}
-    return environment.get_template(template).render(**values)
+    return environment.get_template(template.name).render(**values)

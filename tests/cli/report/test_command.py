@@ -15,7 +15,7 @@ from warehouse_classifier.cli.__main__ import answer
 from warehouse_classifier.cli.report.command import dotted, speeds
 from warehouse_classifier.compute import parameters, stage_spec
 from warehouse_classifier.compute.tracked_run import inputs_of, tracked_params
-from warehouse_classifier.report.runs import LINK, PLACE
+from warehouse_classifier.report.page import LINK, PLACE
 from warehouse_classifier.tracking import mlflow_run
 
 PAGE = f"<html><ul>{LINK}</ul><p>the report</p>{PLACE}</html>"

@@ -32,7 +32,7 @@ def report(
     stage, page = made()
     text = _as_locked(stage, page)
     from warehouse_classifier.cli.report import records
-    from warehouse_classifier.report.runs import Runs, added  # with pandas, once all is there
+    from warehouse_classifier.cli.report.runs import Runs, added  # with pandas, once all is there
 
     stages = [name for name in stage_spec.load(stage_spec.MAP).get("stages", {}) if name in stage_spec.locked()]
     specs = {name: stage_spec.ran(name) for name in stages}

@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
-from warehouse_classifier.report import speed_chart
+from warehouse_classifier.cli.report import speed_chart
+from warehouse_classifier.report.page import LINK, PLACE
 from warehouse_classifier.report.templates import render, trusted
 from warehouse_classifier.runtime.errors import UserError
-
-PLACE = "<!-- here go the facts of the runs -->"  # cannot occur in the page's text, which is escaped
-LINK = "<!-- here goes the link to them -->"
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,6 @@ def added(page: str, facts: Runs) -> str:
         table = pd.DataFrame(rows, columns=["who", "images_per_second", "accuracy", "low", "high"])
         drawing = speed_chart.speed("speed", table, {title: title for title in facts.speeds}).svg
     columns = [key for key in (facts.rows[0] if facts.rows else ()) if any(row.get(key) for row in facts.rows)]
-    section = render("page.runs.html.j2", facts=facts, columns=columns, drawing=trusted(drawing))
+    section = render(Path(__file__).with_name("runs.html.j2"), facts=facts, columns=columns, drawing=trusted(drawing))
     link = '<li><a href="#runs">How it was run</a></li>'
     return page.replace(LINK, link).replace(PLACE, section)
