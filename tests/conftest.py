@@ -53,7 +53,7 @@ SHARED = ("reproduced", "account")
 
 def group_of(item: pytest.Item) -> str:
     """Tests of one group run one after the other in one process: those that share something, and those of one file."""
-    fixtures = getattr(item, "fixturenames", ())
+    fixtures = getattr(item, "fixturenames", ())  # names alone: no other fixture may be called as one of these
     return next((name for name in SHARED if name in fixtures), str(item.path))
 
 

@@ -200,9 +200,9 @@ def aws(s3_server: S3) -> str:
 
 
 @pytest.fixture(scope="module")
-def account(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    with opened(tmp_path_factory.mktemp("jobs"), aws) as account:
-        yield account
+def emulated(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with opened(tmp_path_factory.mktemp("jobs"), aws) as emulated:
+        yield emulated
 
 
 # ---- the container contract
@@ -220,26 +220,26 @@ found = {"config": config, "data": data, "folders": folders, "env": {**os.enviro
 """
 
 
-def test_a_container_finds_what_the_contract_promises(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_finds_what_the_contract_promises(emulated: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OF_THE_LAPTOP", "and to stay there")
     monkeypatch.setenv("AWS_PROFILE", "of-the-laptop")
     for key in ("train/one.txt", "train/deep/two.txt", "train/", "single.txt", "singles.txt", "part-1", "part-2"):
-        account.s3.put_object(Bucket=BUCKET, Key=f"inputs/{key}", Body=key.encode())
+        emulated.s3.put_object(Bucket=BUCKET, Key=f"inputs/{key}", Body=key.encode())
     channels = [
         {**channel("train", "inputs/train"), "ContentType": "text/plain"},
         channel("single", "inputs/single.txt"),
         channel("parts", "inputs/part-"),
     ]
     own = {"WHERE": f"{OPT}/model", "LIKE": f"{OPT}odel", "SOME": "a b=c\nd"}
-    name = account.script(
+    name = emulated.script(
         FINDS,
         InputDataConfig=channels,
         HyperParameters={"lr": "0.1"},
         Environment=own,
         ResourceConfig={"InstanceCount": 1},
     )
-    account.end(name)
-    listed = json.loads(account.archive(name)["deep/found.json"])
+    emulated.end(name)
+    listed = json.loads(emulated.archive(name)["deep/found.json"])
 
     ml = listed["env"]["OPT_ML"]
     config = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
@@ -272,21 +272,21 @@ def test_a_container_finds_what_the_contract_promises(account: Account, monkeypa
         "HOME": ml.removesuffix("ml") + "home", "TMPDIR": ml.removesuffix("ml") + "tmp",
         "DVC_SITE_CACHE_DIR": ml.removesuffix("ml") + "site", "OPT_ML": ml,
         "TRAINING_JOB_NAME": name, "TRAINING_JOB_ARN": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}",
-        "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": account.emulator.context.address,
+        "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": emulated.emulator.context.address,
         "AWS_ACCESS_KEY_ID": "nobody-of-the-emulator", "AWS_SECRET_ACCESS_KEY": "none",
         **own, "WHERE": f"{ml}/model",
     }  # fmt: skip
-    assert account.archive(name, "output") == {"aside.txt": b"aside"}
+    assert emulated.archive(name, "output") == {"aside.txt": b"aside"}
     assert not Path(ml).exists()
 
 
-def test_nothing_leaves_the_folder_of_a_channel(account: Account) -> None:
-    account.s3.put_object(Bucket=BUCKET, Key="evil/../../../../../away.txt", Body=b"")
-    job = account.end(account.start("true", InputDataConfig=[channel("evil", "evil/")]), "Failed")
+def test_nothing_leaves_the_folder_of_a_channel(emulated: Account) -> None:
+    emulated.s3.put_object(Bucket=BUCKET, Key="evil/../../../../../away.txt", Body=b"")
+    job = emulated.end(emulated.start("true", InputDataConfig=[channel("evil", "evil/")]), "Failed")
     assert "would leave" in job["FailureReason"]
 
 
-def test_the_log_comes_while_the_job_runs(account: Account) -> None:
+def test_the_log_comes_while_the_job_runs(emulated: Account) -> None:
     code = """
 import os, sys, time
 print("first", flush=True)
@@ -296,21 +296,21 @@ while not os.path.exists(os.environ["OPT_ML"] + "/checkpoints/go"):
     time.sleep(0.02)
 print("\\nlast, with no newline", end="")
 """
-    account.s3.put_object(Bucket=BUCKET, Key="log-checkpoints/held", Body=b"")
+    emulated.s3.put_object(Bucket=BUCKET, Key="log-checkpoints/held", Body=b"")
     before = time.time() * 1000
-    name = account.script(code)
-    account.says(name, "on the other stream")
-    job = account.described(name)
+    name = emulated.script(code)
+    emulated.says(name, "on the other stream")
+    job = emulated.described(name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("InProgress", "Training")
     assert "ModelArtifacts" not in job
-    (folder,) = account.emulator.context.folder.glob(f"{name}/*/ml/checkpoints")
+    (folder,) = emulated.emulator.context.folder.glob(f"{name}/*/ml/checkpoints")
     (folder / "go").touch()
-    account.end(name)
-    lines = account.lines(name)
+    emulated.end(name)
+    lines = emulated.lines(name)
     assert lines[:3] == ["first", "on the other stream", "\ufffd" * 3]
     assert lines[-1] == "last, with no newline"
     assert {*"".join(lines[3:-1])} == {"x"}
-    (stream,) = account.streams(name)
+    (stream,) = emulated.streams(name)
     job, host = stream.split("/")
     algorithm, number, when = host.split("-")
     assert (job, algorithm, number) == (name, "algo", "1")
@@ -320,9 +320,9 @@ print("\\nlast, with no newline", end="")
 # ---- states
 
 
-def test_a_job_that_does_well(account: Account) -> None:
-    name = account.start("sh", "-c", "exit 0", Environment={"A": "b"}, Tags=[{"Key": "who", "Value": "me"}])
-    job = account.end(name)
+def test_a_job_that_does_well(emulated: Account) -> None:
+    name = emulated.start("sh", "-c", "exit 0", Environment={"A": "b"}, Tags=[{"Key": "who", "Value": "me"}])
+    job = emulated.end(name)
     assert statuses(job) == UNEVENTFUL
     assert job["SecondaryStatus"] == "Completed"
     times = [(step["StartTime"], step["EndTime"]) for step in job["SecondaryStatusTransitions"]]
@@ -330,7 +330,7 @@ def test_a_job_that_does_well(account: Account) -> None:
     assert job["CreationTime"] <= job["TrainingStartTime"] < job["TrainingEndTime"] <= job["LastModifiedTime"]
     assert 1 <= job["BillableTimeInSeconds"] <= job["TrainingTimeInSeconds"] <= 20
     assert job["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://{BUCKET}/out/{name}/output/model.tar.gz"
-    assert account.keys(f"out/{name}/output/").keys() == {"model.tar.gz"}
+    assert emulated.keys(f"out/{name}/output/").keys() == {"model.tar.gz"}
     assert "FailureReason" not in job
     for key, value in asked("sh", "-c", "exit 0", Environment={"A": "b"}).items():
         assert job[key] == value
@@ -348,54 +348,54 @@ def test_a_job_that_does_well(account: Account) -> None:
         ),
     ],
 )
-def test_a_job_that_fails_says_why(account: Account, command: str, reason: str) -> None:
+def test_a_job_that_fails_says_why(emulated: Account, command: str, reason: str) -> None:
     kept = f"kept/{next(numbers)}"
     saves = "touch $OPT_ML/model/half; echo step > $OPT_ML/checkpoints/kept; echo tried"
     checkpoints = {"S3Uri": f"s3://{BUCKET}/{kept}"}
-    name = account.start("sh", "-c", f"{saves}; {command}", CheckpointConfig=checkpoints)
-    job = account.end(name, "Failed")
-    assert account.keys(kept) == {"/kept": b"step\n"}
+    name = emulated.start("sh", "-c", f"{saves}; {command}", CheckpointConfig=checkpoints)
+    job = emulated.end(name, "Failed")
+    assert emulated.keys(kept) == {"/kept": b"step\n"}
     assert job["FailureReason"] == reason
     assert (job["SecondaryStatus"], statuses(job)[-2:]) == ("Failed", ["Uploading", "Failed"])
-    assert account.lines(name) == ["tried"]
-    assert account.keys(f"out/{name}/") == {}
+    assert emulated.lines(name) == ["tried"]
+    assert emulated.keys(f"out/{name}/") == {}
 
 
-def test_a_container_that_cannot_start_fails(account: Account) -> None:
-    job = account.end(account.start("no-such-command"), "Failed")
+def test_a_container_that_cannot_start_fails(emulated: Account) -> None:
+    job = emulated.end(emulated.start("no-such-command"), "Failed")
     assert "no-such-command" in job["FailureReason"]
     assert job["FailureReason"].endswith("exit code: 127")
-    assert "there is none" in account.end(account.start(), "Failed")["FailureReason"]
+    assert "there is none" in emulated.end(emulated.start(), "Failed")["FailureReason"]
 
 
-def test_an_output_that_cannot_be_written_fails(account: Account) -> None:
-    name = account.start("true", OutputDataConfig={"S3OutputPath": "s3://no-such-bucket/out"})
-    assert "InternalServerError" in account.end(name, "Failed")["FailureReason"]
+def test_an_output_that_cannot_be_written_fails(emulated: Account) -> None:
+    name = emulated.start("true", OutputDataConfig={"S3OutputPath": "s3://no-such-bucket/out"})
+    assert "InternalServerError" in emulated.end(name, "Failed")["FailureReason"]
 
 
-def test_what_is_not_there_is_not_found(account: Account) -> None:
-    for ask in (account.client.describe_training_job, account.client.stop_training_job):
+def test_what_is_not_there_is_not_found(emulated: Account) -> None:
+    for ask in (emulated.client.describe_training_job, emulated.client.stop_training_job):
         with pytest.raises(ClientError) as refused:
             ask(TrainingJobName="of-nobody")
         assert refused.value.response["Error"] == {
             "Code": "ValidationException",
             "Message": "Requested resource not found.",
         }
-    assert account.interrupt("of-nobody")[0] == 400
+    assert emulated.interrupt("of-nobody")[0] == 400
 
 
-def test_a_name_is_never_free_again(account: Account) -> None:
+def test_a_name_is_never_free_again(emulated: Account) -> None:
     name = f"job-{next(numbers)}"
 
     def create(_: int) -> str:
         try:
-            return str(account.client.create_training_job(**asked("true", TrainingJobName=name))["TrainingJobArn"])
-        except account.client.exceptions.ResourceInUse as refused:
+            return str(emulated.client.create_training_job(**asked("true", TrainingJobName=name))["TrainingJobArn"])
+        except emulated.client.exceptions.ResourceInUse as refused:
             return str(refused)
 
     with ThreadPoolExecutor(8) as pool:
         response = [*pool.map(create, range(8))]
-    account.end(name)
+    emulated.end(name)
     response.append(create(0))
     arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}"
     assert [line for line in response if line == arn] == [arn]
@@ -407,40 +407,40 @@ def test_a_name_is_never_free_again(account: Account) -> None:
 IGNORES = "trap '' TERM; (setsid sh -c 'trap \"\" TERM; sleep 60' &); echo up; while true; do sleep 0.1; done"
 
 
-def test_a_stopped_job_has_time_to_save(account: Account) -> None:
+def test_a_stopped_job_has_time_to_save(emulated: Account) -> None:
     # the second process gets no SIGTERM, as in a container
     command = "sleep 60 & trap 'echo saved > $OPT_ML/model/weights; kill $!; exit 0' TERM; echo up; wait"
-    name = account.start("sh", "-c", command)
-    account.says(name, "up")
-    account.client.stop_training_job(TrainingJobName=name)
-    job = account.end(name, "Stopped")
+    name = emulated.start("sh", "-c", command)
+    emulated.says(name, "up")
+    emulated.client.stop_training_job(TrainingJobName=name)
+    job = emulated.end(name, "Stopped")
     assert statuses(job) == ["Starting", "Downloading", "Training", "Stopping", "Uploading", "Stopped"]
-    assert account.archive(name) == {"weights": b"saved\n"}
+    assert emulated.archive(name) == {"weights": b"saved\n"}
     with pytest.raises(ClientError) as refused:
-        account.client.stop_training_job(TrainingJobName=name)
+        emulated.client.stop_training_job(TrainingJobName=name)
     assert refused.value.response["Error"]["Code"] == "ValidationException"
     assert str(refused.value).endswith("The request was rejected because the training job is in status Stopped.")
 
 
 def test_a_job_that_does_not_want_to_end_is_killed(aws: str, tmp_path: Path) -> None:
-    with opened(tmp_path, aws, grace=0.6) as account:
-        name = account.start("sh", "-c", IGNORES)
-        account.says(name, "up")
+    with opened(tmp_path, aws, grace=0.6) as emulated:
+        name = emulated.start("sh", "-c", IGNORES)
+        emulated.says(name, "up")
         asked_at = time.monotonic()
-        account.client.stop_training_job(TrainingJobName=name)
-        assert account.described(name)["TrainingJobStatus"] == "Stopping"
-        assert account.described(name)["SecondaryStatus"] == "Stopping"
+        emulated.client.stop_training_job(TrainingJobName=name)
+        assert emulated.described(name)["TrainingJobStatus"] == "Stopping"
+        assert emulated.described(name)["SecondaryStatus"] == "Stopping"
         assert len(alive(tmp_path)) > 1
-        account.end(name, "Stopped")
+        emulated.end(name, "Stopped")
         assert 0.6 < time.monotonic() - asked_at < 3
         assert alive(tmp_path) == []
 
 
 def test_nothing_outlives_the_emulator(aws: str, tmp_path: Path) -> None:
-    with opened(tmp_path, aws) as account:
-        names = [account.start("sh", "-c", IGNORES), account.start("sh", "-c", IGNORES)]
+    with opened(tmp_path, aws) as emulated:
+        names = [emulated.start("sh", "-c", IGNORES), emulated.start("sh", "-c", IGNORES)]
         for name in names:
-            account.says(name, "up")
+            emulated.says(name, "up")
         assert len(alive(tmp_path)) > 3
         begun = time.monotonic()
     assert time.monotonic() - begun < 5
@@ -448,23 +448,23 @@ def test_nothing_outlives_the_emulator(aws: str, tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
 
 
-def test_with_its_first_process_a_container_ends_whole(account: Account) -> None:
+def test_with_its_first_process_a_container_ends_whole(emulated: Account) -> None:
     """And not with the job: another instance may have hours of work left."""
     first = "case $OPT_ML in *algo-1*) (setsid sleep 61 &); echo left; exit 0;; esac"
-    name = account.start("sh", "-c", f"{first}; echo up; exec sleep 62", ResourceConfig={"InstanceCount": 2})
+    name = emulated.start("sh", "-c", f"{first}; echo up; exec sleep 62", ResourceConfig={"InstanceCount": 2})
     for line in ("left", "up"):
-        account.says(name, line)
-    folder, last = account.emulator.context.folder / name, time.monotonic() + 10
+        emulated.says(name, line)
+    folder, last = emulated.emulator.context.folder / name, time.monotonic() + 10
     while [line.strip() for line in alive(folder)] != ["sleep 62"]:
         assert time.monotonic() < last, alive(folder)
         time.sleep(0.02)
-    account.client.stop_training_job(TrainingJobName=name)
-    account.end(name, "Stopped")
+    emulated.client.stop_training_job(TrainingJobName=name)
+    emulated.end(name, "Stopped")
 
 
-def test_a_job_has_no_more_time_than_it_was_given(account: Account) -> None:
-    name = account.start("sleep", "60", StoppingCondition={"MaxRuntimeInSeconds": 1})
-    job = account.end(name, "Stopped")
+def test_a_job_has_no_more_time_than_it_was_given(emulated: Account) -> None:
+    name = emulated.start("sleep", "60", StoppingCondition={"MaxRuntimeInSeconds": 1})
+    job = emulated.end(name, "Stopped")
     assert job["SecondaryStatus"] == "MaxRuntimeExceeded"
     assert statuses(job)[-3:] == ["Stopping", "Uploading", "MaxRuntimeExceeded"]
     assert job["BillableTimeInSeconds"] == 2
@@ -517,59 +517,59 @@ while done == 0:
 """
 
 
-def test_an_interrupted_spot_job_goes_on_elsewhere(account: Account) -> None:
+def test_an_interrupted_spot_job_goes_on_elsewhere(emulated: Account) -> None:
     bucket = f"versioned-{next(numbers)}"
-    account.s3.create_bucket(Bucket=bucket)
-    account.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    account.s3.put_object(Bucket=bucket, Key="kept/from-before", Body=b"")
-    name = account.script(RESUMES, CheckpointConfig={"S3Uri": f"s3://{bucket}/kept"}, **SPOT)
+    emulated.s3.create_bucket(Bucket=bucket)
+    emulated.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    emulated.s3.put_object(Bucket=bucket, Key="kept/from-before", Body=b"")
+    name = emulated.script(RESUMES, CheckpointConfig={"S3Uri": f"s3://{bucket}/kept"}, **SPOT)
 
     def held() -> list[str]:
-        return sorted(listed["Key"] for listed in account.s3.list_objects_v2(Bucket=bucket)["Contents"])
+        return sorted(listed["Key"] for listed in emulated.s3.list_objects_v2(Bucket=bucket)["Contents"])
 
     def is_held(_: object) -> bool:
         return {"kept/deep/step", "kept/removed"} <= {*held()}
 
-    account.until(name, is_held)  # while it runs
-    (folder,) = account.emulator.context.folder.glob(f"{name}/*/ml/checkpoints")
+    emulated.until(name, is_held)  # while it runs
+    (folder,) = emulated.emulator.context.folder.glob(f"{name}/*/ml/checkpoints")
     (folder / "removed").unlink()
-    assert account.interrupt(name) == (200, {})
-    job = account.end(name)
+    assert emulated.interrupt(name) == (200, {})
+    job = emulated.end(name)
     assert statuses(job) == [*UNEVENTFUL[:3], "Interrupted", *UNEVENTFUL]
-    assert account.lines(name) == [
+    assert emulated.lines(name) == [
         "begins at 0 in 0-algo-1 [] ['deep', 'from-before']",
         "begins at 1 in 1-algo-1 [] ['at-the-end', 'deep', 'from-before']",
     ]
-    assert len(account.streams(name)) == 2
+    assert len(emulated.streams(name)) == 2
     assert held() == ["kept/at-the-end", "kept/deep/step", "kept/from-before", "kept/removed"]
-    versions = [listed["Key"] for listed in account.s3.list_object_versions(Bucket=bucket)["Versions"]]
+    versions = [listed["Key"] for listed in emulated.s3.list_object_versions(Bucket=bucket)["Versions"]]
     assert sorted(versions) == [
         "kept/at-the-end", "kept/deep/step", "kept/deep/step", "kept/from-before", "kept/removed", "kept/removed",
     ]  # fmt: skip
-    assert account.interrupt(name)[1]["message"] == f"{name} is Completed, it can be interrupted while it is Training"
+    assert emulated.interrupt(name)[1]["message"] == f"{name} is Completed, it can be interrupted while it is Training"
 
 
 def test_an_interruption_kills_whoever_does_not_save(aws: str, tmp_path: Path) -> None:
-    with opened(tmp_path, aws, grace=0.3) as account:
-        name = account.start("sh", "-c", IGNORES, **SPOT)
-        account.says(name, "up")
+    with opened(tmp_path, aws, grace=0.3) as emulated:
+        name = emulated.start("sh", "-c", IGNORES, **SPOT)
+        emulated.says(name, "up")
         first = alive(tmp_path)
-        assert account.interrupt(name)[0] == 200
-        account.until(name, lambda job: statuses(job).count("Training") == 2)
-        account.client.stop_training_job(TrainingJobName=name)
-        job = account.end(name, "Stopped")
+        assert emulated.interrupt(name)[0] == 200
+        emulated.until(name, lambda job: statuses(job).count("Training") == 2)
+        emulated.client.stop_training_job(TrainingJobName=name)
+        job = emulated.end(name, "Stopped")
         assert first
         assert statuses(job)[3:6] == ["Interrupted", "Starting", "Downloading"]
 
 
-def test_only_a_spot_job_is_interrupted(account: Account) -> None:
-    name = account.start("sleep", "60")
-    account.until(name, lambda job: job["SecondaryStatus"] == "Training")
-    status, response = account.interrupt(name)
+def test_only_a_spot_job_is_interrupted(emulated: Account) -> None:
+    name = emulated.start("sleep", "60")
+    emulated.until(name, lambda job: job["SecondaryStatus"] == "Training")
+    status, response = emulated.interrupt(name)
     assert (status, response["__type"]) == (400, "ValidationException")
     assert "is no spot job" in response["message"]
-    account.client.stop_training_job(TrainingJobName=name)
-    assert "Interrupted" not in statuses(account.end(name, "Stopped"))
+    emulated.client.stop_training_job(TrainingJobName=name)
+    assert "Interrupted" not in statuses(emulated.end(name, "Stopped"))
 
 
 # ---- several instances
@@ -596,17 +596,17 @@ with socket.create_server((here, port)) as server:
 """
 
 
-def test_instances_see_each_other(account: Account) -> None:
+def test_instances_see_each_other(emulated: Account) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    name = account.script(MEETS, HyperParameters={"port": str(port)}, ResourceConfig={"InstanceCount": 2})
-    account.end(name)
-    assert account.lines(name) == ["127.0.0.2 hears hello"]
-    assert [stream.split("/")[1][:6] for stream in account.streams(name)] == ["algo-1", "algo-2"]
-    assert account.archive(name) == {"127.0.0.1": b"", "127.0.0.2": b"", "both": b"127.0.0.1"}
+    name = emulated.script(MEETS, HyperParameters={"port": str(port)}, ResourceConfig={"InstanceCount": 2})
+    emulated.end(name)
+    assert emulated.lines(name) == ["127.0.0.2 hears hello"]
+    assert [stream.split("/")[1][:6] for stream in emulated.streams(name)] == ["algo-1", "algo-2"]
+    assert emulated.archive(name) == {"127.0.0.1": b"", "127.0.0.2": b"", "both": b"127.0.0.1"}
 
 
-def test_where_one_instance_fails_the_others_are_ended(account: Account) -> None:
+def test_where_one_instance_fails_the_others_are_ended(emulated: Account) -> None:
     code = """
 import json, os, time
 with open(os.environ["OPT_ML"] + "/input/config/resourceconfig.json") as file:
@@ -618,7 +618,7 @@ if second:
 time.sleep(60)
 """
     begun = time.monotonic()
-    job = account.end(account.script(code, ResourceConfig={"InstanceCount": 2}), "Failed")
+    job = emulated.end(emulated.script(code, ResourceConfig={"InstanceCount": 2}), "Failed")
     assert job["FailureReason"] == "AlgorithmError: the second one, exit code: 4"
     assert time.monotonic() - begun < 10
 
@@ -687,68 +687,70 @@ CONSTRAINT = "failed to satisfy constraint: "
         ("CheckpointConfig", {"S3Uri": "s3://a/b", "LocalPath": "/opt/ml/../a"}, "is beyond the emulator"),
     ],
 )  # fmt: skip
-def test_a_wrong_request_is_refused(account: Account, path: str, value: Any, says: str | None) -> None:
+def test_a_wrong_request_is_refused(emulated: Account, path: str, value: Any, says: str | None) -> None:
     request = changed(path, value)
     if says is None:  # in its own words, where there is a channel
         request["InputDataConfig"], says = [channel("train", "inputs/")], "The channel train is beyond the emulator"
     with pytest.raises(ClientError) as refused:
-        account.client.create_training_job(**request)
+        emulated.client.create_training_job(**request)
     assert refused.value.response["Error"]["Code"] == "ValidationException"
     assert says in refused.value.response["Error"]["Message"]
     with pytest.raises(ClientError, match=r"Requested resource not found\.|trainingJobName"):
-        account.described(str(request["TrainingJobName"]))
+        emulated.described(str(request["TrainingJobName"]))
 
 
-def test_spot_goes_without_warm_machines_and_with_time_to_wait(account: Account) -> None:
+def test_spot_goes_without_warm_machines_and_with_time_to_wait(emulated: Account) -> None:
     for stopping, resources, says in (
         ({"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 59}, {}, "Invalid MaxWaitTimeInSeconds"),
         (SPOT["StoppingCondition"], {"KeepAlivePeriodInSeconds": 60}, "Invalid KeepAlivePeriodInSeconds"),
     ):
         with pytest.raises(ClientError, match=says):
-            account.start("true", **{**SPOT, "StoppingCondition": stopping}, ResourceConfig=resources)
-    account.end(account.start("true", ResourceConfig={"KeepAlivePeriodInSeconds": 60}))
+            emulated.start("true", **{**SPOT, "StoppingCondition": stopping}, ResourceConfig=resources)
+    emulated.end(emulated.start("true", ResourceConfig={"KeepAlivePeriodInSeconds": 60}))
 
 
-def test_an_image_that_ecr_does_not_hold_fails_later(account: Account) -> None:
+def test_an_image_that_ecr_does_not_hold_fails_later(emulated: Account) -> None:
     for image in (
         IMAGE.replace("latest", "older"),
         IMAGE.replace(REPOSITORY, "nowhere"),
         IMAGE.replace(REGION, "eu-west-1"),
     ):
-        job = account.end(account.start("true", image=image), "Failed")
+        job = emulated.end(emulated.start("true", image=image), "Failed")
         assert job["FailureReason"].startswith("ClientError: Cannot pull algorithm container.")
         assert "Training" not in statuses(job)
-    account.end(account.start("true", image=IMAGE.removesuffix(":latest")))
+    emulated.end(emulated.start("true", image=IMAGE.removesuffix(":latest")))
 
 
 def test_quotas_are_kept(aws: str, tmp_path: Path) -> None:
-    with opened(tmp_path, aws, quotas={KIND: 2, f"{KIND} for spot training job usage": 1, "ml.m5.large": 0}) as account:
-        first = account.start("sleep", "60")
-        with pytest.raises(account.client.exceptions.ResourceLimitExceeded) as refused:
-            account.start("true", ResourceConfig={"InstanceCount": 2})
+    with opened(
+        tmp_path, aws, quotas={KIND: 2, f"{KIND} for spot training job usage": 1, "ml.m5.large": 0}
+    ) as emulated:
+        first = emulated.start("sleep", "60")
+        with pytest.raises(emulated.client.exceptions.ResourceLimitExceeded) as refused:
+            emulated.start("true", ResourceConfig={"InstanceCount": 2})
         assert (
             f"The account-level service limit '{KIND} for training job usage' is 2 Instances, with current utilization of"
             " 1 Instances and a request delta of 2 Instances. Please use AWS Service Quotas to request an increase"
         ) in str(refused.value)
-        account.start("sleep", "60", **SPOT)
-        with pytest.raises(account.client.exceptions.ResourceLimitExceeded, match="for spot training job usage' is 1"):
-            account.start("true", **SPOT)
-        with pytest.raises(account.client.exceptions.ResourceLimitExceeded, match=r"'ml\.m5\.large for training"):
-            account.start("true", ResourceConfig={"InstanceType": "ml.m5.large"})
-        account.start("true", ResourceConfig={"InstanceType": "ml.m5.2xlarge", "InstanceCount": 3})
-        account.client.stop_training_job(TrainingJobName=first)
-        account.end(first, "Stopped")
-        account.end(account.start("true", ResourceConfig={"InstanceCount": 2}))
+        emulated.start("sleep", "60", **SPOT)
+        with pytest.raises(emulated.client.exceptions.ResourceLimitExceeded, match="for spot training job usage' is 1"):
+            emulated.start("true", **SPOT)
+        with pytest.raises(emulated.client.exceptions.ResourceLimitExceeded, match=r"'ml\.m5\.large for training"):
+            emulated.start("true", ResourceConfig={"InstanceType": "ml.m5.large"})
+        emulated.start("true", ResourceConfig={"InstanceType": "ml.m5.2xlarge", "InstanceCount": 3})
+        emulated.client.stop_training_job(TrainingJobName=first)
+        emulated.end(first, "Stopped")
+        emulated.end(emulated.start("true", ResourceConfig={"InstanceCount": 2}))
 
 
 def test_the_list_is_cut_before_it_is_sifted(aws: str, tmp_path: Path) -> None:
-    with opened(tmp_path, aws) as account:
+    with opened(tmp_path, aws) as emulated:
         for name, command in (("c-1", "true"), ("a-2", "false"), ("b-3", "true")):
-            account.start(command, TrainingJobName=name)
-            account.until(name, lambda job: job["TrainingJobStatus"] in ENDED)
+            emulated.start(command, TrainingJobName=name)
+            emulated.until(name, lambda job: job["TrainingJobStatus"] in ENDED)
 
         def names(**how: Any) -> list[str]:
-            listed = account.client.list_training_jobs(**how)
+            listed = emulated.client.list_training_jobs(**how)
             return [job["TrainingJobName"] for job in listed["TrainingJobSummaries"]]
 
         assert names() == ["c-1", "a-2", "b-3"]
@@ -758,10 +760,10 @@ def test_the_list_is_cut_before_it_is_sifted(aws: str, tmp_path: Path) -> None:
         assert names(NameContains="-3") == ["b-3"]
         for how, expected in (("After", ["a-2", "b-3"]), ("Before", ["c-1", "a-2"])):
             # boto3 would send whole seconds
-            body = json.dumps({f"CreationTime{how}": account.described("a-2")["CreationTime"].timestamp()})
-            _, response = post(account.emulator, body, **{"X-Amz-Target": "SageMaker.ListTrainingJobs"})
+            body = json.dumps({f"CreationTime{how}": emulated.described("a-2")["CreationTime"].timestamp()})
+            _, response = post(emulated.emulator, body, **{"X-Amz-Target": "SageMaker.ListTrainingJobs"})
             assert [job["TrainingJobName"] for job in response["TrainingJobSummaries"]] == expected
-        pages = account.client.get_paginator("list_training_jobs").paginate(PaginationConfig={"PageSize": 2})
+        pages = emulated.client.get_paginator("list_training_jobs").paginate(PaginationConfig={"PageSize": 2})
         assert [[job["TrainingJobName"] for job in page["TrainingJobSummaries"]] for page in pages] == [
             ["c-1", "a-2"],
             ["b-3"],
@@ -770,7 +772,7 @@ def test_the_list_is_cut_before_it_is_sifted(aws: str, tmp_path: Path) -> None:
             names(NextToken="page 2")
 
 
-def test_what_is_no_request_is_refused(account: Account) -> None:
+def test_what_is_no_request_is_refused(emulated: Account) -> None:
     target = {"X-Amz-Target": "SageMaker.DescribeTrainingJob"}
     for body, headers, code in (
         ("{", target, "SerializationException"),
@@ -783,7 +785,7 @@ def test_what_is_no_request_is_refused(account: Account) -> None:
         ("{}", {"X-Amz-Target": "SageMaker.DeleteTrainingJob"}, "UnknownOperationException"),
         ("{}", {**target, "Host": "of-a-web-page.example:9101"}, "AccessDeniedException"),
     ):
-        status, response = post(account.emulator, body, **headers)
+        status, response = post(emulated.emulator, body, **headers)
         assert status in (400, 403)
         assert response["__type"] == code
 
@@ -917,10 +919,10 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_docker_runs_the_images_that_it_has(aws: str, tmp_path: Path, docker: Path) -> None:
     response: list[str] = []
-    with opened(tmp_path / "jobs", aws, runner="auto", say=response.append) as account:
-        name = account.start("sh", "-c", "true", Environment={"A": "b c"})
-        account.end(name)
-        assert account.archive(name) == {"mark": b"ran\n"}
+    with opened(tmp_path / "jobs", aws, runner="auto", say=response.append) as emulated:
+        name = emulated.start("sh", "-c", "true", Environment={"A": "b c"})
+        emulated.end(name)
+        assert emulated.archive(name) == {"mark": b"ran\n"}
         words = docker.read_text().splitlines()
         assert words[:2] == ["run", "--rm"]
         assert "--network=host" in words
@@ -929,11 +931,11 @@ def test_docker_runs_the_images_that_it_has(aws: str, tmp_path: Path, docker: Pa
         assert not [word for word in words if word.startswith(("PATH=", "HOME=", "OPT_ML="))]
 
         docker.unlink()
-        account.end(account.start())
+        emulated.end(emulated.start())
         assert docker.read_text().splitlines()[-2:] == [IMAGE, "train"]
 
         docker.unlink()
-        account.end(account.start("true", image=IMAGE.removesuffix(":latest")))
+        emulated.end(emulated.start("true", image=IMAGE.removesuffix(":latest")))
         assert not docker.exists()
     assert [line.split(";")[0] for line in response] == [
         f"{name} runs in docker, from {IMAGE}",
@@ -944,12 +946,12 @@ def test_docker_runs_the_images_that_it_has(aws: str, tmp_path: Path, docker: Pa
 
 def test_docker_hands_a_stop_on(aws: str, tmp_path: Path, docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAYS", "1")
-    with opened(tmp_path / "jobs", aws, runner="docker") as account:
-        name = account.start("sh", "-c", "true", image=IMAGE.removesuffix(":latest"))
-        account.says(name, "up")
-        account.client.stop_training_job(TrainingJobName=name)
-        account.end(name, "Stopped")
-        assert account.lines(name) == ["up", "told to end"]
+    with opened(tmp_path / "jobs", aws, runner="docker") as emulated:
+        name = emulated.start("sh", "-c", "true", image=IMAGE.removesuffix(":latest"))
+        emulated.says(name, "up")
+        emulated.client.stop_training_job(TrainingJobName=name)
+        emulated.end(name, "Stopped")
+        assert emulated.lines(name) == ["up", "told to end"]
 
 
 def test_the_latest_image_is_meant_where_none_is_named() -> None:

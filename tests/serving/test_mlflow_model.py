@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 import screenshot
 from support import predictors
-from support.bins import jpeg
+from support.bins import jpeg, png_header
 from warehouse_classifier.bins import metadata
 from warehouse_classifier.compute import model_registry, stage_spec
 from warehouse_classifier.compute.sagemaker import outputs
@@ -328,7 +328,7 @@ def test_no_more_is_expected_than_an_inventory_can_say(model: Any) -> None:
 
 
 def test_pixels_are_counted_together_before_any_is_decoded() -> None:
-    huge = jpeg(1, (7000, 7000), format="PNG")[:60]  # the header of 49 million, and hardly more
+    huge = png_header(7000, 7000)
     none = [b"", b"x", jpeg(1)[:10]]
     assert [request.pixels(body) for body in (huge, jpeg(1, (30, 20)), *none)] == [49_000_000, 600, 0, 0, 0]
     assert request.bodies(pd.DataFrame({"photo": [huge] * 20 + none})) == [huge] * 20 + none

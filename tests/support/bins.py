@@ -2,6 +2,8 @@
 
 import io
 import json
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,14 @@ def jpeg(
     out = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(out, format, **how)
     return out.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The first bytes of a PNG that claims this size, and of its pixels hardly one."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = b"IDAT" + zlib.compress(bytes(40))
+    chunks = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, pixels))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def metadata(quantity: Any, *asins: str, **more: Any) -> bytes:

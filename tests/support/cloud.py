@@ -46,7 +46,7 @@ class Account:
     def environment(self) -> dict[str, str]:
         return {
             **CREDENTIALS, "AWS_ENDPOINT_URL": self.url, "AWS_ENDPOINT_URL_SAGEMAKER": self.emulator.url,
-            "STAGE_RUNNER": "sagemaker", "SAGEMAKER_ROLE": ROLE, "SAGEMAKER_IMAGE": IMAGE, "SAGEMAKER_POLL_SECONDS": "0.1",
+            "STAGE_RUNNER": "sagemaker", "SAGEMAKER_ROLE": ROLE, "SAGEMAKER_IMAGE": IMAGE, "SAGEMAKER_POLL_SECONDS": "0.4",
         }  # fmt: skip
 
     def settle(self, project: Project, prefix: str) -> None:
@@ -102,5 +102,5 @@ def await_(get: Any, patience: float = 90) -> Any:
     until = time.monotonic() + patience
     while not (value := get()):
         assert time.monotonic() < until, "it did not come"
-        time.sleep(0.05)
+        time.sleep(0.2)  # a question costs moto some processor time
     return value
