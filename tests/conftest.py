@@ -63,6 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: SHARED.index(groups[item]) if groups[item] in SHARED else len(SHARED))
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
+        if group in SHARED:
+            item.add_marker(pytest.mark.slow)
 
 
 OWN_PATHS: list[str] = []

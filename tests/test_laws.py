@@ -192,7 +192,7 @@ def test_a_missing_template_is_seen(graph: grimp.ImportGraph) -> None:
     ("dep", "why"),
     [
         ("models/vit.py", "which it does not use"),
-        ("cli", "of which it does not use __main__.py, check/.*, report/records.py"),
+        ("cli", r"of which it does not use __main__.py, check/.*, report/records.py, report/runs.py, report/speed_chart\.py"),
         ("models", r"of which it does not use .*\bvit\.py"),
         ("training/loop.py", "which lies in src/warehouse_classifier/training"),
         ("training/unwritten.py", "which lies in src/warehouse_classifier/training"),
@@ -469,6 +469,7 @@ def committed_md5(path: str) -> str:
     return dvc_hash.of_folder({name.removeprefix(f"{path}/"): md5 for name, md5 in hashes.items()})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no git here: what is committed cannot be told")
 def test_the_committed_lock_is_of_the_committed_code() -> None:
     """A stage whose code was changed and not run again has figures that its code does not give."""

@@ -250,6 +250,7 @@ def test_anything_strange_in_any_place_is_a_row_or_a_reason(strange: str) -> Non
     assert seen
 
 
+@pytest.mark.slow
 def test_a_hundred_megabytes_are_read_or_refused_in_seconds() -> None:
     """No more than LARGEST is ever fetched of a file; what is in a folder may be that long."""
     for body, reason in (
@@ -262,6 +263,7 @@ def test_a_hundred_megabytes_are_read_or_refused_in_seconds() -> None:
         assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 @settings(max_examples=max(100, TRIES // 4))
 @given(body=st.one_of(st.binary(max_size=100), st.text(max_size=100).map(str.encode)))
 def test_any_bytes_are_a_row_or_a_reason(body: bytes) -> None:

@@ -157,6 +157,7 @@ def test_half_a_character_in_a_name_is_replaced() -> None:
     assert (thing["name"], thing["asin"]) == ("a?b", "?")
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(body=st.one_of(st.binary(max_size=80), ALMOST.map(lambda data: json.dumps(data).encode())))
 @example(body=b"\xff\xfe")

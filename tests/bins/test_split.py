@@ -26,6 +26,7 @@ def shelves(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, str], dict[str, 
     return quantity, group, {"test": test, "validation": validation, "train": train}
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(shelf=shelves(), seed=st.integers(0, 1000), random=st.randoms())
 def test_whole_groups_are_dealt_out_as_asked(

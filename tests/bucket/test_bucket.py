@@ -43,6 +43,7 @@ def fault(url: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_every_kind_is_listed_and_read_alike(url: str) -> None:
     for folder, concurrency in ((METADATA, 1), (PHOTOS, 5)):
         with closing(open_bucket(url, concurrency)) as bucket:
@@ -77,6 +78,7 @@ def test_every_kind_says_how_it_is_checked(url: str) -> None:
         assert stamp is not None
 
 
+@pytest.mark.slow
 def test_a_body_is_that_of_the_listing(url: str) -> None:
     """An object that is another than the one that was listed is a fault that names it, whatever tells the two apart."""
     bucket = open_bucket(url)

@@ -83,6 +83,7 @@ SPOILED: list[Any] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("misdeed", SPOILED, ids=str)
 def test_three_in_ten_spoiled_and_every_byte_right(serve: Serve, misdeed: Any) -> None:
     served = serve(BODIES, plan(3, {misdeed: 0.3}))
@@ -226,6 +227,7 @@ def test_what_claims_to_be_much_longer_than_listed_is_not_read(serve: Serve) -> 
     )
 
 
+@pytest.mark.slow
 def test_no_more_is_asked_for_than_memory_may_hold(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the one that is next, and whoever takes the bodies."""
     monkeypatch.setattr(object_store, "AHEAD", 1 << 20)
@@ -256,6 +258,7 @@ def test_one_connection_in_a_hundred_hangs(serve: Serve, monkeypatch: pytest.Mon
     assert bucket.errors >= served.record().dropped >= served.record().faults["hang"]
 
 
+@pytest.mark.slow
 def test_what_stalls_is_asked_for_again(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TIMEOUTS", QUICK)
     served = serve(BODIES, plan(7, {"stall": 0.05, "hang": 0.05}))
@@ -264,6 +267,7 @@ def test_what_stalls_is_asked_for_again(serve: Serve, monkeypatch: pytest.Monkey
     assert bucket.errors >= served.record().faults.total() > 20
 
 
+@pytest.mark.slow
 def test_a_hundred_bytes_a_second_have_the_time_they_need_in_the_end(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +280,7 @@ def test_a_hundred_bytes_a_second_have_the_time_they_need_in_the_end(
     assert served.record().dropped == 40
 
 
+@pytest.mark.slow
 def test_what_hangs_for_ever_is_listed_and_holds_up_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TIMEOUTS", (0.05, 0.1))
     serve(BODIES, only(KEYS[0], "hang"))
@@ -300,6 +305,7 @@ def times_of(served: Served, key: str) -> list[float]:
     return [at for at, _, asked, _ in served.record().times if asked == key]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "signed"), [("slow_down", True), ("too_many", True), ("slow_down", False)])
 def test_a_busy_server_is_left_in_peace_as_long_as_it_asks(
     serve: Serve, aws: pytest.MonkeyPatch, kind: Any, signed: bool
@@ -329,6 +335,7 @@ def test_a_busy_server_that_asks_for_nothing_is_asked_ever_more_seldom(
         assert two - one >= 0.02 * 2**number / 2
 
 
+@pytest.mark.slow
 def test_a_busy_server_is_sent_half_as_much_at_once(serve: Serve) -> None:
     latency, settled = 0.08, 0.3
     served = serve(BODIES, lambda request: "slow_down" if request.key in KEYS[:16] and not request.attempt else None,
@@ -384,6 +391,7 @@ def dated(aws: pytest.MonkeyPatch) -> Iterator[type[Dated]]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_the_wait_may_be_a_date(dated: type[Dated]) -> None:
     assert read(opened(1), [ObjectInfo(KEYS[0], 2)]) == {KEYS[0]: b"ok"}
     first, probe, second = dated.asked
@@ -391,6 +399,7 @@ def test_the_wait_may_be_a_date(dated: type[Dated]) -> None:
     assert second >= dated.until.timestamp()
 
 
+@pytest.mark.slow
 def test_a_wait_that_cannot_be_asked_for_is_ours(dated: type[Dated], monkeypatch: pytest.MonkeyPatch) -> None:
     """Some servers have no answer that is one for a client they do not know."""
     well = Dated.do_GET
@@ -418,6 +427,7 @@ def test_credentials_that_end_in_the_middle_are_named(serve: Serve) -> None:
     assert "ExpiredToken" in fault_of(lambda: list(bucket.list(METADATA)))
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_goes_down_in_the_middle(aws: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "SILENCE", 1.0)
     with serving(Store(BODIES, latency=0.002)) as served:
@@ -434,6 +444,7 @@ def test_an_endpoint_that_goes_down_in_the_middle(aws: pytest.MonkeyPatch, monke
     assert all(isinstance(body, bytes) for body in came)  # no object is given up for a bucket that is not there
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_comes_back_is_gone_on_with(serve: Serve) -> None:
     began = time.monotonic()
     served = serve(BODIES, lambda _: "reset" if 0.1 < time.monotonic() - began < 0.9 else None, latency=0.005)
@@ -610,6 +621,7 @@ STRANGE = {
 }
 
 
+@pytest.mark.slow
 def test_whatever_the_keys_are_called_all_are_listed_in_their_order(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -694,6 +706,7 @@ def test_one_object_that_is_always_busy_is_given_up_and_the_rest_comes(
     assert {**came, KEYS[5]: BODIES[KEYS[5]]} == BODIES
 
 
+@pytest.mark.slow
 def test_retry_after_nothing_is_no_leave_to_hurry(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "PAUSES", (0.1, 0.4))
     served = serve(BODIES, lambda request: Misdeed("slow_down", 0) if request.attempt < 8 else None)

@@ -54,6 +54,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_a_file_and_a_folder_have_the_hashes_that_dvc_gives_them(ran: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ran.folder)
     locked = YAML(typ="safe", pure=True).load(ran.folder / "dvc.lock")["stages"]["count"]["deps"]
@@ -64,6 +65,7 @@ def test_a_file_and_a_folder_have_the_hashes_that_dvc_gives_them(ran: Project, m
     assert [file.as_posix() for file in dvc_hash.files(Path("code"))] == sorted([*within, "code/linked.py"], key=Path)
 
 
+@pytest.mark.slow
 def test_what_dvc_ignores_changes_no_hash_and_what_it_sees_does(ran: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ran.folder)
     before = dvc_hash.md5(Path("code"))
@@ -79,6 +81,7 @@ def test_what_dvc_ignores_changes_no_hash_and_what_it_sees_does(ran: Project, mo
     assert dvc_hash.md5(Path("code")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dep", ["code", "gone/none.csv"])
 def test_a_missing_dep_is_named(dep: str, ran: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = ran.copy(tmp_path / "project")

@@ -164,6 +164,7 @@ def test_a_sigterm_is_an_interruption(
     assert capfd.readouterr().err == "error: fetch_metadata was interrupted; `dvc repro` goes on from what is done\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_answered_by_one_line(project: Path) -> None:
     """A terminal sends it to every process of the command, and those that draw bins must not answer too."""
     file = project / "params.yaml"
@@ -207,6 +208,7 @@ def test_who_waits_for_a_bucket_does_not_hold_up_the_end(
     assert ("was interrupted" if ends == "ctrl-c" else "refuses the credentials (ExpiredToken)") in last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", [False, True])
 def test_what_a_stage_calibrates_is_kept_as_models_once_it_is_done(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *, trouble: bool
@@ -234,6 +236,7 @@ def test_what_a_stage_calibrates_is_kept_as_models_once_it_is_done(
         assert len(run.outputs.model_outputs) == 3
 
 
+@pytest.mark.slow
 def test_a_stage_that_fails_keeps_no_models(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictors.tiny(project / "models")  # of an earlier run
 
@@ -340,6 +343,7 @@ def test_a_terminal_has_a_bar_with_rate_and_time_left() -> None:
     assert "done so far" in output
 
 
+@pytest.mark.slow
 def test_a_whole_stage_by_its_command(project: Path) -> None:
     mirror(bins(25), project / "bins")
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{project}/curves.db"}

@@ -21,6 +21,8 @@ from support.launching import PARAMS, act, loaded
 from support.projects import TOP
 from warehouse_classifier.runtime.progress import NullProgress
 
+pytestmark = pytest.mark.slow
+
 VIT = {
     "model_name": "own", "revision": None, "warmup": 0.1, "weight_decay": 0.05, "own_size": {
         "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "patch_size": 8,

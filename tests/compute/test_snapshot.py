@@ -81,6 +81,7 @@ EDITS = {
 UNSOUND = {"in": edit("in/table.parquet"), "code/page.j2": edit("code/page.j2")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", EDITS)
 def test_an_edit_while_a_stage_runs_is_named_and_what_it_computed_is_taken_once_it_is_undone(
     pipeline: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], named: str
@@ -271,6 +272,7 @@ def test_a_stage_that_fails_says_its_own_reason(
     assert error_line(capfd, "select_images", *ARGV).startswith("select_images needs more memory than there is")
 
 
+@pytest.mark.slow
 def test_inputs_have_the_hashes_that_dvc_gives_them_and_are_read_once(
     project: Path, initialised: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def test_values_worked_out_by_hand() -> None:
     assert scores.within_one == pytest.approx(4 / 6)
 
 
+@pytest.mark.slow
 @given(COUNTED)
 def test_agrees_with_sklearn_and_the_interval_holds_the_point(rows: list[tuple[int, int, int]]) -> None:
     actual, predicted, groups = columns(rows)
@@ -65,6 +66,7 @@ def test_agrees_with_sklearn_and_the_interval_holds_the_point(rows: list[tuple[i
     assert 0 <= scores.accuracy_low <= scores.accuracy <= scores.accuracy_high <= 1
 
 
+@pytest.mark.slow
 @given(COUNTED)
 def test_perfect_predictions_are_perfect(rows: list[tuple[int, int, int]]) -> None:
     actual, _, groups = columns(rows)
@@ -75,6 +77,7 @@ def test_perfect_predictions_are_perfect(rows: list[tuple[int, int, int]]) -> No
     assert {share for share in scores.recall.values() if share is not None} == {1}
 
 
+@pytest.mark.slow
 @given(COUNTED, st.randoms(use_true_random=False))
 def test_the_order_of_images_and_the_names_of_groups_do_not_matter(
     rows: list[tuple[int, int, int]], random: Random
@@ -87,6 +90,7 @@ def test_the_order_of_images_and_the_names_of_groups_do_not_matter(
     assert again.recall == pytest.approx(first["recall"])
 
 
+@pytest.mark.slow
 @given(COUNTED, st.permutations(QUANTITIES))
 def test_renaming_the_quantities_changes_no_score_that_only_asks_for_right_or_wrong(
     rows: list[tuple[int, int, int]], names: list[int]

@@ -8,6 +8,7 @@ from support.outcomes import outcomes
 from warehouse_classifier.evaluation import reliability
 
 
+@pytest.mark.slow
 def test_who_is_right_as_often_as_said_has_no_error() -> None:
     logits, label = outcomes(6, 50_000)
     shares = softmax(logits, axis=1)

@@ -35,6 +35,7 @@ def test() -> Predictions:
     return predictions_of({"resnet34": right, "vit": [*right[1:], [0, 4.0, 0]]}, [1, 2, 3, 2])
 
 
+@pytest.mark.slow
 def test_reliability_before_and_after_is_of_the_counter_itself(test: Predictions) -> None:
     tables, errors = evidence.reliabilities(test, LABELS, 1)
     for counter in COUNTERS:
@@ -100,6 +101,7 @@ def test_accuracy_by_group_is_of_each_counter(test: Predictions) -> None:
     assert 0.5 < row["resnet34_low"] < row["resnet34"] == 0.75 < row["resnet34_high"] < 1
 
 
+@pytest.mark.slow
 def test_promises_stand_beside_what_was_met(test: Predictions) -> None:
     calibrated = Calibration(
         version=1, quantities=[1, 2, 3], side=32, quality=90, precision="fp32", false_alarms=0.2, misses=0.1,

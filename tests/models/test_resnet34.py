@@ -91,6 +91,7 @@ def refuse(match: str, weights: str, sha: str | None = None) -> None:
 # ---- weights
 
 
+@pytest.mark.slow
 def test_from_nothing_is_a_function_of_the_seed() -> None:
     built = []
     for seed in (1, 1, 2):
@@ -100,6 +101,7 @@ def test_from_nothing_is_a_function_of_the_seed() -> None:
     assert not torch.equal(built[0]["conv1.weight"], built[2]["conv1.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pth", "safetensors"])
 def test_a_state_dict_gives_its_body_and_a_new_answer(tmp_path: Path, pth: Path, published: State, kind: str) -> None:
     weights = tmp_path / "weights.safetensors"
@@ -114,6 +116,7 @@ def test_a_state_dict_gives_its_body_and_a_new_answer(tmp_path: Path, pth: Path,
     assert network(images()).shape == (2, 3)
 
 
+@pytest.mark.slow
 def test_an_answer_for_as_many_is_kept(tmp_path: Path) -> None:
     state = torchvision_resnet34(num_classes=3).state_dict()
     save_file(state, tmp_path / "mine.safetensors")
@@ -129,6 +132,7 @@ class Bomb:
         self.folder = folder
 
 
+@pytest.mark.slow
 def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path: Path) -> None:
     for file in (tmp_path / "new.pth", tmp_path / "old.pth"):
         boom = {"conv1.weight": Bomb(str(tmp_path / "boom"))}
@@ -147,6 +151,7 @@ def test_a_damaged_file(tmp_path: Path, body: bytes, match: str, name: str) -> N
     refuse(f"{name} {match}", name)
 
 
+@pytest.mark.slow
 def test_a_file_of_another_hash(tmp_path: Path, pth: Path) -> None:
     digest = sha256(pth)
     refuse(f"{pth.name} has the sha256 {digest}, not {'0' * 64}", str(pth), "0" * 64)
@@ -183,6 +188,7 @@ def test_imagenet_without_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert not [file for file in (tmp_path / "torch").rglob("*") if file.is_file()]
 
 
+@pytest.mark.slow
 def test_imagenet_is_downloaded_once(
     server: str, pth: Path, published: State, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,6 +200,7 @@ def test_imagenet_is_downloaded_once(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_download_of_another_hash_leaves_nothing(
     server: str, pth: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -210,6 +217,7 @@ def test_a_missing_download(server: str, monkeypatch: pytest.MonkeyPatch) -> Non
 # ---- save and load
 
 
+@pytest.mark.slow
 def test_the_round_trip(tmp_path: Path) -> None:
     torch.manual_seed(3)
     network = resnet34.build(3, "none", None)

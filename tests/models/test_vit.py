@@ -124,6 +124,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
         refuse(f"model_name {name}: there is no folder .*it must be a hub name, a folder or own", name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", ["cut", "no weights", "no config", "not json", "missing tensor", "other shape", "a pickle"]
 )
@@ -150,6 +151,7 @@ def test_a_damaged_folder(folder: Path, damage: str) -> None:
     refuse(r"model_name .*pretrained cannot be had .*set it to a folder that holds", str(folder))
 
 
+@pytest.mark.slow
 def test_a_hub_that_cannot_be_reached(tmp_path: Path) -> None:
     """In a process of its own, as huggingface_hub reads where the hub is when it is imported."""
     code = """

@@ -85,6 +85,7 @@ def texts(one: Chart) -> list[str]:
     return re.findall(r">([^<>]+)</(?:text|tspan)>", one.svg)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_every_time(drawn: dict[str, Chart]) -> None:
     with mpl.rc_context({"font.size": 31, "savefig.facecolor": "red"}):  # someone's matplotlibrc
         others = every_chart()
@@ -93,6 +94,7 @@ def test_the_same_bytes_every_time(drawn: dict[str, Chart]) -> None:
         assert one.csv() == other.csv()
 
 
+@pytest.mark.slow
 def test_an_svg_stands_alone_and_says_what_it_shows(drawn: dict[str, Chart]) -> None:
     for one in drawn.values():
         root = ET.fromstring(one.svg)  # noqa: S314 -- our own
@@ -145,6 +147,7 @@ def outside(one: Chart) -> list[Text]:
     return [tick.label1 for tick, ends in ticks if not min(ends) <= tick.get_loc() <= max(ends)]
 
 
+@pytest.mark.slow
 def test_no_two_texts_of_a_drawing_overlap() -> None:
     for one in every_chart():
         one.figure.draw_without_rendering()  # or a legend lies where it was before the layout

@@ -185,10 +185,12 @@ def plain(text: str) -> str:
 # ---- what it says --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_renders_are_the_same_bytes(evaluation: Evaluation, data: ReportData, html: str) -> None:
     assert page(evaluation, data) == html
 
 
+@pytest.mark.slow
 def test_the_page_asks_the_network_for_nothing(data: ReportData, whole: str) -> None:
     read = Read(whole)
     assert all(source.startswith(("data:", "#")) for source in read.sources)

@@ -139,6 +139,7 @@ def test_an_unknown_scale_is_told_the_known_ones(tmp_path: Path) -> None:
     assert fault(written(tmp_path, "data: {}\ncount: {1: {}, a: {}}"), "c") == "scale is c, it must be one of: 1, a"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

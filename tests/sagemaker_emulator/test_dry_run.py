@@ -19,6 +19,8 @@ from sagemaker_emulator.dry_run import FORGET, VARIABLES, main
 from sagemaker_emulator.local_s3 import BUCKET, REMOTE, lead_to
 from support.projects import TOP
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "sagemaker_emulator.dry_run"]
 CONFIG = Path(".dvc/config.local")
 OWN = b"['remote \"storage\"']\n\turl = s3://mine/bins # and nobody else's"

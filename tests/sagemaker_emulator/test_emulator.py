@@ -220,6 +220,7 @@ found = {"config": config, "data": data, "folders": folders, "env": {**os.enviro
 """
 
 
+@pytest.mark.slow
 def test_a_container_finds_what_the_contract_promises(emulated: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OF_THE_LAPTOP", "and to stay there")
     monkeypatch.setenv("AWS_PROFILE", "of-the-laptop")
@@ -422,6 +423,7 @@ def test_a_stopped_job_has_time_to_save(emulated: Account) -> None:
     assert str(refused.value).endswith("The request was rejected because the training job is in status Stopped.")
 
 
+@pytest.mark.slow
 def test_a_job_that_does_not_want_to_end_is_killed(aws: str, tmp_path: Path) -> None:
     with opened(tmp_path, aws, grace=0.6) as emulated:
         name = emulated.start("sh", "-c", IGNORES)
@@ -436,6 +438,7 @@ def test_a_job_that_does_not_want_to_end_is_killed(aws: str, tmp_path: Path) -> 
         assert alive(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_nothing_outlives_the_emulator(aws: str, tmp_path: Path) -> None:
     with opened(tmp_path, aws) as emulated:
         names = [emulated.start("sh", "-c", IGNORES), emulated.start("sh", "-c", IGNORES)]
@@ -462,6 +465,7 @@ def test_with_its_first_process_a_container_ends_whole(emulated: Account) -> Non
     emulated.end(name, "Stopped")
 
 
+@pytest.mark.slow
 def test_a_job_has_no_more_time_than_it_was_given(emulated: Account) -> None:
     name = emulated.start("sleep", "60", StoppingCondition={"MaxRuntimeInSeconds": 1})
     job = emulated.end(name, "Stopped")
@@ -549,6 +553,7 @@ def test_an_interrupted_spot_job_goes_on_elsewhere(emulated: Account) -> None:
     assert emulated.interrupt(name)[1]["message"] == f"{name} is Completed, it can be interrupted while it is Training"
 
 
+@pytest.mark.slow
 def test_an_interruption_kills_whoever_does_not_save(aws: str, tmp_path: Path) -> None:
     with opened(tmp_path, aws, grace=0.3) as emulated:
         name = emulated.start("sh", "-c", IGNORES, **SPOT)
@@ -721,6 +726,7 @@ def test_an_image_that_ecr_does_not_hold_fails_later(emulated: Account) -> None:
     emulated.end(emulated.start("true", image=IMAGE.removesuffix(":latest")))
 
 
+@pytest.mark.slow
 def test_quotas_are_kept(aws: str, tmp_path: Path) -> None:
     with opened(
         tmp_path, aws, quotas={KIND: 2, f"{KIND} for spot training job usage": 1, "ml.m5.large": 0}
@@ -743,6 +749,7 @@ def test_quotas_are_kept(aws: str, tmp_path: Path) -> None:
         emulated.end(emulated.start("true", ResourceConfig={"InstanceCount": 2}))
 
 
+@pytest.mark.slow
 def test_the_list_is_cut_before_it_is_sifted(aws: str, tmp_path: Path) -> None:
     with opened(tmp_path, aws) as emulated:
         for name, command in (("c-1", "true"), ("a-2", "false"), ("b-3", "true")):
@@ -790,6 +797,7 @@ def test_what_is_no_request_is_refused(emulated: Account) -> None:
         assert response["__type"] == code
 
 
+@pytest.mark.slow
 def test_people_who_have_an_account_are_left_alone(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator is in the process of whoever starts it; their profile leads elsewhere, or nowhere."""
     # moto, in this very process, looks up once what an error of S3's is made of, and not without a session of boto3's
@@ -804,6 +812,7 @@ def test_people_who_have_an_account_are_left_alone(aws: str, tmp_path: Path, mon
         assert [*emulator.context.cloud.keys("s3://of-nobody/")] == []
 
 
+@pytest.mark.slow
 def test_where_the_other_services_are_silent_so_is_the_emulator(tmp_path: Path) -> None:
     with Emulator(tmp_path, "http://127.0.0.1:1") as emulator:
         body = json.dumps(asked("true", TrainingJobName="a"))
@@ -917,6 +926,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return written
 
 
+@pytest.mark.slow
 def test_docker_runs_the_images_that_it_has(aws: str, tmp_path: Path, docker: Path) -> None:
     response: list[str] = []
     with opened(tmp_path / "jobs", aws, runner="auto", say=response.append) as emulated:
@@ -944,6 +954,7 @@ def test_docker_runs_the_images_that_it_has(aws: str, tmp_path: Path, docker: Pa
     ]
 
 
+@pytest.mark.slow
 def test_docker_hands_a_stop_on(aws: str, tmp_path: Path, docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAYS", "1")
     with opened(tmp_path / "jobs", aws, runner="docker") as emulated:

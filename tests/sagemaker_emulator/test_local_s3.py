@@ -18,6 +18,8 @@ import pytest
 from sagemaker_emulator.local_s3 import BUCKET, PORT, REMOTE, lead_to, main
 from support.projects import TOP
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "sagemaker_emulator.local_s3"]
 CONFIG = Path(".dvc/config.local")
 # of people who have a bucket, with what a rewriting would not keep: a comment, tabs, no newline at the end

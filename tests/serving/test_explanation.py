@@ -278,6 +278,7 @@ def test_a_picture_shows_the_photo_and_brightens_what_spoke(colours: Predictor) 
     assert Image.open(io.BytesIO(body)).info.keys() <= {"dpi"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("strict")
 def test_the_same_bytes_every_time_and_no_trace(both: Predictor) -> None:
     pixels = photo(64, top_right=(255, 255, 90))

@@ -32,6 +32,8 @@ from warehouse_classifier.serving.predictor import opened
 from warehouse_classifier.serving.request import BadRequest
 from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = ["predicted", "probability", "doubt", "verdict", "reason", "p1", "p2", "p3", "p4", "p5"]
 # what the pipeline takes and a model does not
 FOREIGN = ["accelerate", "boto3", "botocore", "dvc", "obstore", "sklearn", "matplotlib", "jinja2", "typer"]

@@ -22,6 +22,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny(tmp_path_factory.mktemp("counter") / "models")
 
 
+@pytest.mark.slow
 def test_the_networks_get_the_very_pixels_that_they_were_evaluated_on(models: Path, tmp_path: Path) -> None:
     """Those of resize_images, by way of its shards."""
     body = jpeg(7, (90, 70))
@@ -44,6 +45,7 @@ def test_what_is_no_photo_has_a_reason(models: Path, body: bytes) -> None:
         counted.pixels(body)
 
 
+@pytest.mark.slow
 def test_a_photo_says_the_same_alone_and_in_company(models: Path) -> None:
     for name in COUNTERS:
         with predictor.opened(models, name, threads=1) as counted:
@@ -68,6 +70,7 @@ def test_what_is_answered(models: Path) -> None:
         assert answers[strange] == Answer(2, 0.5, None, "look", f"{strange} expected, the model knows 1 to 5")
 
 
+@pytest.mark.slow
 def test_the_average_is_made_of_both(models: Path) -> None:
     photos = {}
     for name in COUNTERS:
@@ -97,6 +100,7 @@ def test_a_calibration_for_other_quantities_is_told(models: Path, tmp_path: Path
         pass
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_that_was_not_calibrated(models: Path, tmp_path: Path) -> None:
     other = tiny(tmp_path / "models")
     weights = other / "vit" / "model.safetensors"

@@ -23,6 +23,8 @@ from warehouse_classifier.compute import model_registry
 from warehouse_classifier.serving.predictor import opened
 from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
+pytestmark = pytest.mark.slow
+
 HOST = "127.0.0.1"
 JSON = {"Content-Type": "application/json"}
 

@@ -121,6 +121,7 @@ def done(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return out, run(trained, out)
 
 
+@pytest.mark.slow
 def test_bf16_gives_the_same_logits_twice_and_others_than_fp32(trained: Path, tmp_path: Path) -> None:
     """On a few images: a processor without bf16 takes its time. What follows from logits is the same code for both."""
     packed = shards.Shards(trained / "images")
@@ -136,6 +137,7 @@ def test_bf16_gives_the_same_logits_twice_and_others_than_fp32(trained: Path, tm
         assert one[network].tobytes() != fp32[network].tobytes()
 
 
+@pytest.mark.slow
 def test_the_stage_leaves_everything_and_the_same_bytes_twice(
     trained: Path, done: tuple[Path, dict[str, float]], tmp_path: Path
 ) -> None:
@@ -162,6 +164,7 @@ def test_the_stage_leaves_everything_and_the_same_bytes_twice(
     assert not any(b"per_second" in body or str(out).encode() in body for body in one.values())
 
 
+@pytest.mark.slow
 def test_predictions_are_rows_of_the_test_split_in_the_order_of_ids(done: tuple[Path, dict[str, float]]) -> None:
     out, measured = done
     rows = pd.read_csv(out / "predictions.csv", dtype={"id": str})
@@ -200,6 +203,7 @@ def test_the_networks_see_the_images_they_are_scored_on(trained: Path, done: tup
             assert row == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_counter_says_of_a_photo_what_the_stage_said_of_it(
     trained: Path, done: tuple[Path, dict[str, float]], tmp_path: Path
 ) -> None:
@@ -276,6 +280,7 @@ def test_metrics_are_few_flat_and_those_of_the_average(done: tuple[Path, dict[st
     assert figures == {key: round(measured[name], 3) for key, name in wanted.items()}
 
 
+@pytest.mark.slow
 def test_a_third_network_takes_a_line_in_the_registry(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +311,7 @@ def test_a_third_network_takes_a_line_in_the_registry(
     assert "SHA-256 of ConvNeXt’s weights" in page
 
 
+@pytest.mark.slow
 def test_without_bins_outside_the_report_says_nothing_of_them(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,6 +356,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(trained: Path, bad: Path, what
     assert not (bad / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_random_split_is_said_to_leak(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twins on both sides of the split, as `split: random` leaves them."""
     monkeypatch.setattr(drawings, "drawings", lambda *_: [])  # in words alone

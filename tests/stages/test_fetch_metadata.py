@@ -173,6 +173,7 @@ def test_max_pairs_takes_the_first_and_lists_no_further(monkeypatch: pytest.Monk
     assert len(listed) < 30
 
 
+@pytest.mark.slow
 def test_a_folder_has_the_same_pairs_without_etags(s3: S3) -> None:
     one, _ = fetched(s3.bucket(bins(), "a/prefix"), Path("one"))
     two, _ = fetched(mirror(bins(), Path("mirror")), Path("two"))
@@ -181,6 +182,7 @@ def test_a_folder_has_the_same_pairs_without_etags(s3: S3) -> None:
     assert rows(one) != drop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["s3", "synthetic"])
 def test_the_same_bytes_whatever_the_concurrency(serve: Serve, kind: str) -> None:
     serve({**bins(), "metadata/00007.json": b"?", "metadata/x": b""})
@@ -192,6 +194,7 @@ def test_the_same_bytes_whatever_the_concurrency(serve: Serve, kind: str) -> Non
     assert [rows(path) for path in other] == [rows(path) for path in runs[0]]
 
 
+@pytest.mark.slow
 def test_the_same_bytes_whatever_the_server_does(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TIMEOUTS", (0.3, 0.6, 2.0))
     bodies = {**bins(90), "metadata/00007.json": b"?", "metadata/00100.json": b"{}", "bin-images/x.jpg": b""}
@@ -261,6 +264,7 @@ def test_a_bucket_that_changes_meanwhile_is_a_fault_that_names_the_object(serve:
     assert len(rows(fetched(URL)[0])) == 30
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_told_and_what_is_done_is_kept(
     serve: Serve, small_disk: SmallDisk, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -317,6 +321,7 @@ def gets(serve: Serve) -> Callable[..., Callable[[], int]]:
     return fetching
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_and_ends_the_same(serve: Serve, elsewhere: Elsewhere) -> None:
     """At most one part is fetched again, whenever it was."""
     bodies = {**bins(120), "metadata/00007.json": b"?", "metadata/x": b""}
@@ -433,6 +438,7 @@ def test_what_a_power_cut_left_of_a_part_is_read_anew(gets: Callable[..., Any], 
     assert count() == 20
 
 
+@pytest.mark.slow
 def test_a_second_run_of_the_same_is_told_in_one_line(
     serve: Serve, elsewhere: Elsewhere, capfd: pytest.CaptureFixture[str]
 ) -> None:

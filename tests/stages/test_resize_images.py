@@ -116,6 +116,7 @@ def test_every_kind_of_photo_is_taken(s3: S3) -> None:
     assert {decode(shards.jpeg(row), 1024).shape for row in range(6)} == {(32, 32, 3)}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_used_is_listed_and_the_rest_survives(s3: S3) -> None:
     bodies = {**bins(20), **{f"bin-images/{id}.jpg": body for id, (body, _) in REJECTS.items()}}
     for number, url in enumerate((s3.bucket(bodies), mirror(bodies, Path("mirror")))):
@@ -164,6 +165,7 @@ def test_more_rejected_than_allowed_stops_and_keeps_what_was(capfd: pytest.Captu
     }
 
 
+@pytest.mark.slow
 def test_folder_and_s3_make_the_same_shards(s3: S3) -> None:
     bodies = {**bins(), "bin-images/00009.jpg": b"?"}
     for number, url in enumerate((s3.bucket(bodies), s3.bucket(bodies, "some/prefix"), mirror(bodies, Path("mirror")))):
@@ -173,6 +175,7 @@ def test_folder_and_s3_make_the_same_shards(s3: S3) -> None:
     assert {"shard-0.bin", INDEX, REJECTED} == set(content(Path("0")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["mirror", "synthetic://?pairs=24&seed=3"])
 def test_the_same_bytes_whatever_the_concurrency_and_workers(url: str) -> None:
     mirror({**bins(24), "bin-images/00009.jpg": b"?"}, Path("mirror"))
@@ -245,6 +248,7 @@ IDS = [f"{shard}{n:04}" for shard in range(1, 9) for n in range(10)]  # ten in e
 PHOTOS_OF_IDS = {f"bin-images/{id}.jpg": jpeg(n) for n, id in enumerate(IDS)}
 
 
+@pytest.mark.slow
 def test_the_same_bytes_whatever_the_server_does(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TIMEOUTS", (0.3, 0.6, 2.0))
     bodies = {**PHOTOS_OF_IDS, f"bin-images/{IDS[4]}.jpg": b"?"}
@@ -259,6 +263,7 @@ def test_the_same_bytes_whatever_the_server_does(serve: Serve, monkeypatch: pyte
         assert progress.facts["errors"] > 20
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_the_same(serve: Serve, elsewhere: Elsewhere) -> None:
     """At most one part is fetched again, whenever it was."""
     bodies = {**PHOTOS_OF_IDS, f"bin-images/{IDS[4]}.jpg": b"?"}
@@ -333,6 +338,7 @@ def test_a_file_is_read_anew_only_if_it_was_touched(monkeypatch: pytest.MonkeyPa
     assert stopped() == list(range(30, 40))
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_told_and_what_is_done_is_kept(
     serve: Serve, small_disk: SmallDisk, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -385,6 +391,7 @@ def test_what_a_power_cut_left_of_a_part_is_made_anew(serve: Serve, name: str, d
     assert progress.bars == {"resize_images": 8}
 
 
+@pytest.mark.slow
 def test_a_second_run_of_the_same_is_told_in_one_line(
     serve: Serve, elsewhere: Elsewhere, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -410,6 +417,7 @@ def runs(process: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_leaves_no_images_and_no_processes() -> None:
     url = "synthetic://?pairs=60&seed=3"
     choose(url)

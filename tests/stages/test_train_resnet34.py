@@ -34,6 +34,7 @@ def run(images: Path, model: Path, **changed: Any) -> Diary:
     return diary
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bytes(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
     assert capfd.readouterr().err == ""  # no library's warning among our lines
 
 
+@pytest.mark.slow
 def test_bf16_and_another_rate_train_a_step(images: Path, tmp_path: Path) -> None:
     diary = run(images, tmp_path / "model", precision="bf16", epochs=1, lr=2e-3, batch=16)
     ((_, metrics),) = diary.measured
@@ -67,6 +69,7 @@ def test_bf16_and_another_rate_train_a_step(images: Path, tmp_path: Path) -> Non
     assert weights["conv1.weight"].dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_a_fault_leaves_no_model(images: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train_resnet34: the loss is (nan|inf) in epoch 1; lower the learning rate"):
         run(images, tmp_path / "model", lr=1e30, epochs=1)
@@ -80,6 +83,7 @@ def test_weights_by_path_are_pinned() -> None:
         TrainResnet34(**{**PARAMS, "weights": "mine.pth"})
 
 
+@pytest.mark.slow
 def test_another_split_of_the_same_images_is_other_work(images: Path, tmp_path: Path) -> None:
     """Else a killed run's checkpoint would go on with bins that are now in the other split."""
     run_until_killed("train_resnet34", {**PARAMS, "batch": 16}, images, tmp_path / "model", batch=2)

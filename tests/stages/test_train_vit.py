@@ -52,6 +52,7 @@ def test_the_same_again_and_another_seed(images: Path, tmp_path: Path, capfd: py
     assert capfd.readouterr().err == ""  # no library's warning among our lines
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bytes(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """kill -9 in the second epoch, in a process of its own."""
     run_until_killed("train_vit", PARAMS, images, tmp_path / "model", batch=7)
@@ -67,6 +68,7 @@ def test_a_killed_run_ends_with_the_same_bytes(images: Path, tmp_path: Path, mon
         assert sha256(tmp_path / "model" / file.name) == sha256(file), file.name
 
 
+@pytest.mark.slow
 def test_other_params_do_not_pick_it_up(images: Path, tmp_path: Path) -> None:
     run_until_killed("train_vit", PARAMS, images, tmp_path / "model", batch=7)
     assert len(run(images, tmp_path / "model", weight_decay=0.1).advanced) == 3 * 5

@@ -153,6 +153,7 @@ def test_bodies_that_stop() -> None:
             pass
 
 
+@pytest.mark.slow
 def test_bodies_that_take_long() -> None:
     with faulty(Misdeed("trickle", 100), {"k": bytes(30)}) as served:
         began = time.monotonic()

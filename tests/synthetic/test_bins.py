@@ -52,6 +52,7 @@ def test_content_does_not_depend_on_how_many_there_are(bins: SyntheticBins) -> N
     assert few.photo("01990") == all_of_them.photo("01990")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairs", [0, 1, 499, 500, 4000, 9999, 100_300, 1_100_000])
 def test_ids_are_as_many_as_asked_for_and_in_order(pairs: int) -> None:
     bins = SyntheticBins(pairs, 7)
@@ -97,6 +98,7 @@ def test_fingerprints_tell_objects_apart(bins: SyntheticBins) -> None:
     assert bins.fingerprint("00001", "metadata") == SyntheticBins(50, 7).fingerprint("00001", "metadata")
 
 
+@pytest.mark.slow
 def test_metadata_has_the_real_schema(bins: SyntheticBins, records: dict[str, dict[str, Any]]) -> None:
     for id, record in records.items():
         assert set(record) == {"BIN_FCSKU_DATA", "EXPECTED_QUANTITY"}
@@ -110,6 +112,7 @@ def test_metadata_has_the_real_schema(bins: SyntheticBins, records: dict[str, di
         assert bins.metadata(id).decode() == json.dumps(record, indent=4), "the real files' indentation"
 
 
+@pytest.mark.slow
 def test_what_metadata_lacks(records: dict[str, dict[str, Any]]) -> None:
     items = articles(records)
     share = {key: sum(item[key] is None for item in items) / len(items) for key in ITEM_KEYS - {"normalizedName"}}
@@ -163,6 +166,7 @@ def test_some_photos_show_one_more_or_one_fewer(bins: SyntheticBins, quantities:
     assert all(bins.shown(id) == quantity for id, quantity in quantities.items() if not 1 <= quantity <= 5)
 
 
+@pytest.mark.slow
 def test_photos_are_small_rgb_jpegs_of_many_shapes(bins: SyntheticBins) -> None:
     aspects = []
     for id in islice(bins.ids(), 0, 2000, 40):
@@ -176,6 +180,7 @@ def test_photos_are_small_rgb_jpegs_of_many_shapes(bins: SyntheticBins) -> None:
     assert 1.5 < max(aspects) < 1.7
 
 
+@pytest.mark.slow
 def test_more_items_cover_more_of_the_cell(bins: SyntheticBins) -> None:
     by_shown: dict[int, list[float]] = {}
     for id in islice(bins.ids(), 0, 4000, 13):
@@ -191,6 +196,7 @@ def _yellow(photo: bytes) -> float:
     return float(((red > green) & (red - green < 34) & (green - blue > 14)).mean())
 
 
+@pytest.mark.slow
 def test_two_photos_of_a_bin_look_alike(bins: SyntheticBins, records: dict[str, dict[str, Any]]) -> None:
     """Same cell and same articles: nearer to each other than to the next bin."""
     apart: dict[bool, list[float]] = {True: [], False: []}

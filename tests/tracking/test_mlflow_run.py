@@ -65,6 +65,7 @@ def trained(store: Path) -> Path:
     return store
 
 
+@pytest.mark.slow
 def test_a_run_is_named_as_its_stage_and_says_where_it_comes_from(trained: Path) -> None:
     (run,) = runs(trained, "train_resnet34")
     assert run.info.run_name == "train_resnet34"
@@ -82,6 +83,7 @@ def test_a_run_is_named_as_its_stage_and_says_where_it_comes_from(trained: Path)
     assert 0 < run.data.metrics["seconds"] < 300
 
 
+@pytest.mark.slow
 def test_both_networks_log_the_same_names(trained: Path) -> None:
     (resnet34,), (vit,) = runs(trained, "train_resnet34"), runs(trained, "train_vit")
     assert {*resnet34.data.metrics} == {*vit.data.metrics}
@@ -153,6 +155,7 @@ def test_a_store_that_cannot_be_written_to_is_one_line(tmp_path: Path, monkeypat
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_mlflow_does_not_chatter(tmp_path: Path) -> None:
     """Not even when it makes its database, in a process of its own as for a stage."""
     code = """
@@ -187,6 +190,7 @@ MlflowRun("train_vit", {}, "").measure(1, {"loss": 1.0})
 """
 
 
+@pytest.mark.slow
 def test_a_kill_while_the_database_is_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow makes it in many steps, and says of half of them that they are there already."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/curves.db")

@@ -499,6 +499,7 @@ def test_what_has_no_deterministic_way_is_named(folder: Path, tmp_path: Path) ->
     refuse(wanted, lambda: run(folder, tmp_path / "work", network=Random))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler to compile with")
 def test_compiled_it_learns_the_same_and_goes_on_exactly(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -526,6 +527,7 @@ class Plain(nn.Module):
         return logits
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_compiler_is_told_so(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._inductor import config
 

@@ -71,6 +71,7 @@ def message_of(err: str) -> str:
 # ---- rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["vit", "resnet34", "average"])
 def test_rows_say_what_the_counter_says_of_the_same_bytes(check: Run, models: Path, model: str) -> None:
     quantities = {"1.jpg": 1, "2.jpg": 4, "3.jpg": 5, "4.jpg": 0, "9.jpg": 3}
@@ -212,6 +213,7 @@ def test_explanations_are_pictures_of_every_photo_that_was_counted(check: Run, s
     assert check(*argv)[:2] == (status, explained)
 
 
+@pytest.mark.slow
 def test_a_name_as_long_as_can_be_has_a_picture(check: Run, shelf: Path) -> None:
     """Of 255 bytes, some of them half a letter, and two that differ in the middle alone."""
     long = [f"{'ä' * 100}{n}{'x' * 50}.jpg" for n in (1, 2)]
@@ -335,6 +337,7 @@ def test_help_is_there_at_once_and_says_what_the_status_means() -> None:
     assert re.search(r"0 if everything matches.* 1 if anything .* 2 if", " ".join(done.stdout.split()))
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_traceback(shelf: Path, models: Path) -> None:
     line = f"{' '.join(COMMAND)} synthetic://?pairs=500\\&seed=1 --model vit --batch 4 --format csv | head -1"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, timeout=120)
@@ -343,6 +346,7 @@ def test_a_closed_pipe_is_no_traceback(shelf: Path, models: Path) -> None:
     assert "error" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended")])
 def test_ctrl_c_and_its_like_are_one_line(shelf: Path, how: signal.Signals, word: str) -> None:
     argv = [*COMMAND, "synthetic://?pairs=100000&seed=1", "--model", "vit", "--format", "csv"]
@@ -360,6 +364,7 @@ def test_ctrl_c_and_its_like_are_one_line(shelf: Path, how: signal.Signals, word
     assert "leaked" not in err
 
 
+@pytest.mark.slow
 def test_a_file_that_was_not_finished_leaves_nothing(shelf: Path) -> None:
     large = shelf / "large.jpg"
     large.write_bytes(jpeg(1, (2000, 2000)))

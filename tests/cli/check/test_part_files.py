@@ -84,6 +84,7 @@ def test_parts_hold_every_photo_once_and_a_rerun_leaves_them(
     assert Path("whole.csv").read_text().splitlines()[1:] == joined
 
 
+@pytest.mark.slow
 def test_what_changes_is_made_anew_and_nothing_else(check: Run, tmp_path: Path, models: Path) -> None:
     mirror(bins(10), tmp_path / "bins")
     Path("q.csv").write_text("id,quantity\n" + "".join(f"{n:05},4\n" for n in range(1, 11)))
@@ -221,6 +222,7 @@ def test_a_folder_that_cannot_be_locked_is_not_called_busy(
     )
 
 
+@pytest.mark.slow
 def test_a_part_whose_pictures_are_gone_is_made_anew(check: Run, tmp_path: Path) -> None:
     mirror(bins(8) | {"bin-images/00002.jpg": b"none, which is not drawn"}, tmp_path / "bins")
     check("bins", "--explain", "why")
@@ -256,6 +258,7 @@ def test_a_fault_in_the_middle_leaves_whole_parts_alone(
     assert redone(before) == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_was_killed_goes_on_where_it_was(check: Run, how: signal.Signals) -> None:
     Path("shelf").mkdir()

@@ -105,6 +105,7 @@ def text_of(project: Path) -> str:
     return (project / "out/report-with-runs.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_page_has_the_runs_that_made_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("train_vit", images_per_second=517.4, memory_mib=1234.0)
     run(
@@ -133,6 +134,7 @@ def test_the_page_has_the_runs_that_made_it(project: Path, capsys: pytest.Captur
     assert (project / "out/report.html").read_text() == PAGE
 
 
+@pytest.mark.slow
 def test_the_newest_finished_run_of_the_same_is_taken_and_no_other(project: Path) -> None:
     run("evaluate", **FIGURES)
     run("train_vit", images_per_second=111.0)

@@ -121,6 +121,7 @@ for folder in map(Path, sys.argv[1:]):
 """
 
 
+@pytest.mark.slow
 def test_the_launcher_and_each_stage_can_be_imported_from_what_travels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def points(store: str, job: str) -> list[tuple[int, float, int]]:
     return [(p.step, p.value, p.timestamp) for p in client.get_metric_history(tracked.info.run_id, "loss")]
 
 
+@pytest.mark.slow
 def test_of_two_followers_one_passes_each_figure_on(store: str, tmp_path: Path) -> None:
     """And the other one takes over when the first is gone."""
     lock = tmp_path / "job.lock"
@@ -63,6 +64,7 @@ def test_of_two_followers_one_passes_each_figure_on(store: str, tmp_path: Path) 
     assert not lock.exists()
 
 
+@pytest.mark.slow
 def test_figures_that_were_passed_on_before_are_not_again(store: str, tmp_path: Path) -> None:
     for steps in ((1, 2), (1, 2, 3)):  # the log is read from its beginning
         relay = Relay(run(store, "again"), tmp_path / "job.lock")

@@ -148,6 +148,7 @@ def error_of(capfd: pytest.CaptureFixture[str]) -> str:
     return lines[-1].removeprefix("error: ")
 
 
+@pytest.mark.slow
 def test_an_environment_is_built_and_sent_once(
     docker: Docker, ecr: Any, top: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,6 +180,7 @@ def test_an_environment_is_built_and_sent_once(
     assert "docker cannot be started" in error_of(capfd)  # as it would have to be
 
 
+@pytest.mark.slow
 def test_the_password_goes_to_docker_alone_and_stays_nowhere(
     docker: Docker, ecr: Any, top: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +200,7 @@ def test_the_password_goes_to_docker_alone_and_stays_nowhere(
     assert docker.call("build")["own"] == str(top / "home/.docker")
 
 
+@pytest.mark.slow
 def test_docker_is_led_to_no_keychain_and_to_the_daemon_of_the_user(
     docker: Docker, ecr: Any, top: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +220,7 @@ def test_docker_is_led_to_no_keychain_and_to_the_daemon_of_the_user(
     assert docker.call("build")["own"] == str(own)  # where plugins, proxies and other registries' logins are
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", ["{", "[]", "{}"])
 def test_settings_of_docker_that_name_no_context_are_no_hindrance(
     docker: Docker, ecr: Any, top: Path, config: str
@@ -226,6 +230,7 @@ def test_settings_of_docker_that_name_no_context_are_no_hindrance(
     assert docker.call("push")["config"]["currentContext"] == ""
 
 
+@pytest.mark.slow
 def test_buildx_makes_what_sagemaker_takes(docker: Docker, ecr: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (docker.folder / "wrong").write_text("")  # it is there
     monkeypatch.setenv("BASE", "debian-python")
@@ -274,6 +279,7 @@ def test_image_and_venv_are_made_by_the_same_uv() -> None:
     assert len(versions[0]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "message", "expected"),
     [
@@ -295,6 +301,7 @@ def test_what_docker_cannot_do_is_one_line(
     assert "push" not in [noted["words"][0] for noted in docker.noted()]
 
 
+@pytest.mark.slow
 def test_a_push_that_fails_is_one_line_unless_somebody_was_faster(
     docker: Docker, ecr: Any, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +313,7 @@ def test_a_push_that_fails_is_one_line_unless_somebody_was_faster(
     assert capfd.readouterr().out.startswith(REGISTRY)
 
 
+@pytest.mark.slow
 def test_without_docker_nothing_is_begun(
     top: Path, ecr: Any, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +322,7 @@ def test_without_docker_nothing_is_begun(
     assert ecr.describe_repositories()["repositories"] == []
 
 
+@pytest.mark.slow
 def test_credentials_that_are_missing_or_expired_are_one_line(
     docker: Docker, refusing: Any, aws: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -332,6 +341,7 @@ def test_a_right_that_is_missing_is_named(docker: Docker, refusing: Any, capfd: 
     assert docker.noted() == []
 
 
+@pytest.mark.slow
 def test_who_ends_it_leaves_no_password_behind(docker: Docker, ecr: Any, top: Path) -> None:
     docker.does("build", "hangs", "it hangs")
     (top / "temporary").mkdir()
