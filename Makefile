@@ -12,7 +12,13 @@ repro: $(VENV)/ready
 
 # several processes side by side; tests that share what takes long run in one of them, and begin first (tests/conftest.py)
 PYTEST = pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
-LINT = ruff check && ruff format --check && mypy && lint-imports
+# lines of their own: in `a && b`, a failure of a does not end a shell with -e
+define LINT
+ruff check
+ruff format --check
+mypy
+lint-imports
+endef
 
 # one file alone: .venv/bin/pytest tests/bucket/test_bucket.py
 test: $(VENV)/ready

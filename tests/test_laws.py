@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -192,7 +193,10 @@ def test_a_missing_template_is_seen(graph: grimp.ImportGraph) -> None:
     ("dep", "why"),
     [
         ("models/vit.py", "which it does not use"),
-        ("cli", r"of which it does not use __main__.py, check/.*, report/records.py, report/runs.py, report/speed_chart\.py"),
+        (
+            "cli",
+            r"of which it does not use __main__.py, check/.*, report/records.py, report/runs.py, report/speed_chart\.py",
+        ),
         ("models", r"of which it does not use .*\bvit\.py"),
         ("training/loop.py", "which lies in src/warehouse_classifier/training"),
         ("training/unwritten.py", "which lies in src/warehouse_classifier/training"),
@@ -495,3 +499,21 @@ def test_what_is_committed_has_the_hash_of_a_clone(path: str, tmp_path: Path, mo
     subprocess.run(["tar", "-x"], cwd=tmp_path, input=archive.stdout, check=True)
     monkeypatch.chdir(tmp_path)
     assert committed_md5(path) == dvc_hash.md5(Path(path))
+
+
+@pytest.mark.parametrize("complains", ["ruff check", "ruff format", "mypy", "lint-imports", ""])
+def test_no_test_is_begun_where_a_linter_complains(tmp_path: Path, complains: str) -> None:
+    tool, _, act = complains.partition(" ")
+    (tmp_path / "bin").mkdir()
+    for name in ("ruff", "mypy", "lint-imports", "pytest"):
+        fails = f'[ "${{1-}}" != "{act}" ]' if name == tool else "true"
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\necho {name} >> {tmp_path}/begun\n{fails}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    ready = tmp_path / "ready"  # newer than all that it is made of
+    ready.touch()
+    os.utime(ready, (time.time() + 60,) * 2)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "quick", f"VENV={os.path.relpath(tmp_path, ROOT)}"]
+    finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert (finished.returncode != 0) == bool(complains)
+    assert ("pytest" in (tmp_path / "begun").read_text().split()) != bool(complains)

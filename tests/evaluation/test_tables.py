@@ -50,9 +50,9 @@ def test_reliability_before_and_after_is_of_the_counter_itself(test: Predictions
     assert sure["after"].max() == pytest.approx(np.exp(2) / (np.exp(2) + 2))
     assert sure.groupby("stage").count().tolist() == [1, 1]
     plain = evidence.uncalibrated(test)
-    probabilities = test.probabilities
+    calibrated = test.probabilities
     assert plain["average"] == pytest.approx(
-        (probabilities["resnet34"] + probabilities["vit"]) / 2
+        (calibrated["resnet34"] + calibrated["vit"]) / 2
     )  # without a temperature of its own
     assert 0 < errors["vit"]["ece_chance"] < 0.5
 

@@ -67,8 +67,8 @@ def reliability() -> pd.DataFrame:
     images = np.arange(40, 2240, 200)
     stages = {"before": sure**2, "after": sure * 0.97}
     rows = [
-        pd.DataFrame({"confidence": sure, "accuracy": share, "images": images}).assign(stage=at)
-        for at, share in stages.items()
+        pd.DataFrame({"confidence": sure, "accuracy": accuracy, "images": images}).assign(stage=at)
+        for at, accuracy in stages.items()
     ]
     return pd.concat(rows)
 

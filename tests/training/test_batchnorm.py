@@ -16,8 +16,8 @@ def images() -> torch.Tensor:
     return torch.rand(12, 3, 5, 5, generator=torch.Generator().manual_seed(2))
 
 
-def state(network: nn.Module) -> torch.Tensor:
-    return torch.cat([buffer.flatten().double() for buffer in network.buffers()])
+def state(module: nn.Module) -> torch.Tensor:
+    return torch.cat([buffer.flatten().double() for buffer in module.buffers()])
 
 
 def pushed(parts: list[torch.Tensor]) -> torch.Tensor:

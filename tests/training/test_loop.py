@@ -360,12 +360,12 @@ def test_a_loss_that_is_no_number_is_never_saved(folder: Path, tmp_path: Path, m
     assert np.isfinite(checkpoint.resume(tmp_path / "work", network, adam(network)).loss)
 
 
-@pytest.mark.parametrize("message", ["often", "-1", "nan"])
+@pytest.mark.parametrize("seconds", ["often", "-1", "nan"])
 def test_seconds_between_checkpoints_are_a_number(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: str
 ) -> None:
-    monkeypatch.setenv("CHECKPOINT_SECONDS", message)
-    refuse(f"CHECKPOINT_SECONDS is {message}, it must be a number", lambda: run(folder, tmp_path / "work"))
+    monkeypatch.setenv("CHECKPOINT_SECONDS", seconds)
+    refuse(f"CHECKPOINT_SECONDS is {seconds}, it must be a number", lambda: run(folder, tmp_path / "work"))
 
 
 def adam(network: nn.Module) -> torch.optim.Optimizer:

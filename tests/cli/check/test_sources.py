@@ -28,8 +28,8 @@ from warehouse_classifier.runtime.errors import UserError
 NOTHING = SameForAll(None)
 
 
-def names(*given: str) -> list[str]:
-    with closing(photos_of(given, NOTHING, 4)) as photos:
+def names(*sources: str) -> list[str]:
+    with closing(photos_of(sources, NOTHING, 4)) as photos:
         return [photo.name for photo in listed(photos)]
 
 
@@ -75,7 +75,7 @@ def test_folders_files_and_patterns_stand_for_photos_each_once(shelf: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("given", "fault"),
+    ("sources", "fault"),
     [
         (["nowhere.jpg"], "nowhere.jpg does not exist"),
         (["shelf/*.gif"], r"shelf/\*.gif matches no .jpg, .jpeg, .png"),
@@ -87,11 +87,11 @@ def test_folders_files_and_patterns_stand_for_photos_each_once(shelf: Path) -> N
         (["synthetic://?pairs=many"], "must look like"),
     ],
 )
-def test_what_is_no_photo_to_be_found_is_a_fault(shelf: Path, given: list[str], fault: str) -> None:
+def test_what_is_no_photo_to_be_found_is_a_fault(shelf: Path, sources: list[str], fault: str) -> None:
     for folder in ("empty", "bucket/bin-images", "bucket/metadata"):
         (shelf.parent / folder).mkdir(parents=True)
     with pytest.raises(UserError, match=fault):
-        names(*given)
+        names(*sources)
 
 
 def test_pictures_of_an_explanation_are_no_photos_and_have_names_of_their_own(shelf: Path) -> None:
