@@ -222,8 +222,8 @@ def test_make_hands_a_command_on_as_it_was_typed(project: Path, port: int) -> No
 
 
 def test_a_signal_ends_the_command_before_all_else(project: Path, port: int) -> None:
-    ordered_map = "test -e .dvc/tmp/sagemaker-dry-run.env && echo in order"
-    command = f"trap 'kill $!; {ordered_map}; exit 5' TERM; echo up; sleep 60 & wait"
+    in_order = "test -e .dvc/tmp/sagemaker-dry-run.env && echo in order"
+    command = f"trap 'kill $!; {in_order}; exit 5' TERM; echo up; sleep 60 & wait"
     process = subprocess.Popen(
         [*COMMAND, str(port), command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
