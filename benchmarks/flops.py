@@ -21,8 +21,8 @@ LOOKED = 0.5  # seconds for each size
 
 def published(card: str, precision: str) -> float | None:
     """FLOP a second by the name that the driver gives the card, None for one that is not in the table."""
-    its_peaks = next((peaks for name, peaks in PUBLISHED.items() if f"{name} " in f"{card.replace('-', ' ')} "), {})
-    return its_peaks[precision] * 1e12 if precision in its_peaks else None
+    peaks_of_card = next((peaks for name, peaks in PUBLISHED.items() if f"{name} " in f"{card.replace('-', ' ')} "), {})
+    return peaks_of_card[precision] * 1e12 if precision in peaks_of_card else None
 
 
 def of_an_image(task: Task) -> float:

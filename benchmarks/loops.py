@@ -124,17 +124,32 @@ class Steps(NullProgress):
 
 def ours(task: Task, meter: Meter, **changes: bool) -> None:
     """The real stage, with params.yaml's sample block but for what a task says."""
+    from warehouse_classifier.compute import parameters
     from warehouse_classifier.stages.train_resnet34 import TrainResnet34, train_resnet34
     from warehouse_classifier.stages.train_vit import TrainVit, train_vit
+    from warehouse_classifier.training.recipe import Recipe
 
-    kind, train = {"resnet34": (TrainResnet34, train_resnet34), "vit": (TrainVit, train_vit)}[task.network]
-    params = kind.load(f"train_{task.network}", "sample", TOP / "params.yaml").model_dump()
-    recipe = {"lr": RATE, "batch": task.batch, "micro_batch": task.batch, "processes": 1, "epochs": 1, "patience": None}
+    kind: type[Recipe] = {"resnet34": TrainResnet34, "vit": TrainVit}[task.network]
+    train = {"resnet34": train_resnet34, "vit": train_vit}[task.network]
+    params = parameters.load(kind, f"train_{task.network}", "sample", parameters.read(TOP / "params.yaml")).model_dump()
+    recipe: dict[str, Any] = {
+        "lr": RATE,
+        "batch": task.batch,
+        "micro_batch": task.batch,
+        "processes": 1,
+        "epochs": 1,
+        "patience": None,
+    }
     recipe |= {"precision": task.precision, "threads": task.threads, "workers": task.workers}
     recipe |= {"compile": False, "deterministic": False, **changes}
     if task.network == "vit":
         recipe |= {"side": task.side, "own_size": task.size}
-    train(kind.model_validate({**params, **recipe}), task.shards, Path(task.scratch, "model"), progress=Steps(meter))
+    work = Path(task.scratch, "work")
+    work.mkdir()
+    train(
+        kind.model_validate({**params, **recipe}), Path(task.shards), Path(task.scratch, "model"),
+        work=work, progress=Steps(meter),
+    )  # fmt: skip
 
 
 def build(task: Task) -> Any:

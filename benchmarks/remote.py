@@ -22,7 +22,7 @@ from pathlib import Path
 import boto3
 import numpy as np
 
-from sagemaker_emulator.local_s3 import BUCKET, KEY
+from sagemaker_emulator.local_s3 import BUCKET, REMOTE, lead_to
 from warehouse_classifier.dataset import shards
 
 CONFIG = Path(__file__).parent.parent / ".dvc/config"
@@ -82,11 +82,12 @@ def measure(write: Callable[[Path, int], None], count: int) -> tuple[int, float,
         before = sizes(folder)
         dvc("add", "--quiet", "images")
         with server(folder) as address:
-            pushed = dvc("push", "--quiet")
+            dvc(*lead_to(address).split()[1:])
+            pushed = dvc("push", "--quiet", "-r", REMOTE)
             objects = held(address)
             for gone in (".dvc/cache", "images"):
                 shutil.rmtree(folder / gone)
-            pulled = dvc("pull", "--quiet")
+            pulled = dvc("pull", "--quiet", "-r", REMOTE)
         assert sizes(folder) == before  # `verify` has seen to the content
     return objects, pushed, pulled
 
@@ -96,7 +97,7 @@ def sizes(folder: Path) -> dict[str, int]:
 
 
 def held(address: str) -> int:
-    client = boto3.Session(KEY, "none", None, "us-east-1").client("s3", endpoint_url=address)
+    client = boto3.Session("nobody", "none", None, "us-east-1").client("s3", endpoint_url=address)
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
     return sum(page["KeyCount"] for page in pages)
 

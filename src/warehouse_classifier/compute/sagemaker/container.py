@@ -31,7 +31,7 @@ REASON_LENGTH = 1024  # characters of a failure that SageMaker keeps
 LAST_LINES = 20  # of stderr, in which the reason is looked for
 SHUTDOWN_SECONDS = 100  # for processes to save what is done, of the 120 that SageMaker gives
 # Machines meet at one of them, chosen by the job's name, as jobs of an emulator share a host. None that a system hands out by
-# itself: Linux begins at 32768, gVisor at 16000.
+# itself: Linux begins at 32768 (its Documentation/networking/ip-sysctl), gVisor at 16000 (its pkg/tcpip/ports).
 PORTS = range(10000, 16000)
 
 
