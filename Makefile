@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 repro: $(VENV)/ready
 	dvc repro
 
-# several processes side by side; tests that share what takes long run in one of them, and begin first (tests/conftest.py)
+# several processes side by side; tests that share what takes long run in one of them, and begin first (tests/support/groups.py)
 PYTEST = pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 # lines of their own: in `a && b`, a failure of a does not end a shell with -e
 define LINT

@@ -20,6 +20,7 @@ from moto.server import ThreadedMotoServer
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # tests hold a processor to its bits, with a GPU beside it or without
 
+from support.groups import SHARED, group_of
 from support.killing import Elsewhere
 from support.launching import PARAMS
 from support.networks import be_all, be_two
@@ -32,9 +33,8 @@ from warehouse_classifier.bucket import retry
 
 def pytest_configure() -> None:
     be_two()
-    # a machine may be busy with other things, and a fixture is not changed by the test
-    unminded = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]
-    hypothesis.settings.register_profile("of these tests", deadline=None, suppress_health_check=unminded)
+    busy = [hypothesis.HealthCheck.too_slow]  # a machine may have other things to do
+    hypothesis.settings.register_profile("of these tests", deadline=None, suppress_health_check=busy)
     hypothesis.settings.load_profile("of these tests")
     # A shell starts what runs in its background with SIGINT ignored, and nohup with SIGHUP; so would be the processes of tests,
     # which are sent these signals. What is handled here is at its default there.
@@ -45,16 +45,6 @@ def pytest_configure() -> None:
     # pytest shows every warning; photo.py has hidden Pillow's from everyone else
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request that the S3 server answers
-
-
-# What takes long to make: in one process (of pytest -n) it is made once, and the tests that share it begin first.
-SHARED = ("reproduced", "account")
-
-
-def group_of(item: pytest.Item) -> str:
-    """Tests of one group run one after the other in one process: those that share something, and those of one file."""
-    fixtures = getattr(item, "fixturenames", ())  # names alone: no other fixture may be called as one of these
-    return next((name for name in SHARED if name in fixtures), str(item.path))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -72,9 +62,8 @@ OWN_PATHS: list[str] = []
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     OWN_PATHS[:] = sys.path
-    if getattr(
-        session.config.option, "loadgroup", False
-    ):  # in a process of pytest -n; some pytests and xdists do not go together
+    # In a process of pytest -n. Some versions of pytest and pytest-xdist do not go together, and say nothing.
+    if getattr(session.config.option, "loadgroup", False):
         assert all("@" in item.nodeid for item in session.items), "pytest-xdist does not group tests"
 
 

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 
 from support import deps
 from support.deps import PACKAGE, ROOT, SOURCE
+from support.groups import SHARED
 from support.launching import stand_in
 from warehouse_classifier import stages
 from warehouse_classifier.compute import dvc_hash, local, parameters, stage_code, tracked_run
@@ -517,3 +518,14 @@ def test_no_test_is_begun_where_a_linter_complains(tmp_path: Path, complains: st
     finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
     assert (finished.returncode != 0) == bool(complains)
     assert ("pytest" in (tmp_path / "begun").read_text().split()) != bool(complains)
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_no_other_fixture_is_called_as_a_shared_one(name: str) -> None:
+    """Tests are grouped by the names of their fixtures."""
+    files = [
+        file
+        for file in (ROOT / "tests").rglob("*.py")
+        if re.search(rf"^ *def {name}\(", file.read_text(), re.MULTILINE)
+    ]
+    assert files == [ROOT / "tests/conftest.py"]

@@ -51,7 +51,7 @@ def test_repro_again_has_nothing_to_do(project: Project) -> None:
 
 
 def test_a_rerun_gives_the_same_bytes(project: Project) -> None:
-    """That of a training does too: test_interrupted.py; of all that needs torch: the tests of the stages."""
+    """Of the stages that need no torch. A training through DVC: test_interrupted.py; each of the others: its own tests."""
     before = project.read("dvc.lock")
     others = STAGES[: STAGES.index("train_resnet34")]
     assert ran(project.run("dvc", "repro", "--force", "--no-run-cache", "--single-item", *others)) == others

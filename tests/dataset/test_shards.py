@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.images import RECIPE, SIDE, Diary, pack
@@ -84,7 +84,7 @@ def test_the_same_images_are_the_same_bytes(tmp_path: Path) -> None:
     assert content(packed(tmp_path / "one")) == content(packed(tmp_path / "two"))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(ids=st.sets(st.from_regex(r"[0-9A-Za-z_-]{1,8}", fullmatch=True), min_size=1, max_size=12))
 def test_any_ids_make_a_round_trip(ids: set[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = packed(tmp_path_factory.mktemp("round") / "images", sorted(ids))

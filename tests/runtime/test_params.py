@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError, field_validator
 
@@ -171,7 +171,7 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     assert fault(tmp_path).startswith(" cannot be read")
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(text=st.one_of(st.binary(max_size=60), st.text(alphabet="abc:-{}[]'\"&*!|>%@?,# \n\t01.", max_size=60)))
 def test_whatever_the_file_holds_it_is_read_or_refused_in_one_line(tmp_path: Path, text: str | bytes) -> None:
     try:
