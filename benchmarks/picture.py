@@ -13,7 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from warehouse_classifier.bucket.bucket import PHOTOS, ObjectInfo, open_bucket
+from warehouse_classifier.bucket.bucket import open_bucket
+from warehouse_classifier.bucket.objects import PHOTOS, ObjectInfo
 from warehouse_classifier.compute.parameters import read
 
 TARGET = Path("reports/bin.png")

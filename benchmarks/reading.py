@@ -167,7 +167,7 @@ def main(count: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as temporary, rivals("webdataset", "datasets") as bins:
         folder = Path(temporary)
         lay_out(folder, count)
-        here = {None: Path(sys.executable).parent, **bins}
+        here: dict[str | None, Path] = {None: Path(sys.executable).parent, **bins}
         for _ in range(rounds):
             for reader in (name for name, (rival, _) in READERS.items() if rival in here):
                 command = [here[READERS[reader][0]] / "python", __file__, "--read", reader, folder, str(count)]

@@ -98,19 +98,21 @@ def pack(way: str, folder: str, url: str, out: str) -> None:
         download(str(urls), SIDE, out, WORKERS, "border", output_format="webdataset", extract_exif=False, **sizes)
         done = sum(json.loads(file.read_text())["successes"] for file in Path(out).glob("*_stats.json"))
     else:
+        from warehouse_classifier.dataset.photo import encode
+        from warehouse_classifier.dataset.shards import Shards
         from warehouse_classifier.runtime.progress import NullProgress
         from warehouse_classifier.stages import resize_images as stage
 
         os.environ |= {"AWS_ENDPOINT_URL": url, "DVC_ROOT": folder}
         if way == PILLOW:  # in the place of decoder and resizer; client, encoder and packing stay
-            stage.shrink = lambda body, params: stage.encode(by_pillow(body), params.quality)
+            stage.shrink = lambda body, params: encode(by_pillow(body), params.quality)
         sizes = {"side": SIDE, "quality": QUALITY, "max_pixels": MAX_PIXELS, "max_rejected": 0}
         params = stage.ResizeImages(bucket="s3://bins", **sizes, concurrency=CONCURRENCY, workers=WORKERS)
         with tempfile.TemporaryDirectory() as work:
             stage.resize_images(
                 params, Path(folder, "selection.csv"), Path(out), work=Path(work), progress=NullProgress()
             )
-        done = len(stage.Shards(Path(out)).index)
+        done = len(Shards(Path(out)).index)
     print(f"\n{done}")
 
 
