@@ -1,4 +1,4 @@
-"""MlflowRun a stage on this machine, in this process or in several, with bars on a terminal and curves in MLflow."""
+"""Run a stage on this machine, in this process or in several, with bars on a terminal and curves in MLflow."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ def run(stage: str, argv: list[str]) -> None:
 
 
 def at_once(stage: str, params: Params, argv: list[str], begun: Snapshot, tree: parameters.Tree) -> None:
-    """MlflowRun a stage that leaves nothing on its way: what it has computed is kept until all the rest went well.
+    """Run a stage that leaves nothing on its way: what it has computed is kept until all the rest went well.
 
     Raises snapshot.Edited if what the stage is made of was edited meanwhile.
     """
@@ -75,7 +75,7 @@ def at_once(stage: str, params: Params, argv: list[str], begun: Snapshot, tree: 
 def resumed(
     stage: str, params: Params, argv: list[str], begun: Snapshot | None, work: Path | None, tree: parameters.Tree
 ) -> None:
-    """MlflowRun a stage that goes on from what lies in `work`, the folder of its work, which stays there if this fails.
+    """Run a stage that goes on from what lies in `work`, the folder of its work, which stays there if this fails.
 
     Raises snapshot.Edited if what the stage is made of was edited meanwhile.
     """

@@ -1,4 +1,4 @@
-"""MlflowRun a stage on SageMaker: send what it reads, follow the job, bring what it leaves.
+"""Run a stage on SageMaker: send what it reads, follow the job, bring what it leaves.
 
 One job does one work: whoever asks for the same (inputs, command, code, parameters, remote) while it runs follows it, and
 whoever asks when it is done takes what it has left.
