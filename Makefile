@@ -33,6 +33,7 @@ quick: $(VENV)/ready
 
 # what takes longer than tests may, to be run before an issue is closed; its counts stand in docs/benchmarks.md
 soak: $(VENV)/ready
+	$(PYTEST) -m soak
 	FUZZ=20000 $(PYTEST) tests/bins/test_fuzz_metadata.py tests/dataset/test_fuzz_photo.py
 	python benchmarks/soak.py
 	python benchmarks/interrupted.py

@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: SHARED.index(groups[item]) if groups[item] in SHARED else len(SHARED))
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
-        if group in SHARED:
+        if group in SHARED or item.get_closest_marker("soak"):
             item.add_marker(pytest.mark.slow)
 
 

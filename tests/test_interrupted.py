@@ -26,7 +26,9 @@ def trained(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
     """A project whose training has been run undisturbed, and has many points to be killed at."""
     project = reproduced.copy(tmp_path_factory.mktemp("interrupted") / "project")
     project.set(train_vit={"epochs": 8, "threads": 1, "workers": 1})
-    project.environment.update(CHECKPOINT_SECONDS="0", PYTHONPATH="src")
+    project.environment.update(
+        CHECKPOINT_SECONDS="0", PYTHONPATH="src", FIGURES="log"
+    )  # MLflow takes seconds to import
     project.run(*BY_DVC)
     project.run("dvc", "status", STAGE)  # DVC has seen all as it is
     return project

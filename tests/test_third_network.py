@@ -67,33 +67,51 @@ def edits(page: str) -> Iterator[Edit]:
 
 
 @pytest.fixture(scope="module")
-def project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that has run with two networks, after the edits of the page and `dvc repro`."""
+def edited(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that has run with two networks, after the edits of the page."""
     project = reproduced.copy(tmp_path_factory.mktemp("third") / "project")
     for edit in edits(PAGE.read_text()):
         edit.apply(project.folder)
     project.set(train_toy={"epochs": 2, "batch": 32, "micro_batch": 32})
+    return project
+
+
+@pytest.fixture(scope="module")
+def project(edited: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """After `dvc repro` as well."""
+    project = edited.copy(tmp_path_factory.mktemp("run") / "project")
     (project.folder / "said").write_text(project.run("dvc", "repro"))
     return project
 
 
-def test_the_page_lists_every_edit(project: Project) -> None:
-    """What git sees is what the page names, and what DVC itself writes."""
-    changed = {line[3:] for line in project.run("git", "status", "--porcelain", "--untracked-files=all").splitlines()}
-    named = {edit.file for edit in edits(PAGE.read_text())}
-    assert changed - {"said"} == named | {"dvc.lock", "models/.gitignore"} | {
-        path for path in changed if path.startswith("reports/")
-    }
+def changed(project: Project) -> set[str]:
+    """What git sees."""
+    return {line[3:] for line in project.run("git", "status", "--porcelain", "--untracked-files=all").splitlines()}
 
 
-def test_a_third_network_retrains_none_of_the_others(project: Project) -> None:
-    output = project.read("said")
-    assert [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")] == [
-        "train_toy", "evaluate"
-    ]  # fmt: skip
+def started(output: str) -> list[str]:
+    """The stages whose command DVC says that it starts."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def test_the_page_lists_every_edit(edited: Project) -> None:
+    assert changed(edited) == {edit.file for edit in edits(PAGE.read_text())}
+
+
+def test_a_third_network_retrains_none_of_the_others(edited: Project) -> None:
+    assert json.loads(edited.run("dvc", "status", "--json")).keys() == {"train_toy", "evaluate"}
+
+
+@pytest.mark.soak
+def test_it_is_trained_and_evaluated_and_dvc_writes_the_rest(project: Project) -> None:
+    assert started(project.read("said")) == ["train_toy", "evaluate"]
     assert "up to date" in project.run("dvc", "status")
+    assert changed(project) - {"said"} == {edit.file for edit in edits(PAGE.read_text())} | {
+        "dvc.lock", "models/.gitignore"
+    } | {path for path in changed(project) if path.startswith("reports/")}  # fmt: skip
 
 
+@pytest.mark.soak
 def test_it_is_everywhere_where_networks_are(project: Project) -> None:
     metrics = json.loads(project.read("reports/metrics.json"))
     assert {"acc", "acc_resnet34", "acc_vit", "acc_toy"} <= metrics.keys()
@@ -129,6 +147,7 @@ assert answer(["report"]) == 0
 """
 
 
+@pytest.mark.soak
 def test_it_counts_in_check_and_stands_in_mlflow(project: Project) -> None:
     output = project.run(sys.executable, "-c", TYPED, PYTHONPATH="src")
     for model in ("toy", "average"):
@@ -142,11 +161,11 @@ def test_it_counts_in_check_and_stands_in_mlflow(project: Project) -> None:
     assert "Toy" in output + project.read("reports/report-with-runs.html")
 
 
-def test_what_make_test_says_of_it_is_good(project: Project) -> None:
+def test_what_make_test_says_of_it_is_good(edited: Project) -> None:
     """But for the lock, which is committed when the page has been followed, and mypy, which takes a minute."""
-    project.run("ruff", "check", "src", "tests")
-    project.run("ruff", "format", "--check", "src", "tests", "docs/adding-a-network.md")
-    output = project.run(
+    edited.run("ruff", "check", "src", "tests")
+    edited.run("ruff", "format", "--check", "src", "tests", "docs/adding-a-network.md")
+    output = edited.run(
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/stages/test_train_toy.py",
         "tests/test_laws.py", "tests/models/test_registry.py", "--deselect",
         "tests/test_laws.py::test_the_committed_lock_is_of_the_committed_code", PYTHONPATH="src",

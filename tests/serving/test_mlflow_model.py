@@ -184,6 +184,7 @@ def test_who_fetches_what_a_rented_machine_has_left_keeps_its_models(
     assert len(run.outputs.model_outputs) == len(COUNTERS)
 
 
+@pytest.mark.soak
 def test_a_server_keeps_models_where_it_likes(
     other: Path, database: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,8 @@ from PIL import Image
 import screenshot
 from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
+pytestmark = pytest.mark.soak
+
 # of a few epochs: nothing else on the page looks like these
 CURVES = {"train_resnet34": [0.41235, 0.52346], "train_vit": [0.31234, 0.43215, 0.65437]}
 

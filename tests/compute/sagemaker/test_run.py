@@ -332,6 +332,7 @@ def test_neither_a_kill_of_the_launcher_nor_the_loss_of_a_spot_machine_changes_a
     assert not [key for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key]
 
 
+@pytest.mark.soak
 def test_two_experiments_at_once(project: Project, account: Account) -> None:
     before = len(account.jobs("train_resnet34"))
     project.set(train_resnet34={"workers": 9})  # four seconds of work
