@@ -22,7 +22,7 @@ endef
 
 # one file alone: .venv/bin/pytest tests/bucket/test_bucket.py
 test: $(VENV)/ready
-	@echo 'linters and every test: 13 to 15 minutes on two cores (`make quick`: one and a half)'
+	@echo 'linters and every test but those of `make soak`: nine minutes on two cores (`make quick`: one and a half)'
 	$(LINT)
 	$(PYTEST)
 

@@ -74,6 +74,15 @@ def own_modules() -> Iterator[None]:
     sys.path[:] = OWN_PATHS
 
 
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """A stage or a command that ran in this process has answered signals in its own way."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="module")
 def every_network() -> Iterator[None]:
     """For tests of folders that processes of their own read, which know of every network that the project has."""
@@ -171,15 +180,13 @@ def answering(aws: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a small params.yaml, where the test runs; `launch` may be called in it."""
     (tmp_path / "params.yaml").write_text(PARAMS)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("STAGE_RUNNER", raising=False)
     monkeypatch.chdir(tmp_path)
-    terminated = signal.getsignal(signal.SIGTERM)  # a launched stage answers it in its own way
-    yield tmp_path
-    signal.signal(signal.SIGTERM, terminated)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -182,6 +182,31 @@ def test_ctrl_c_is_answered_by_one_line(project: Path) -> None:
     assert not (project / "data").exists()
 
 
+SENT_AGAIN = """
+import os, signal, sys
+from warehouse_classifier.compute import __main__ as launcher
+
+def run(*_):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.kill(os.getpid(), {number})
+
+def size():
+    os.kill(os.getpid(), {number})
+    return 1
+
+launcher.local.run, launcher.size = run, size
+sys.exit(launcher.launch("fetch_metadata", []))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_interrupt_the_answer_to_the_first(project: Path, number: int) -> None:
+    command = [sys.executable, "-c", SENT_AGAIN.format(number=int(number))]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    line = "error: fetch_metadata was interrupted; `dvc repro` goes on from what is done\n"
+    assert (ran.returncode, ran.stderr) == (130, line)
+
+
 @pytest.mark.parametrize("ends", ["ctrl-c", "fault"])
 def test_who_waits_for_a_bucket_does_not_hold_up_the_end(
     project: Path, serve: Callable[..., Served], ends: str

@@ -16,7 +16,7 @@ from warehouse_classifier.cli.check.command import check
 from warehouse_classifier.cli.report.command import report
 from warehouse_classifier.compute.machine_errors import is_full_disk, is_memory
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.tracking.stderr import say_error
+from warehouse_classifier.tracking.stderr import ignore_signals, say_error
 
 P = ParamSpec("P")
 NOT_RUN = 2  # as diff has it
@@ -38,6 +38,7 @@ def told(command: Callable[P, int]) -> Callable[P, int]:
         except UserError as error:
             return _say(str(error))
         except KeyboardInterrupt as interrupt:  # whoever knows how to go on has said so
+            ignore_signals()
             how, status = ("ended", ENDED) if isinstance(interrupt, Ended) else ("interrupted", INTERRUPTED)
             return _say("; ".join([how, *map(str, interrupt.args)]), status)
         except BrokenPipeError:  # by `| head`, which has all it wants

@@ -9,7 +9,7 @@ import sys
 
 from warehouse_classifier.compute import local, processes, stage_code
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.tracking.stderr import say_error
+from warehouse_classifier.tracking.stderr import ignore_signals, say_error
 from warehouse_classifier.training.distributed import size
 
 VARIABLE = "STAGE_RUNNER"
@@ -33,6 +33,7 @@ def launch(stage: str, argv: list[str]) -> int:
             say_error(error)
         return 1
     except KeyboardInterrupt:
+        ignore_signals()
         if size() == 1:  # else whoever started the processes says it
             say_error(f"{stage} was interrupted; `dvc repro` goes on from what is done")
         return 130

@@ -16,7 +16,7 @@ from warehouse_classifier.compute.sagemaker.docker import build_command, docker,
 from warehouse_classifier.compute.sagemaker.settings import Settings
 from warehouse_classifier.compute.sagemaker.status_line import say
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.tracking.stderr import say_error
+from warehouse_classifier.tracking.stderr import ignore_signals, say_error
 
 REPOSITORY = "warehouse-classifier"  # in ECR
 PLATFORM = "linux/amd64"  # of SageMaker's machines
@@ -102,7 +102,8 @@ def main() -> int:
         say_error(error)
         return 1
     except KeyboardInterrupt:
-        print("error: interrupted; the same command goes on from what is built and sent", file=sys.stderr)
+        ignore_signals()
+        say_error("interrupted; the same command goes on from what is built and sent")
         return 130
     say("in params.yaml, under sagemaker, it is the `image`; or say: export SAGEMAKER_IMAGE=" + address)
     print(address)
