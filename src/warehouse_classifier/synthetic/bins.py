@@ -7,7 +7,7 @@ What an id holds does not depend on how many pairs there are. Rates are those of
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, count
 
@@ -16,6 +16,7 @@ from warehouse_classifier.synthetic.inventory import body, entry
 from warehouse_classifier.synthetic.items import Item, draws, invent
 from warehouse_classifier.synthetic.quantities import later, quantity_of
 from warehouse_classifier.synthetic.rendering import VERSION, draw_bin
+from warehouse_classifier.synthetic.sizes import CellSize, cell_size, room, volumes
 
 RUN_LENGTHS = (1, 1, *[2] * 7, 3)  # photos of one bin in a row; equally likely
 BLOCK = 24  # ids that are cut into runs together, so that a run is found without its far neighbours
@@ -29,7 +30,6 @@ NEW_GOOD = (
 MISCOUNTED = 0.03  # of the bins with 1 to 5 items the photo shows one more or one fewer
 SUM_WRONG = 0.001  # of the bins, item quantities do not add up
 STRAY = 1000  # the article number of a unit that the inventory does not know of
-BOX_OF = 6  # a bin that sees more units than this holds smaller ones, or they would not fit
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,18 @@ class Run:
     """Consecutive photos of one bin: every unit that was ever in it, and which of them each photo finds there."""
 
     key: str
+    cell: CellSize
     articles: tuple[int, ...]  # per unit, the number of its article
     present: tuple[tuple[int, ...], ...]  # per photo, the units
 
-    def good(self, seed: int, article: int) -> Item:
-        return invent(seed, self.key, article, size=min(1.0, BOX_OF / len(self.articles)))
+    def goods(self, seed: int, articles: Iterable[int]) -> dict[int, Item]:
+        """Items by the number of their article: what they are does not depend on which are asked for."""
+        wanted = set(articles)
+        chances = {article: draws("volume", seed, self.key, article)[0] for article in wanted.union(self.articles)}
+        volume = volumes(self.cell, self.articles, chances)
+        return {
+            article: invent(seed, self.key, article, volume=volume[article], room=room(self.cell)) for article in wanted
+        }
 
 
 class SyntheticBins:
@@ -73,15 +80,17 @@ class SyntheticBins:
         if units and draws(self.seed, "sum", id)[0] < SUM_WRONG:
             article = min(quantities)
             quantities[article] += -1 if quantities[article] > 1 else 1
-        items = sorted(entry(run.good(self.seed, article), quantity) for article, quantity in quantities.items())
+        goods = run.goods(self.seed, quantities)
+        items = sorted(entry(goods[article], quantity) for article, quantity in quantities.items())
         return body(items, len(units))
 
     def photo(self, id: str) -> bytes:
         """The JPEG body. Raises KeyError for an id that is not there."""
         run, place = self._find(id)
         articles, seen = self._seen(id, run, place)
-        goods = {article: run.good(self.seed, article) for article in set(articles)}
-        return draw_bin(f"{self.seed}/{run.key}", f"{self.seed}/{id}", [goods[article] for article in articles], seen)
+        goods = run.goods(self.seed, articles)
+        keys = f"{self.seed}/{run.key}", f"{self.seed}/{id}"
+        return draw_bin(*keys, run.cell, [goods[article] for article in articles], seen)
 
     def shown(self, id: str) -> int:
         """How many items the photo really shows: not the quantity where an item was misplaced."""
@@ -110,14 +119,15 @@ class SyntheticBins:
     def _run(self, key: str, length: int) -> Run:
         """What was in the bin, photo by photo: between two photos an item is picked or stowed."""
         d = draws(self.seed, "run", key)
+        cell = cell_size(draws(self.seed, "cell", key)[:3])
         if length == 1 and d[0] < (EMPTY if key.startswith("u") else EMPTY_ALONE):
-            return Run(key, (), ((),))
+            return Run(key, cell, (), ((),))
         quantity = quantity_of(d[1])
         present = [tuple(range(quantity))]
         for photo in range(1, length):
             present.append(later(present[-1], max(map(max, present)) + 1, d[4 * photo : 4 * photo + 3]))
         units = max(map(max, present)) + 1
-        return Run(key, self._articles(key, units), tuple(present))
+        return Run(key, cell, self._articles(key, units), tuple(present))
 
     def _articles(self, key: str, units: int) -> tuple[int, ...]:
         """The article of each unit: a new one, or that of an earlier unit. A later unit never changes an earlier one's."""

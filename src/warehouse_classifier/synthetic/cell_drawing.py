@@ -6,7 +6,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from warehouse_classifier.synthetic.cell_label import draw_label
 from warehouse_classifier.synthetic.palette import DARK, FLOOR, LIP, RAIL, WALL, shade
-from warehouse_classifier.synthetic.placement import Cell, Placement
+from warehouse_classifier.synthetic.placement import SCALE, Cell, Placement
+
+LABEL = 1.35  # inches that a label is high, whatever the cell
 
 
 def walls(cell: Cell, places: Sequence[Placement], folds: Sequence[Sequence[float]]) -> Image.Image:
@@ -66,7 +68,8 @@ def lips(draw: ImageDraw.ImageDraw, cell: Cell, d: Sequence[float]) -> None:
     draw.line([(x, y + 0.028 * cell.height) for x, y in lower], fill=shade(LIP, 0.8, 150))  # a seam
     draw.polygon([(0, 0), (cell.width, 0), *reversed(upper)], fill=RAIL if railed else shade(LIP, 0.84))
     draw.line([(x, y + 2) for x, y in upper], fill=DARK, width=4)
-    size, left = 0.085 * cell.width, cell.width * (0.3 + 0.25 * d[1])
+    size = LABEL * SCALE
+    left = max(0.0, cell.width - 3.6 * size) * (0.25 + 0.5 * d[1])
     code = "1234"[int(d[2] * 4)] + "ABCDEFGH"[int(d[3] * 8)] + "^"
     draw_label(draw, (left, cell.bottom + sag + 0.022 * cell.height), size, code, d[5:7])
     if not railed:

@@ -2,9 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
+
+
+class Perspective(NamedTuple):
+    """The pixel that the camera looks straight at, and how far toward it a unit reaches back (0 to 1)."""
+
+    vanishing: Point
+    reach: float
 
 
 @dataclass(frozen=True)

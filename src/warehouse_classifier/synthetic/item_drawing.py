@@ -7,19 +7,18 @@ from collections.abc import Sequence
 
 from PIL import ImageDraw
 
-from warehouse_classifier.synthetic.frame import Box, Frame, Point
+from warehouse_classifier.synthetic.frame import Box, Frame, Perspective
 from warehouse_classifier.synthetic.items import Item
 from warehouse_classifier.synthetic.palette import INK, PAPER, shade
 
-THICK = 0.14  # how far toward the vanishing point a box reaches back
 OCTAGON = ((1, 0), (0.7, 0.7), (0, 1), (-0.7, 0.7), (-1, 0), (-0.7, -0.7), (0, -1), (0.7, -0.7))
 TUBE_SHADES = (0.5, 0.78, 1.0, 1.18, 1.08, 0.86, 0.6)  # a cylinder lit from the front, left to right
 
 
-def paint(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
+def paint(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, view: Perspective, light: float) -> None:
     """One unit. Its dark edge keeps two units of one article apart when the photo is small."""
     _shadow(draw, frame, 0.14 if good.kind == "tube" else 0.0)
-    {"carton": _carton, "book": _book, "bag": _bag, "tube": _tube}[good.kind](draw, good, frame, vanishing, light)
+    {"carton": _carton, "book": _book, "bag": _bag, "tube": _tube}[good.kind](draw, good, frame, view, light)
 
 
 def _shadow(draw: ImageDraw.ImageDraw, frame: Frame, shoulder: float) -> None:
@@ -31,10 +30,11 @@ def _shadow(draw: ImageDraw.ImageDraw, frame: Frame, shoulder: float) -> None:
         draw.polygon([frame.at(u, v) for u, v in (*outline, *mirrored)], fill=(20, 14, 6, 70))
 
 
-def _box(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
+def _box(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, view: Perspective, light: float) -> None:
     """A box: front, and the side and the top where the camera sees them."""
     front = frame.quad(0, 0, 1, 1)
-    back = [(x + (vanishing[0] - x) * THICK, y + (vanishing[1] - y) * THICK) for x, y in front]
+    (right, down), reach = view
+    back = [(x + (right - x) * reach, y + (down - y) * reach) for x, y in front]
     lower_left, lower_right, upper_right, upper_left = range(4)
     edge = shade(good.colour, 0.25 * light)
     for one, other, bright in (
@@ -68,8 +68,8 @@ def _barcode(draw: ImageDraw.ImageDraw, frame: Frame, left: float, low: float, l
         draw.polygon(frame.quad(start, low + 0.05, start + 0.022, low + 0.14), fill=shade(INK, light))
 
 
-def _carton(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
-    _box(draw, good, frame, vanishing, light)
+def _carton(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, view: Perspective, light: float) -> None:
+    _box(draw, good, frame, view, light)
     accent, pattern = shade(good.accent, light), good.look[0]
     if pattern < 0.35:  # a printed panel with a picture
         draw.polygon(frame.quad(0.08, 0.34, 0.92, 0.93), fill=accent)
@@ -87,8 +87,8 @@ def _carton(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Poin
         _barcode(draw, frame, 0.08 + 0.5 * good.look[2], 0.06, light)
 
 
-def _book(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
-    _box(draw, good, frame, vanishing, light)
+def _book(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, view: Perspective, light: float) -> None:
+    _box(draw, good, frame, view, light)
     accent = shade(good.accent, light)
     low = 0.3 + 0.1 * good.look[0]
     draw.polygon(frame.quad(0.3, low, 0.7, low + 0.45), fill=shade(PAPER if good.look[1] < 0.5 else good.accent, light))
@@ -96,8 +96,8 @@ def _book(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point,
     draw.polygon(frame.quad(0, 0.88, 1, 0.92), fill=accent)
 
 
-def _tube(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
-    del vanishing  # a cylinder looks the same from every side
+def _tube(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, view: Perspective, light: float) -> None:
+    del view  # a cylinder looks the same from every side
     edge = shade(good.colour, 0.25 * light)
     outline = [(0.0, 0.03), (0.2, 0.0), (0.8, 0.0), (1.0, 0.03), (1.0, 0.78), (0.7, 0.87), (0.3, 0.87), (0.0, 0.78)]
     strips = len(TUBE_SHADES)
@@ -115,8 +115,8 @@ def _tube(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point,
     _print(draw, frame, (0.3, low + 0.08, 0.75, low + 0.28), shade(PAPER, light), good.look[1:3])
 
 
-def _bag(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, vanishing: Point, light: float) -> None:
-    del vanishing  # it has no faces
+def _bag(draw: ImageDraw.ImageDraw, good: Item, frame: Frame, view: Perspective, light: float) -> None:
+    del view  # it has no faces
     wobble = [0.06 * d for d in (*good.look, *good.look, *good.look)]
     rim = [
         (0, 0.04),

@@ -1,23 +1,24 @@
 """What a synthetic item is, as the inventory knows it, and how one unit of it looks from the front."""
 
 import hashlib
-import math
 import struct
 from typing import NamedTuple
 
 Colour = tuple[int, int, int]
 
 KINDS = ("carton", "carton", "book", "bag", "tube")  # cartons are the commonest in the real photos
-SLIM = {
-    "carton": (1.1, 0.6),
-    "bag": (1.2, 0.3),
-    "tube": (2.0, 0.7),
-    "book": (3.4, 1.4),
-}  # length / width: least, spread
+SHAPES = {  # width / length and height / width of an item of USUAL volume: least and spread of each
+    "carton": ((0.5, 0.45), (0.3, 0.6)),
+    "bag": ((0.5, 0.4), (0.12, 0.3)),
+    "tube": ((0.3, 0.35), (1.0, 0.0)),
+    "book": ((0.6, 0.22), (0.08, 0.2)),
+}
+USUAL = 100.0  # cubic inches
+FLATTER = 0.2  # smaller items are flatter: height / width goes with this power of the volume
+LEAST = 0.2  # inches: no side is shorter
 BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PAIRS = tuple(one + other for one in BASE36 for other in BASE36)
 SIXTEEN = struct.Struct(">16I")
-FACE = 16.0  # square inches: the middle of an item's front, about a tenth of a cell's
 # Real values are tenths of an inch that went through centimetres and back: 3.5 became 3.49999999643.
 ROUND_TRIP = 0.99999999898
 
@@ -86,22 +87,18 @@ class Item(NamedTuple):
     look: tuple[float, ...]  # five draws for the details of the print
     quirk: float  # a draw for what its metadata lacks
 
-    @property
-    def face(self) -> tuple[float, float]:
-        """Width and height in inches of the side that one sees when it stands upright."""
-        return (self.height if self.kind == "book" else self.width), self.length
 
-
-def invent(*key: object, size: float = 1.0) -> Item:
-    """The article of this key; `size` scales the area of its front."""
+def invent(*key: object, volume: float, room: tuple[float, float, float]) -> Item:
+    """The article of this key: of about `volume` cubic inches, no side longer than that of `room`, shortest first."""
     d = draws("good", *key)
     kind = _pick(KINDS, d[0])
-    area = FACE * (0.72 + 0.56 * d[1]) * size
-    least, spread = SLIM[kind]
-    slim = least + spread * d[2]
-    length, across = math.sqrt(area * slim), math.sqrt(area / slim)
-    third = across if kind == "tube" else length * 0.72 if kind == "book" else across * (0.2 + 0.7 * d[3])
-    height, width, length = (_tenths(side) for side in sorted((across, third, length)))
+    (slim, more_slim), (flat, more_flat) = SHAPES[kind]
+    across, thin = slim + more_slim * d[1], flat + more_flat * d[2]
+    if kind != "tube":
+        thin = min(1.0, thin * (volume / USUAL) ** FLATTER)
+    longest = (volume / (across * across * thin)) ** (1 / 3)
+    sides = sorted((longest, longest * across, longest * across * thin))
+    height, width, length = (_tenths(max(LEAST, min(side, most))) for side, most in zip(sides, room, strict=True))
     colour, accent = _pick(HUES, d[4]), _pick(HUES, (d[4] + 0.07 + 0.86 * d[5]) % 1.0)
     return Item(
         asin=_asin(d[6], d[7]),

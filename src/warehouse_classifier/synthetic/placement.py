@@ -1,21 +1,40 @@
 """Where the units of a bin stand in its cell, as a stower would have put them: on the floor, leaning, stacked, behind each other."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from warehouse_classifier.synthetic.frame import Point
 from warehouse_classifier.synthetic.items import Item
+from warehouse_classifier.synthetic.sizes import DEPTH
 
-CELL = 160.0  # square inches of a cell's opening
+SCALE = 20.0  # pixels an inch at the opening
 BACK = 0.84  # how large the back wall is beside the opening
 RISE = (
     0.07  # how much higher in the photo the floor ends at the back, beyond perspective: the camera looks down a little
 )
-DEEPEST = 0.8  # nothing stands flat against the back wall
+DEEPEST = 0.9  # nothing stands flat against the back wall
 TRIES = 14  # places that are looked at for one unit
 HIDDEN = 0.45  # shares of a unit that may overlap others, at most, before another place is looked for
+
+HEIGHT, WIDTH, LENGTH = range(3)
+POSES = {  # which side goes across, which up and which back; the commoner ones stand twice
+    "carton": (
+        *((WIDTH, LENGTH, HEIGHT), (LENGTH, WIDTH, HEIGHT), (HEIGHT, LENGTH, WIDTH)),
+        *((LENGTH, HEIGHT, WIDTH), (WIDTH, HEIGHT, LENGTH), (HEIGHT, WIDTH, LENGTH)),
+    ),
+    "book": (
+        *((HEIGHT, LENGTH, WIDTH), (HEIGHT, LENGTH, WIDTH), (LENGTH, HEIGHT, WIDTH)),
+        *((WIDTH, HEIGHT, LENGTH), (WIDTH, LENGTH, HEIGHT)),
+    ),
+    "bag": (
+        *((WIDTH, LENGTH, HEIGHT), (LENGTH, WIDTH, HEIGHT)),
+        *((LENGTH, HEIGHT, WIDTH), (WIDTH, HEIGHT, LENGTH)),
+    ),
+    "tube": ((WIDTH, LENGTH, HEIGHT), (WIDTH, LENGTH, HEIGHT), (LENGTH, HEIGHT, WIDTH), (WIDTH, HEIGHT, LENGTH)),
+}
 
 
 @dataclass(frozen=True)
@@ -26,18 +45,16 @@ class Cell:
     height: int
     top: float  # the opening ends here, under the upper lip
     bottom: float  # and here, above the lower one
+    vanishing: Point  # what the camera looks straight at
 
-    @property
-    def vanishing(self) -> Point:
-        return self.width / 2, self.top + (self.bottom - self.top) * 0.4
-
-    def scale(self, depth: float) -> float:
-        """Pixels an inch. Depth 0 is the opening, 1 the back wall."""
-        return float(((self.bottom - self.top) * self.width / CELL) ** 0.5) * (1 - (1 - BACK) * depth)
+    @staticmethod
+    def far(depth: float) -> float:
+        """How large something is beside what stands in the opening. Depth 0 is the opening, 1 the back wall."""
+        return 1 - (1 - BACK) * depth
 
     def toward(self, x: float, y: float, depth: float) -> Point:
         """A point of the opening, moved back."""
-        far = 1 - (1 - BACK) * depth
+        far = self.far(depth)
         return self.vanishing[0] + (x - self.vanishing[0]) * far, self.vanishing[1] + (y - self.vanishing[1]) * far
 
     def floor(self, depth: float) -> float:
@@ -47,7 +64,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a unit stands. Pixels; `under` is the unit that it rests on."""
+    """Where a unit stands. Pixels, but for `depth`, where its front is, and `back`, where its back is: shares of the cell's."""
 
     x: float
     base: float
@@ -55,67 +72,113 @@ class Placement:
     height: float
     lean: float
     depth: float
-    under: int | None = None
+    back: float
+    under: int | None = None  # the unit that it rests on
 
 
 def stow(cell: Cell, goods: Sequence[Item], random: np.random.Generator) -> list[Placement]:
-    """A place for every unit, one after the other, each where it hides and is hidden least."""
-    places: list[Placement] = []
-    for good in goods:
-        numbers = random.random((TRIES, 6)).tolist()  # as many for every unit: a later unit never moves an earlier one
-        best, least = _try(cell, good, goods, places, numbers[0]), 1.0
-        for attempt in numbers:
-            place = _try(cell, good, goods, places, attempt)
-            hidden = sum(_overlap(place, other) for other in places)
-            if hidden < least:
-                best, least = place, hidden
-            if hidden <= HIDDEN * attempt[5]:
-                break
-        places.append(best)
-    return places
+    """A place for every unit, one after the other, the largest first, each where it hides and is hidden least."""
+    numbers = random.random((len(goods), TRIES, 6)).tolist()
+    places: dict[int, Placement] = {}
+    for unit in sorted(range(len(goods)), key=lambda unit: (-_volume(goods[unit]), unit)):
+        places[unit] = _least_hidden(cell, unit, goods, places, numbers[unit])
+    return [places[unit] for unit in range(len(goods))]
 
 
-def settle(places: list[Placement], shown: frozenset[int]) -> list[Placement]:
-    """What rested on a unit that was taken away has come down to where that one stood."""
-    settled: list[Placement] = []
-    for place in places:
-        base = place.base
-        if place.under is not None:
-            below = settled[place.under]
-            base = below.base - (below.height if place.under in shown else 0.0)
-        settled.append(replace(place, base=base))
-    return settled
+def move(
+    cell: Cell, goods: Sequence[Item], places: list[Placement], moved: AbstractSet[int], random: np.random.Generator
+) -> list[Placement]:
+    """The places after somebody took the `moved` units out and put them back elsewhere on the floor."""
+    others = {unit: place for unit, place in enumerate(places) if unit not in moved}
+    for unit in sorted(moved):
+        numbers = random.random((TRIES, 6))
+        numbers[:, 4] = 1.0  # on nothing
+        others[unit] = _least_hidden(cell, unit, goods, others, numbers.tolist())
+    return [others[unit] for unit in range(len(places))]
 
 
-def _try(cell: Cell, good: Item, goods: Sequence[Item], places: list[Placement], numbers: list[float]) -> Placement:
+def settle(places: list[Placement], gone: AbstractSet[int]) -> list[Placement]:
+    """What rested on a unit that is gone has come down to where that one stood."""
+
+    def base(unit: int) -> float:
+        place = places[unit]
+        if place.under is None:
+            return place.base
+        return base(place.under) - (0.0 if place.under in gone else places[place.under].height)
+
+    return [replace(place, base=base(unit)) for unit, place in enumerate(places)]
+
+
+def seen_from(places: list[Placement], before: Cell, after: Cell) -> list[Placement]:
+    """The places as a camera sees them that has moved a little: what is farther back shifts more."""
+    right, down = (new - old for new, old in zip(after.vanishing, before.vanishing, strict=True))
+    return [
+        replace(
+            place, x=place.x + right * (1 - Cell.far(place.depth)), base=place.base + down * (1 - Cell.far(place.depth))
+        )
+        for place in places
+    ]
+
+
+def _volume(good: Item) -> float:
+    return good.height * good.width * good.length
+
+
+def _least_hidden(
+    cell: Cell, unit: int, goods: Sequence[Item], places: dict[int, Placement], numbers: list[list[float]]
+) -> Placement:
+    best, least = _try(cell, unit, goods, places, numbers[0]), float("inf")
+    for attempt in numbers:
+        place = _try(cell, unit, goods, places, attempt)
+        hidden = sum(_overlap(place, other) for other in places.values())
+        if hidden < least:
+            best, least = place, hidden
+        if hidden <= HIDDEN * attempt[5]:
+            break
+    return best
+
+
+def _try(cell: Cell, unit: int, goods: Sequence[Item], places: dict[int, Placement], numbers: list[float]) -> Placement:
     """Somewhere on the floor, or on top of a unit that can bear it."""
     across, deep, leaning, lying, stack, _ = numbers
-    wide, high = good.face
-    usable = (cell.bottom - cell.top) / cell.scale(0)
-    if high > 0.86 * usable or (good.kind != "tube" and lying < 0.3):
-        wide, high = high, wide
-    below = int(stack * 2 * len(places)) if places else 0
-    if below < len(places):
-        place = _on(cell, (wide, high), places[below], across, below)
-        bears = goods[below].kind in {"carton", "book"} and places[below].lean == 0
-        if bears and place.base - place.height > cell.top and place.width < 1.5 * places[below].width:
+    wide, high, thick = _pose(cell, goods[unit], lying)
+    stacked = int(stack * 2 * len(places))
+    if stacked < len(places):
+        under = list(places)[stacked]
+        below = places[under]
+        place = _on(cell, (wide, high, thick), below, across, under)
+        bears = goods[under].kind in {"carton", "book"} and below.lean == 0
+        if bears and place.base - place.height > cell.top and place.width < 1.5 * below.width:
             return place
-    depth = deep * DEEPEST
-    scale = cell.scale(depth)
+    thickness = thick / DEPTH
+    depth = deep * DEEPEST * max(0.0, 1 - thickness)
+    scale = SCALE * cell.far(depth)
     left, right = (
         cell.toward(0.02 * cell.width, 0, depth)[0],
         cell.toward(0.98 * cell.width, 0, depth)[0] - wide * scale,
     )
+    x, base = left + max(0.0, right - left) * across, cell.floor(depth)
     lean = (leaning - 0.75) * 0.9 if leaning > 0.5 and high > 1.2 * wide else 0.0
-    return Placement(left + max(0.0, right - left) * across, cell.floor(depth), wide * scale, high * scale, lean, depth)
+    return Placement(x, base, wide * scale, high * scale, lean, depth, depth + thickness)
 
 
-def _on(cell: Cell, face: tuple[float, float], below: Placement, across: float, under: int) -> Placement:
-    scale = cell.scale(below.depth)
-    width, height = face[0] * scale, face[1] * scale
+def _pose(cell: Cell, good: Item, chance: float) -> tuple[float, float, float]:
+    """Inches across, up and back of the way it stands, one that fits into the opening; else of one that does not."""
+    sides = good.height, good.width, good.length
+    poses = POSES[good.kind]
+    first = int(chance * len(poses))
+    turned = [(sides[a], sides[b], sides[c]) for a, b, c in (*poses[first:], *poses[:first])]
+    room = 0.96 * cell.width / SCALE, (cell.bottom - cell.top) / SCALE
+    return next((pose for pose in turned if pose[0] <= room[0] and pose[1] <= room[1]), turned[0])
+
+
+def _on(cell: Cell, pose: tuple[float, float, float], below: Placement, across: float, under: int) -> Placement:
+    scale = SCALE * cell.far(below.depth)
+    width, height = pose[0] * scale, pose[1] * scale
     x = below.x + (below.width - width) * across
     x = min(max(x, 0.03 * cell.width), max(0.03 * cell.width, 0.97 * cell.width - width))
-    return Placement(x, below.base - below.height, width, height, 0.0, below.depth - 0.001, under)
+    depth = below.depth - 0.001
+    return Placement(x, below.base - below.height, width, height, 0.0, depth, depth + pose[2] / DEPTH, under)
 
 
 def _overlap(one: Placement, other: Placement) -> float:
