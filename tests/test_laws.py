@@ -137,7 +137,7 @@ def dead_numbers(tree: Map) -> list[str]:
         for scale, block in tree[section].items():
             wrong += [f"{section}.{scale}.{key} is read by no stage" for key in sorted({*block} - allowed)]
             wrong += [f"{section}.{scale}.{key} is missing" for key in sorted(allowed - {*block})]
-        if {*tree[section]} != {"sample", "full"}:
+        if {*tree[section]} != {"sample", "real", "full"}:
             wrong.append(f"{section}: its scales are {', '.join(tree[section])}")
     return wrong
 
@@ -372,9 +372,9 @@ def test_no_number_is_dead() -> None:
     assert PARAMS["scale"] in PARAMS["data"]
 
 
-@pytest.mark.parametrize("scale", ["sample", "full"])
+@pytest.mark.parametrize("scale", ["sample", "real", "full"])
 @pytest.mark.parametrize("stage", STAGES)
-def test_both_scales_load(stage: str, scale: str) -> None:
+def test_every_scale_loads(stage: str, scale: str) -> None:
     loaded = parameters.load(params_of(stage), stage, scale, parameters.read(ROOT / "params.yaml"))
     assert {name for name, field in params_of(stage).model_fields.items() if not field.is_required()} == set()
     assert loaded.model_dump().keys() == params_of(stage).model_fields.keys()

@@ -148,10 +148,8 @@ class Looking(nn.Module):
 torch.manual_seed(0)
 network = Looking()
 recipe = Recipe(**{**RECIPE, "micro_batch": 2, "processes": 2, "epochs": 2})
-optimizer = torch.optim.AdamW(network.parameters(), 0.003, fused=True)
 folder = Path(sys.argv[1])
-train("train_small", network, optimizer, lambda _: 0.003, Shards(folder / "images"), QuantityEncoder([1, 2, 3]), recipe,
-      folder / "work", Diary())
+train("train_small", network, Shards(folder / "images"), QuantityEncoder([1, 2, 3]), recipe, folder / "work", Diary())
 torch.save(network.seen, folder / f"seen-{distributed.rank()}.pt")
 """
 

@@ -172,10 +172,9 @@ def test_an_index_that_points_elsewhere_is_a_fault(tmp_path: Path, offset: int, 
 def test_no_step_is_taken_from_images_of_another_hash(tmp_path: Path) -> None:
     folder, network, diary = pack(tmp_path / "images"), torch.nn.Linear(1, 1), Diary()
     flip_a_bit(folder)
-    optimizer = torch.optim.SGD(network.parameters())
     recipe, labels = Recipe(**RECIPE), QuantityEncoder([1, 2, 3])
     with pytest.raises(UserError, match="image 10059 is not the one in the index"):
-        train("small", network, optimizer, lambda _: 0.1, Shards(folder), labels, recipe, tmp_path / "work", diary)
+        train("small", network, Shards(folder), labels, recipe, tmp_path / "work", diary)
     assert diary.titles == []
     assert not (tmp_path / "work").exists()
 
@@ -191,7 +190,7 @@ def test_nothing_is_predicted_from_images_of_another_hash(tmp_path: Path) -> Non
         (models / network / "history.csv").write_text(",".join(HISTORY) + "\n")
     params = Evaluate(
         seed=1, bucket="bins", side=SIDE, quality=90, quantities=[1, 2, 3], batch=8, workers=2, threads=1,
-        precision="fp32", resamples=1000, false_alarms=0.05, misses=0.05, prevalence=0.05, recalls=[0.5], budgets=[0.1],
+        precision="fp32", mirror=False, resamples=1000, false_alarms=0.05, misses=0.05, prevalence=0.05, recalls=[0.5], budgets=[0.1],
         gallery=0,
     )  # fmt: skip
     pairs = [{"id": id, "items": []} for id in Shards(folder).index["id"]]

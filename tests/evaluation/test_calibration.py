@@ -19,7 +19,9 @@ from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
 
 QUANTITIES = [1, 2, 3, 4, 5]
-PROMISE = OperatingPoint(quantities=QUANTITIES, side=32, quality=90, precision="fp32", false_alarms=0.1, misses=0.1)
+PROMISE = OperatingPoint(
+    quantities=QUANTITIES, side=32, quality=90, precision="fp32", mirror=False, false_alarms=0.1, misses=0.1
+)
 
 
 def folders(root: Path) -> dict[str, Path]:
@@ -94,8 +96,8 @@ def change(models: Path, **values: Any) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"version": 2}, "is of version 2, this program reads 1; `dvc repro evaluate` makes it anew"),
-        ({"version": None}, "is of version None, this program reads 1"),
+        ({"version": 1}, "is of version 1, this program reads 2; `dvc repro evaluate` makes it anew"),
+        ({"version": None}, "is of version None, this program reads 2"),
         ({"side": "64"}, "side: input should be a valid integer"),
         ({"side": 0}, "side: input should be greater than 0"),
         ({"more": 1}, "more: extra inputs are not permitted"),

@@ -104,7 +104,7 @@ def test_accuracy_by_group_is_of_each_counter(test: Predictions) -> None:
 @pytest.mark.slow
 def test_promises_stand_beside_what_was_met(test: Predictions) -> None:
     calibrated = Calibration(
-        version=1, quantities=[1, 2, 3], side=32, quality=90, precision="fp32", false_alarms=0.2, misses=0.1,
+        version=2, quantities=[1, 2, 3], side=32, quality=90, precision="fp32", mirror=False, false_alarms=0.2, misses=0.1,
         sha256={net: dict.fromkeys(BELONGS, "") for net in NETWORKS},
         counters={counter: Calibrated(temperature=value, match=0.1, mismatch=0.9) for counter, value in TEMPERATURES.items()},
     )  # fmt: skip

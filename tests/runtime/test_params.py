@@ -197,7 +197,7 @@ def test_whatever_the_file_holds_it_is_read_or_refused_in_one_line(tmp_path: Pat
 )
 def test_keys_are_what_dvc_has_to_track(cls: type[Params], stage: str, keys: list[str]) -> None:
     assert cls.keys(stage, "full") == keys
-    for scale in ("sample", "full"):
+    for scale in ("sample", "real", "full"):
         assert load(cls, stage, scale, read(TOP / "params.yaml"))
 
 

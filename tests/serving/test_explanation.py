@@ -71,7 +71,7 @@ def seeing_light() -> nn.Module:
 def counter(name: str, **networks: nn.Module) -> Predictor:
     counted = {key: Calibrated(temperature=1.0, match=0.3, mismatch=0.9) for key in ("resnet34", "vit", AVERAGE)}
     calibrated = Calibration(
-        version=1, quantities=[1, 2, 3], side=64, quality=95, precision="fp32", false_alarms=0.05, misses=0.05,
+        version=2, quantities=[1, 2, 3], side=64, quality=95, precision="fp32", mirror=False, false_alarms=0.05, misses=0.05,
         counters=counted, sha256={network: dict.fromkeys(BELONGS, "") for network in NETWORKS},
     )  # fmt: skip
     return Predictor(name, calibrated, networks, torch.device("cpu"))

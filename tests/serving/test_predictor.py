@@ -56,6 +56,17 @@ def test_a_photo_says_the_same_alone_and_in_company(models: Path) -> None:
                 assert counted.probabilities(photos[i : i + 1])[0] == pytest.approx(together[i], abs=1e-4)
 
 
+def test_a_counter_that_looks_into_a_mirror_says_the_same_of_both_views(models: Path) -> None:
+    """As evaluate did, by what calibration.json says; without, each view has an answer of its own."""
+    photos = np.zeros((1, SIDE, SIDE, 3), np.uint8)
+    photos[:, :, : SIDE // 3] = 90
+    for mirror in (False, True):
+        with predictor.opened(models, "resnet34", threads=1) as counted:
+            counted.calibration = counted.calibration.model_copy(update={"mirror": mirror})
+            views = [counted.probabilities(view)[0] for view in (photos, photos[:, :, ::-1].copy())]
+        assert (np.abs(views[0] - views[1]).max() < 1e-9) == mirror
+
+
 def test_what_is_answered(models: Path) -> None:
     with predictor.opened(models) as counted:
         limits = counted.calibration.counters[AVERAGE]

@@ -36,7 +36,7 @@ PUBLISHED = TOP / "data" / "published.csv"
 KINDS_OF = {f"{i:05}": (1, 2, 3, 1, 2, 4, 1)[i % 7] if i < 38 else 2 for i in range(40)}  # different items, by test bin
 PARAMS = stage.Evaluate(
     seed=1, bucket="synthetic://?pairs=9", side=32, quality=95, quantities=QUANTITIES, batch=16, workers=1, threads=1,
-    precision="fp32", resamples=1000, false_alarms=0.1, misses=0.1, prevalence=0.05, recalls=[0.5, 0.8],
+    precision="fp32", mirror=False, resamples=1000, false_alarms=0.1, misses=0.1, prevalence=0.05, recalls=[0.5, 0.8],
     budgets=[0.01, 0.05, 0.1], gallery=6,
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from warehouse_classifier.models import vit
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import sha256
 from warehouse_classifier.runtime.params import Params
-from warehouse_classifier.stages.train_vit import TrainVit, rise_and_fall
+from warehouse_classifier.stages.train_vit import TrainVit
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "patch_size": 8}
 PARAMS: dict[str, Any] = {
@@ -105,12 +105,6 @@ def test_a_fault_leaves_no_model(images: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no folder"):
         run(images, tmp_path / "model", model_name="./none", revision="0" * 64)
     assert not (tmp_path / "model").exists()
-
-
-def test_the_rate_rises_and_falls_in_lines() -> None:
-    assert [rise_and_fall(done, 0.0) for done in (0.0, 0.25, 1.0)] == [1.0, 0.75, 0.0]
-    rates = [rise_and_fall(done, 0.2) for done in (0.0, 0.1, 0.2, 0.6, 1.0)]
-    assert rates == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ SIDE = 32
 # what both training stages can be told alike
 RECIPE: dict[str, Any] = {
     "lr": None, "seed": 7, "quantities": [1, 2, 3], "batch": 8, "micro_batch": 8, "processes": 1, "learning_rate": 3e-3,
-    "epochs": 3, "patience": None, "precision": "fp32", "compile": False, "deterministic": True, "threads": 1,
+    "warmup": 0.0, "decay": False, "weight_decay": 0.0, "epochs": 3, "patience": None, "augmentation": None,
+    "neighbours": 0.0, "average": 0.0, "pretrain": None, "precision": "fp32", "compile": False, "deterministic": True, "threads": 1,
     "workers": 2,
 }  # fmt: skip
 COUNTS = {"train": 40, "validation": 12, "test": 8}

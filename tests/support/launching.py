@@ -16,8 +16,8 @@ from warehouse_classifier.runtime.params import Params
 from warehouse_classifier.runtime.progress import Progress
 
 RECIPE = (
-    "batch: 8, micro_batch: 8, processes: 1, learning_rate: 3e-3, epochs: 2, patience: null, precision: fp32,"
-    " compile: false, deterministic: true, threads: 1, workers: 1"
+    "batch: 8, micro_batch: 8, processes: 1, learning_rate: 3e-3, decay: false, epochs: 2, patience: null,"
+    " augmentation: null, neighbours: 0.0, average: 0.0, pretrain: null, precision: fp32, compile: false, deterministic: true, threads: 1, workers: 1"
 )
 # `other` is a scale of two stages alone
 PARAMS = f"""\
@@ -35,7 +35,7 @@ select_images:
 resize_images:
   small: {{max_pixels: 1000000, max_rejected: 2, concurrency: 4, workers: 2}}
 train_resnet34:
-  small: {{weights: none, weights_sha256: null, {RECIPE}}}
+  small: {{weights: none, weights_sha256: null, warmup: 0.0, weight_decay: 0.0, {RECIPE}}}
 train_vit:
   small:
     model_name: own
@@ -46,7 +46,7 @@ train_vit:
     {RECIPE.replace(", ", chr(10) + "    ")}
 evaluate:
   small:
-    {{batch: 8, workers: 1, threads: 1, precision: fp32, resamples: 1000, false_alarms: 0.05, misses: 0.05, prevalence: 0.05,
+    {{batch: 8, workers: 1, threads: 1, precision: fp32, mirror: false, resamples: 1000, false_alarms: 0.05, misses: 0.05, prevalence: 0.05,
       recalls: [0.5], budgets: [0.05], gallery: 4}}
 """
 

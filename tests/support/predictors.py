@@ -37,7 +37,7 @@ def tiny(models: Path) -> Path:
         TINY[name](models / name)
     calibrated = Calibrated(temperature=0.02, match=0.6, mismatch=0.85)
     Calibration(
-        version=1, quantities=QUANTITIES, side=SIDE, quality=95, precision="fp32", false_alarms=0.05, misses=0.05,
+        version=2, quantities=QUANTITIES, side=SIDE, quality=95, precision="fp32", mirror=False, false_alarms=0.05, misses=0.05,
         counters=dict.fromkeys(COUNTERS, calibrated),
         sha256={name: folder.hashes(models / name) for name in NETWORKS},
     ).write(models / calibration.FILE)  # fmt: skip

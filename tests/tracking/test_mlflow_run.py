@@ -58,7 +58,7 @@ def trained(store: Path) -> Path:
     run = mlflow_run.MlflowRun("train_resnet34", {"scale": "sample", "lr": None}, "abc")
     act("train_resnet34", resnet34, images, store / "resnet34", progress=Screen(run))
     run.end("FINISHED")
-    vit = TrainVit(**SHARED, side=32, model_name="own", revision=None, own_size=SIZE, warmup=0.0, weight_decay=0.0)
+    vit = TrainVit(**SHARED, side=32, model_name="own", revision=None, own_size=SIZE)
     run = mlflow_run.MlflowRun("train_vit", {"scale": "sample", "batch": 8}, "def")
     act("train_vit", vit, images, store / "vit", progress=Screen(run))
     run.end("FINISHED")

@@ -56,7 +56,7 @@ def saved(work: Path, accuracies: tuple[float, ...] = (0.5, 0.4)) -> tuple[nn.Mo
 
 
 def test_a_new_run_has_no_past(tmp_path: Path) -> None:
-    assert checkpoint.resume(tmp_path, *parts()) == TrainState()
+    assert checkpoint.resume(tmp_path, *parts())[0] == TrainState()
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -71,7 +71,7 @@ def test_a_resumed_run_takes_the_very_same_steps(tmp_path: Path, layout: torch.m
     again, its_optimizer = parts(seed=1)
     again.to(memory_format=layout)
     assert not same(network, again)
-    assert checkpoint.resume(tmp_path, again, its_optimizer) == at(0.25, step=3, loss=1 / 3)
+    assert checkpoint.resume(tmp_path, again, its_optimizer)[0] == at(0.25, step=3, loss=1 / 3)
     for seed in range(3, 6):
         step(network, optimizer, seed)
         step(again, its_optimizer, seed)
@@ -120,7 +120,7 @@ def test_a_kill_while_it_saves_leaves_the_last_one(tmp_path: Path, monkeypatch: 
     # what a kill -9 leaves beside it, with no chance to tidy up
     (tmp_path / ".00001-0000007.half").mkdir()
     (tmp_path / ".00001-0000007.half" / "weights.safetensors").write_bytes(b"half")
-    assert checkpoint.resume(tmp_path, network, optimizer) == at(0.5)
+    assert checkpoint.resume(tmp_path, network, optimizer)[0] == at(0.5)
     assert names(tmp_path) == ["00001-0000000"]
     assert all(torch.equal(tensor, kept[name]) for name, tensor in network.state_dict().items())
     checkpoint.save(tmp_path, network, optimizer, at(0.5, 0.6))
@@ -132,12 +132,12 @@ def test_what_came_back_in_part_is_no_checkpoint(tmp_path: Path, name: str) -> N
     """A rented machine that is taken away has copied some files of the newest, and not those."""
     network, optimizer = saved(tmp_path, (0.5, 0.4))
     (tmp_path / "00002-0000000" / name).unlink()
-    assert checkpoint.resume(tmp_path, *parts()) == at(0.5)
+    assert checkpoint.resume(tmp_path, *parts())[0] == at(0.5)
     assert names(tmp_path) == ["00001-0000000"]
     # and another run that comes to that point writes it anew, be it one that never looked
     (tmp_path / "00002-0000000").mkdir()
     checkpoint.save(tmp_path, network, optimizer, at(0.5, 0.4))
-    assert checkpoint.resume(tmp_path, *parts()) == at(0.5, 0.4)
+    assert checkpoint.resume(tmp_path, *parts())[0] == at(0.5, 0.4)
 
 
 def test_a_kill_before_the_older_one_is_removed_leaves_the_newer(
@@ -148,7 +148,7 @@ def test_a_kill_before_the_older_one_is_removed_leaves_the_newer(
         saved(tmp_path, (0.3, 0.5, 0.4))
     assert len(names(tmp_path)) == 3
     network, optimizer = parts()
-    assert checkpoint.resume(tmp_path, network, optimizer) == at(0.3, 0.5, 0.4)
+    assert checkpoint.resume(tmp_path, network, optimizer)[0] == at(0.3, 0.5, 0.4)
     checkpoint.save(tmp_path, network, optimizer, at(0.3, 0.5, 0.4, 0.6))
     assert names(tmp_path) == ["00003-0000000", "00004-0000000"]
 
@@ -211,7 +211,7 @@ def test_before_the_first_epoch_there_is_no_best_one(tmp_path: Path) -> None:
     network, optimizer = parts()
     step(network, optimizer, 0)
     checkpoint.save(tmp_path, network, optimizer, at(step=1, loss=0.5))
-    assert checkpoint.resume(tmp_path, *parts()) == at(step=1, loss=0.5)
+    assert checkpoint.resume(tmp_path, *parts())[0] == at(step=1, loss=0.5)
     checkpoint.save(tmp_path, network, optimizer, at(0.5))
     checkpoint.restore_best(tmp_path, other := parts(seed=3)[0])
     assert same(network, other)

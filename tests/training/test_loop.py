@@ -1,6 +1,5 @@
 """The loop, on a network that learns in milliseconds."""
 
-import hashlib
 import os
 import shutil
 import signal
@@ -13,37 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-from support.images import RECIPE, Diary, pack, spoil
-from warehouse_classifier.compute.machine_errors import explained
+from support.images import Diary, pack, spoil
+from support.training import Kill, Killed, Small, fingerprint, run
 from warehouse_classifier.dataset.batches import Rows, batches
-from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.training import checkpoint, epochs, step
 from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.epochs import Epochs
-from warehouse_classifier.training.loop import train
-from warehouse_classifier.training.recipe import Recipe
-
-LABELS = QuantityEncoder([1, 2, 3])
-
-
-class Small(nn.Module):
-    """A convolution, a BatchNorm and a dropout: all that has to be the same again after a kill."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, 8, 5, stride=3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Dropout(0.2), nn.Linear(800, 3)
-        )
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.layers(images.float() / 255)
-        return logits
-
-
-class Killed(BaseException):
-    pass
 
 
 @pytest.fixture(autouse=True)
@@ -54,29 +30,6 @@ def one_thread() -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pack(tmp_path_factory.mktemp("training") / "images")
-
-
-def run(
-    folder: Path, work: Path, progress: Any = None, network: Callable[[], nn.Module] | None = None,
-    rate: Callable[[float], float] = lambda _: 0.003, **changed: Any,
-) -> tuple[nn.Module, list[dict[str, Any]]]:  # fmt: skip
-    """A training of three epochs; returns the network it leaves and its history."""
-    torch.manual_seed(0)
-    network = network() if network else Small()
-    recipe = Recipe(**{**RECIPE, **changed})
-    optimizer = torch.optim.AdamW(network.parameters(), 0.003, fused=True)
-    work.mkdir(exist_ok=True)
-    with explained("train_small", recipe):  # as the launcher does
-        return network, train(
-            "train_small", network, optimizer, rate, Shards(folder), LABELS, recipe, work, progress or Diary()
-        )
-
-
-def fingerprint(network: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for tensor in network.state_dict().values():
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def refuse(match: str, act: Callable[[], object]) -> None:
@@ -253,19 +206,6 @@ def test_nor_is_validation_read_to_learn_from(folder: Path, tmp_path: Path, monk
 # ---- killed
 
 
-class Kill(Diary):
-    """Ends the run at the so-manieth batch, whatever it is doing."""
-
-    def __init__(self, batch: int) -> None:
-        super().__init__()
-        self.batch = batch
-
-    def advance(self, count: int = 1, **facts: float) -> None:
-        super().advance(count, **facts)
-        if len(self.advanced) == self.batch:
-            raise Killed
-
-
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("step", [3, 8, 15])
 @pytest.mark.parametrize("seconds", [0, 1000])
@@ -357,7 +297,7 @@ def test_a_loss_that_is_no_number_is_never_saved(folder: Path, tmp_path: Path, m
     kept = max((tmp_path / "work").iterdir())
     assert kept.name < "00000-0000005"
     network = Small()
-    assert np.isfinite(checkpoint.resume(tmp_path / "work", network, adam(network)).loss)
+    assert np.isfinite(checkpoint.resume(tmp_path / "work", network, adam(network))[0].loss)
 
 
 @pytest.mark.parametrize("seconds", ["often", "-1", "nan"])

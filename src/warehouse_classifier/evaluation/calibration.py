@@ -23,7 +23,7 @@ from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
 
 FILE = "calibration.json"
-VERSION: Literal[1] = 1  # of the file; another one means something else
+VERSION: Literal[2] = 2  # of the file; another one means something else
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
@@ -52,6 +52,7 @@ class OperatingPoint(BaseModel):
     side: int = Field(gt=0)  # pixels of the images
     quality: int = Field(ge=1, le=95)  # of the JPEGs that they were made into
     precision: Literal["fp32", "tf32", "bf16"]
+    mirror: bool  # whether each image was also seen in a mirror
     false_alarms: float = Field(gt=0, lt=1)  # share of right expectations that may be called a mismatch
     misses: float = Field(gt=0, lt=1)  # share of expectations wrong by one item that may be called a match
 
@@ -66,7 +67,7 @@ class OperatingPoint(BaseModel):
 class Calibration(OperatingPoint):
     """All of calibration.json."""
 
-    version: Literal[1]
+    version: Literal[2]
     counters: dict[str, Calibrated]
     sha256: dict[str, dict[str, str]]  # by network and by file of its folder: the calibration holds for these alone
 

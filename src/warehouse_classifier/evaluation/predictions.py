@@ -17,6 +17,7 @@ from warehouse_classifier.evaluation.arrays import Floats, Ints
 from warehouse_classifier.evaluation.temperature import probabilities
 from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
+from warehouse_classifier.models.inference import logits_of
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.progress import Progress
 
@@ -29,6 +30,7 @@ class InferenceSettings:
     workers: int  # threads that decode
     threads: int  # of torch
     precision: str  # fp32, tf32 or bf16
+    mirror: bool  # whether an image is also seen in a mirror, and the mean of both answers taken
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ def logits(
             for network, module in modules.items():
                 start = time.perf_counter()
                 with autocast(device, settings.precision):
-                    parts[network].append(module(images.to(memory_format=order)).double().cpu())
+                    parts[network].append(
+                        logits_of(module, images.to(memory_format=order), mirror=settings.mirror).cpu()
+                    )
                 seconds[network] += time.perf_counter() - start
             bar.advance(len(images))
     progress.measure(None, **{f"{network}_images_per_second": rows.size / took for network, took in seconds.items()})

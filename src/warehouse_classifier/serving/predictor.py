@@ -17,6 +17,7 @@ from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.evaluation.thresholds import judge
 from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
+from warehouse_classifier.models.inference import logits_of
 from warehouse_classifier.runtime.errors import UserError
 
 MOST_PIXELS = 50_000_000  # of a photo; one that claims more is not decoded
@@ -57,7 +58,7 @@ class Predictor:
         logits = {}
         with torch.inference_mode(), autocast(self.device, self.precision):
             for network, module in self.networks.items():
-                logits[network] = module(images).double().cpu().numpy()
+                logits[network] = logits_of(module, images, mirror=self.calibration.mirror).cpu().numpy()
         return temperature.probabilities(logits, self.calibration.temperatures)[self.name]
 
     def answers(self, probabilities: Floats, expected: Sequence[int | None]) -> list[Answer]:

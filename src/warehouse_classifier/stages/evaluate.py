@@ -40,6 +40,7 @@ class Evaluate(Params):
     workers: Threads  # that decode
     threads: Threads  # of torch
     precision: Precision
+    mirror: bool  # whether each image is also seen in a mirror, and the mean of both answers taken
     resamples: int = Field(ge=1000, le=1_000_000)  # of the bootstrap
     false_alarms: Share  # of right expectations that may be called a mismatch
     misses: Share  # of expectations wrong by one that may be called a match
@@ -92,7 +93,7 @@ def answered(
     from warehouse_classifier.evaluation.predictions import InferenceSettings, logits
 
     rows = (shards.index["split"] != "train").to_numpy().nonzero()[0]
-    settings = InferenceSettings(params.batch, params.workers, params.threads, params.precision)
+    settings = InferenceSettings(params.batch, params.workers, params.threads, params.precision, params.mirror)
     return shards.index.iloc[rows], logits(shards, rows, folders, len(params.quantities), settings, progress)
 
 
@@ -105,7 +106,7 @@ def calibrated(
     held_out = (facts["split"] == "validation").to_numpy()
     operating_point = OperatingPoint(
         quantities=params.quantities, side=params.side, quality=params.quality, precision=params.precision,
-        false_alarms=params.false_alarms, misses=params.misses,
+        mirror=params.mirror, false_alarms=params.false_alarms, misses=params.misses,
     )  # fmt: skip
     quantity = facts.loc[held_out, "quantity"].to_numpy()
     return calibrate({key: values[held_out] for key, values in logits.items()}, quantity, operating_point, folders)

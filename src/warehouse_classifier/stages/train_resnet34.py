@@ -16,7 +16,7 @@ from warehouse_classifier.training.recipe import Recipe
 
 
 class TrainResnet34(Recipe):
-    """The recipe; learning_rate is of Adam, and constant."""
+    """The recipe, and the weights to begin with."""
 
     LIBRARIES: ClassVar = ("torch", "torchvision")
 
@@ -45,9 +45,7 @@ def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Pa
     torch.set_num_threads(params.threads)
     encoder, shards = QuantityEncoder(params.quantities), Shards(images)
     network = resnet34.build(len(encoder), params.weights, params.weights_sha256)
-    rate = params.lr or params.learning_rate
-    optimizer = torch.optim.Adam(network.parameters(), rate, fused=True)
-    rows = loop.train("train_resnet34", network, optimizer, lambda _: rate, shards, encoder, params, work, progress)
+    rows = loop.train("train_resnet34", network, shards, encoder, params, work, progress)
     if rank() == 0:
         with replacing(model) as half:
             half.mkdir()

@@ -29,7 +29,7 @@ class Size(BaseModel):
 
 
 class TrainVit(Recipe):
-    """The recipe; learning_rate is of AdamW, and falls to 0 in a line."""
+    """The recipe, and the network to begin with."""
 
     LIBRARIES: ClassVar = ("torch", "transformers")
 
@@ -39,8 +39,6 @@ class TrainVit(Recipe):
         pattern="^([0-9a-f]{40}|[0-9a-f]{64})$"
     )  # commit of a hub name, or the sha256 of the folder's model.safetensors
     own_size: Size | None
-    warmup: float = Field(ge=0, lt=1)  # share of all steps in which the rate first rises from 0
-    weight_decay: float = Field(ge=0, le=3e38)
 
     @field_validator("revision")
     @classmethod
@@ -79,19 +77,9 @@ def train_vit(params: TrainVit, images: Path, model: Path, *, work: Path, progre
     encoder, shards = QuantityEncoder(params.quantities), Shards(images)
     size = params.own_size.model_dump() if params.own_size else None
     network = vit.build(params.model_name, params.revision, size, params.side, encoder.quantities)
-    highest = params.lr or params.learning_rate
-    optimizer = torch.optim.AdamW(network.parameters(), highest, weight_decay=params.weight_decay, fused=True)
-    rows = loop.train(
-        "train_vit", network, optimizer, lambda done: highest * rise_and_fall(done, params.warmup),
-        shards, encoder, params, work, progress,
-    )  # fmt: skip
+    rows = loop.train("train_vit", network, shards, encoder, params, work, progress)
     if rank() == 0:
         with replacing(model) as half:
             half.mkdir()
             vit.save(network, half)
             folder.write(rows, half)
-
-
-def rise_and_fall(done: float, warmup: float) -> float:
-    """Share of the highest rate when `done` (0 to 1) of all steps are: up in a line until `warmup`, then down to 0."""
-    return done / warmup if done < warmup else (1 - done) / (1 - warmup)

@@ -6,8 +6,7 @@ MEETING = "TEAM_MEETING"
 
 
 def size() -> int:
-    """Processes that train together."""
-    """How many there are."""
+    """How many processes train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

@@ -2,9 +2,10 @@
 
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.progress import Bar, Progress
 from warehouse_classifier.training import distributed
+from warehouse_classifier.training.augmentation import DRAWS
 from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.checkpointer import Checkpointer
 from warehouse_classifier.training.step import MicroBatch, TrainStep
@@ -32,7 +34,10 @@ class Epochs:
     held_out: Rows
     target: torch.Tensor  # the label of every row, on the device
     encoder: QuantityEncoder
-    rate: Callable[[float], float]
+    count: int  # of epochs
+    average: float  # share of all steps, the last ones, whose weights are averaged
+    key: tuple[int, ...]  # what all draws of chance begin with
+    title: str
     checkpointer: Checkpointer | None
     progress: Progress
 
@@ -43,9 +48,9 @@ class Epochs:
 
     def epoch(self, state: TrainState, all_epochs: Bar) -> TrainState:
         """Finish the epoch at `state` and validate. Returns the state after it, whose history has a row more."""
-        number, epochs, began = len(state.history) + 1, self.train_step.recipe.epochs, time.perf_counter()
+        number, began = len(state.history) + 1, time.perf_counter()
         done = self.bounds[state.step]
-        with self.progress.bar(f"{self.train_step.name} epoch {number}/{epochs}", len(self.rows), "image", done) as bar:
+        with self.progress.bar(f"{self.title} epoch {number}/{self.count}", len(self.rows), "image", done) as bar:
             state = self.learn(state, (all_epochs, bar))
         speed = {"images_per_second": (len(self.rows) - done) / (time.perf_counter() - began)}
         row = {
@@ -56,9 +61,8 @@ class Epochs:
         }
         self.finite(row["validation_loss"], number)  # the last step alone can break the weights
         row = {key: round(value, 6) if key != "learning_rate" else value for key, value in row.items()}
-        return TrainState(
-            [*state.history, row], [*state.speeds, {**speed, "memory_mib": memory(self.train_step.device)}]
-        )
+        speeds = [*state.speeds, {**speed, "memory_mib": memory(self.train_step.device)}]
+        return TrainState([*state.history, row], speeds, pretrained=state.pretrained)
 
     def learn(self, state: TrainState, bars: tuple[Bar, ...]) -> TrainState:
         """The steps of an epoch from `state` on. Returns the state after the last one, before validation."""
@@ -67,8 +71,10 @@ class Epochs:
         total = torch.tensor(state.loss, dtype=torch.float64, device=self.train_step.device)
         for step in range(state.step, steps):
             size = bounds[step + 1] - bounds[step]
-            rate = self.rate((epoch * steps + step) / (self.train_step.recipe.epochs * steps))
-            total += self.train_step.run(micro_batches, size, rate)
+            done, every = epoch * steps + step, self.count * steps
+            rate = self.train_step.recipe.rate(done / every)
+            average = done + 1 > (1 - self.average) * every
+            total += self.train_step.run(micro_batches, size, rate, average=average)
             for bar in bars:
                 bar.advance(size)
             if self.train_step.first and time.monotonic() - loss_read > LOSS_EVERY:  # all have the same loss
@@ -81,7 +87,7 @@ class Epochs:
     def micro_batches(self, epoch: int, step: int) -> Iterator[MicroBatch]:
         """Those of epoch `epoch` (from 0 on), from `step` on, that fall to this process."""
         recipe, device, to_a_step = self.train_step.recipe, self.train_step.device, self.train_step.parts
-        drawn = np.random.default_rng([recipe.seed, epoch])
+        drawn = np.random.default_rng([*self.key, epoch])
         order, mirrored = drawn.permutation(self.rows), drawn.random(len(self.target)) < 0.5
         steps = evenly(order, recipe.batch)
         parts = [part for batch in steps for part in np.array_split(batch, to_a_step)]
@@ -92,8 +98,12 @@ class Epochs:
         sizes = [len(part) for part in parts]
         labels = torch.split(self.target[there], sizes)
         flipped = torch.split(torch.from_numpy(mirrored).to(device)[there], sizes)
+        changes: Iterable[torch.Tensor | None] = repeat(None)
+        if recipe.augmentation:
+            numbers = torch.from_numpy(drawn.random((len(self.target), DRAWS), dtype=np.float32)).to(device)
+            changes = torch.split(numbers[there], sizes)
         images = batches(self.photos, parts, recipe.workers, device)
-        yield from map(MicroBatch, images, labels, flipped, seeds)
+        yield from map(MicroBatch, images, labels, flipped, seeds, changes)
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """Loss, accuracy and RMSE (items) on the held-out images."""
@@ -102,7 +112,7 @@ class Epochs:
         logits = torch.zeros(len(labels), len(self.encoder), device=device)
         parts = evenly(np.arange(len(labels)), recipe.micro_batch)[distributed.rank() :: recipe.processes]
         images = batches(self.photos, [self.held_out[part] for part in parts], recipe.workers, device)
-        title = f"{self.train_step.name} validation {len(state.history) + 1}/{recipe.epochs}"
+        title = f"{self.title} validation {len(state.history) + 1}/{self.count}"
         with self.progress.bar(title, sum(map(len, parts)), "image") as bar:
             for part, photos in zip(parts, images, strict=True):
                 logits[part[0] : part[-1] + 1] = self.train_step.predict(photos)

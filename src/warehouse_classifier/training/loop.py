@@ -4,14 +4,15 @@ The order of the images, every augmentation and every dropout are a function of 
 cut into micro-batches, so a run that goes on from a checkpoint takes the very steps of one that was never interrupted.
 """
 
-from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.optim import AdamW
 
 from warehouse_classifier.dataset.batches import Images
 from warehouse_classifier.dataset.labels import QuantityEncoder
@@ -20,38 +21,45 @@ from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.progress import Progress
 from warehouse_classifier.training import checkpoint, distributed
+from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.checkpointer import Checkpointer, interval
+from warehouse_classifier.training.drawn import draw
 from warehouse_classifier.training.epochs import Epochs
-from warehouse_classifier.training.recipe import Recipe
+from warehouse_classifier.training.recipe import Pretraining, Recipe
 from warehouse_classifier.training.signals import stoppable
 from warehouse_classifier.training.step import TrainStep
 
 
 def train(
-    name: str, network: nn.Module, optimizer: torch.optim.Optimizer, rate: Callable[[float], float],
-    shards: Shards, encoder: QuantityEncoder, recipe: Recipe, work: Path, progress: Progress,
+    name: str, network: nn.Module, shards: Shards, encoder: QuantityEncoder, recipe: Recipe, work: Path,
+    progress: Progress,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Leave `network` with the weights of its best epoch by validation accuracy (the first of equals).
+    """Leave `network` with the weights of its best epoch by validation accuracy (the first of equals), or with the mean of the
+    last ones where the recipe asks for it.
 
-    `rate`: the learning rate when that share (0 to 1) of all steps is done. Returns one row an epoch: epoch, train_loss,
-    validation_loss, validation_accuracy, validation_rmse, learning_rate. `work` holds what it takes to go on. Under
-    torchrun every process calls this; the one of rank 0 saves, and its network alone is the best one in the end.
+    Returns one row an epoch: epoch, train_loss, validation_loss, validation_accuracy, validation_rmse, learning_rate; those on
+    drawn bins, which may come first, are told to `progress` alone. `work` holds what it takes to go on. Under torchrun every
+    process calls this; the one of rank 0 saves, and its network alone is the best one in the end.
     Raises UserError if the loss is not finite, a split is empty or too small, an image is not the one in the index, a bin holds
     another quantity than the network is to tell apart, or the machine cannot do what the recipe asks for; and
     KeyboardInterrupt after a SIGTERM or Ctrl-C, with all that is done saved.
     """
     rows, held_out, target = shards.rows("train"), shards.rows("validation"), targets(shards, encoder)
     seconds = interval()
+    optimizer = AdamW(network.parameters(), weight_decay=recipe.weight_decay, fused=True)  # each step sets its rate
     with ExitStack() as stack:
         train_step = stack.enter_context(TrainStep(name, network, optimizer, recipe))
         photos = verified(shards, train_step, progress)
         stop_requested = stack.enter_context(stoppable())
         checkpointer = Checkpointer(work, train_step.save, seconds, stop_requested) if train_step.first else None
         epochs = Epochs(
-            train_step, photos, rows, held_out, target.to(train_step.device), encoder, rate, checkpointer, progress
-        )
+            train_step, photos, rows, held_out, target.to(train_step.device), encoder, recipe.epochs, recipe.average,
+            (recipe.seed,), name, checkpointer, progress,
+        )  # fmt: skip
         epochs.refuse_too_few()
         state = train_step.resume(work)
+        if recipe.pretrain and not state.pretrained:
+            state = pretrained(state, recipe.pretrain, epochs)
         for row, speed in zip(state.history, state.speeds, strict=True):
             progress.measure(row["epoch"], **row, **speed)  # so that the curves of each run are whole
         done = len(state.history) * len(rows) + epochs.bounds[state.step]
@@ -64,6 +72,28 @@ def train(
         if train_step.first:
             checkpoint.restore_best(work, network)
     return state.history
+
+
+def pretrained(state: TrainState, pretraining: Pretraining, photos: Epochs) -> TrainState:
+    """The state after all epochs on drawn bins, from which those on `photos` begin: with an optimizer that has learned nothing."""
+    step, progress = photos.train_step, photos.progress
+    if len(state.history) < pretraining.epochs:
+        bins = draw(step.name, pretraining, photos.encoder, photos.photos.side, step.recipe.threads, progress)
+        rows, held_out = bins.rows()
+        epochs = replace(
+            photos, photos=bins, rows=rows, held_out=held_out, target=torch.from_numpy(bins.labels).to(step.device),
+            count=pretraining.epochs, average=0.0, key=(step.recipe.seed, pretraining.seed), title=f"{step.name} on drawn bins",
+        )  # fmt: skip
+        epochs.refuse_too_few()
+        done = len(state.history) * len(rows) + epochs.bounds[state.step]
+        with progress.bar(epochs.title, pretraining.epochs * len(rows), "image", done) as bar:
+            while len(state.history) < pretraining.epochs:
+                state = epochs.epoch(state, bar)
+                if epochs.checkpointer:
+                    epochs.checkpointer.keep(state)
+                progress.measure(None, **{f"pretrain_{key}": value for key, value in state.history[-1].items()})
+    step.forget()
+    return TrainState(pretrained=state.history)
 
 
 def ended(history: list[dict[str, Any]], recipe: Recipe) -> bool:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -12,23 +13,28 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, send_to_device
 from torch import nn
 from torch.distributed import init_process_group
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.training import checkpoint, distributed
+from warehouse_classifier.training.augmentation import augmented
+from warehouse_classifier.training.average import WeightAverage
 from warehouse_classifier.training.batchnorm import RunningStats
 from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.recipe import Recipe
 
 
 class MicroBatch(NamedTuple):
-    """`images` uint8 [B, 3, side, side], their `labels` [B], which of them are `mirrored` [B], and dropout's seed."""
+    """`images` uint8 [B, 3, side, side], their `labels` [B], which of them are `mirrored` [B], dropout's seed, and the draws
+    by which they are changed, [B, augmentation.DRAWS], or None."""
 
     images: torch.Tensor
     labels: torch.Tensor
     mirrored: torch.Tensor
     seed: int
+    changes: torch.Tensor | None
 
 
 class TrainStep:
@@ -37,6 +43,7 @@ class TrainStep:
     def __init__(self, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
         self.name, self.bare, self.optimizer, self.recipe = name, network, optimizer, recipe
         self.parts = recipe.batch // recipe.micro_batch  # micro-batches to a step
+        self.average = WeightAverage(network)
         self._entered = ExitStack()
 
     def __enter__(self) -> Self:
@@ -82,10 +89,10 @@ class TrainStep:
         if self.recipe.processes > 1 and kind is None:
             self.accelerator.end_training()
 
-    def run(self, micro_batches: Iterator[MicroBatch], size: int, rate: float) -> torch.Tensor:
+    def run(self, micro_batches: Iterator[MicroBatch], size: int, rate: float, *, average: bool) -> torch.Tensor:
         """One step of the optimizer on a batch of `size` images in all, of which this process takes its micro-batches.
 
-        Returns the sum of the losses of all images, as a tensor that nobody has to wait for.
+        `average`: whether the weights after it are among those that the mean is taken over. Returns the sum of the losses of all images, as a tensor that nobody has to wait for.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -97,8 +104,9 @@ class TrainStep:
             torch.manual_seed(micro_batch.seed)
             last = part == share - 1
             with nullcontext() if last else self.accelerator.no_sync(self.network):
-                logits = self._logits(mirror(micro_batch.images, micro_batch.mirrored))
-                batch_loss = cross_entropy(logits, micro_batch.labels, reduction="sum")
+                logits = self._logits(self._changed(micro_batch))
+                target = softened(micro_batch.labels, logits.shape[1], self.recipe.neighbours)
+                batch_loss = cross_entropy(logits, target, reduction="sum")
                 # the processes' gradients are averaged, and their sum is wanted
                 (batch_loss * (self.recipe.processes / size)).backward()  # type: ignore[no-untyped-call]
             self.running_stats.accumulate()
@@ -106,13 +114,19 @@ class TrainStep:
         self.running_stats.synchronize(self.sum)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if average:
+            self.average.add()
         return self.sum(loss)
 
     @torch.inference_mode()
     def predict(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits [B, answers] of uint8 images [B, 3, side, side]."""
+        """Logits [B, answers] of uint8 images [B, 3, side, side], by the mean of the weights as soon as there is one."""
         self.bare.eval()
         return self._logits(images)
+
+    def forget(self) -> None:
+        """The optimizer begins anew, with the weights as they are."""
+        self.optimizer.state.clear()
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """The sum of `tensor` over all processes."""
@@ -124,29 +138,54 @@ class TrainStep:
 
     def save(self, work: Path, state: TrainState) -> None:
         """A checkpoint of network, optimizer and `state` in `work`."""
-        checkpoint.save(work, self.bare, self.optimizer, state)
+        state = replace(state, averaged=self.average.count)
+        checkpoint.save(work, self.bare, self.optimizer, state, self.average.weights)
 
     def resume(self, work: Path) -> TrainState:
         """Load the newest checkpoint that the first process finds into all of them. Raises what checkpoint.resume raises."""
-        state = checkpoint.resume(work, self.bare, self.optimizer) if self.first else TrainState()
+        state, average = checkpoint.resume(work, self.bare, self.optimizer) if self.first else (TrainState(), {})
         if self.recipe.processes > 1:
             (state,) = broadcast_object_list([state])
             if state != TrainState():  # else all begin with the same seed
-                states = [self.bare.state_dict(), self.optimizer.state_dict()]
+                states = [self.bare.state_dict(), self.optimizer.state_dict(), average]
                 # on the processor, for a tensor of a GPU comes back on that GPU in every process
-                weights, moments = broadcast_object_list(send_to_device(states, "cpu"))
+                weights, moments, average = broadcast_object_list(send_to_device(states, "cpu"))
                 self.bare.load_state_dict(weights)
                 self.optimizer.load_state_dict(moments)
+        self.average.load(state.averaged, average)
         self.running_stats.reset()
         return state
 
+    def _changed(self, micro_batch: MicroBatch) -> torch.Tensor:
+        images = mirror(micro_batch.images, micro_batch.mirrored)
+        if self.recipe.augmentation is None or micro_batch.changes is None:
+            return images
+        return augmented(images, micro_batch.changes, self.recipe.augmentation)
+
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
-        network = self.network if self.bare.training else self.bare
+        images = images.to(self.device, memory_format=layout(self.recipe.precision))
         with autocast(self.device, self.recipe.precision):
-            logits: torch.Tensor = network(images.to(self.device, memory_format=layout(self.recipe.precision))).float()
-        return logits
+            if self.bare.training:
+                logits = self.network(images)
+            elif self.average.count:
+                logits = functional_call(self.bare, self.average.weights, (images,))
+            else:
+                logits = self.bare(images)
+        as_float: torch.Tensor = logits.float()
+        return as_float
 
 
 def mirror(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
     """Images [B, 3, H, W] of which those in `which` [B] are turned left to right."""
     return torch.where(which[:, None, None, None], images.flip(3), images)
+
+
+def softened(labels: torch.Tensor, answers: int, neighbours: float) -> torch.Tensor:
+    """The target of `labels` [B]: themselves if `neighbours` is 0, else shares [B, answers] of which that much goes to the
+    labels beside the own one, in halves, or to the only one that there is."""
+    if not neighbours:
+        return labels
+    own = torch.eye(answers, device=labels.device)
+    step = own.new_ones(answers - 1)
+    beside = torch.diag(step, 1) + torch.diag(step, -1)
+    return ((1 - neighbours) * own + neighbours * beside / beside.sum(1, keepdim=True))[labels]

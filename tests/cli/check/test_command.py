@@ -280,9 +280,9 @@ def test_a_mistyped_model_is_told_which_there_are(check: Run) -> None:
         (lambda models: shutil.rmtree(models / "vit"), "holds no trained ViT"),
         (lambda models: (models / "vit" / "model.safetensors").write_bytes(b"x"), "is not the one that calibration.json"),
         (lambda models: (models / "vit" / "config.json").open("a").write(" "), "is not the one that calibration.json"),
-        (lambda models: (models / "calibration.json").write_text('{"version": 2}'), "is of version 2, this program reads 1"),
+        (lambda models: (models / "calibration.json").write_text('{"version": 1}'), "is of version 1, this program reads 2"),
         (lambda models: (models / "calibration.json").write_text("{"), "is not JSON"),
-        (lambda models: (models / "calibration.json").write_text('{"version": 1}'), "quantities: field required"),
+        (lambda models: (models / "calibration.json").write_text('{"version": 2}'), "quantities: field required"),
     ],
 )  # fmt: skip
 def test_bad_models_are_one_line_and_status_2(

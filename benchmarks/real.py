@@ -1,0 +1,303 @@
+"""What the recipe of `scale: real` is worth on real bins, in folds by groups.
+
+    python benchmarks/real.py BUCKET [--folds 5] [--only 0,1] [--keep FOLDER] [key=value ...]
+    python benchmarks/real.py BUCKET ... --against key=value [key=value ...]
+
+BUCKET is the real one or a folder that mirrors it. Its bins are cut into folds, whole groups and stratified, and each fold is
+tested on once, by networks that learned from the others (a tenth of these is validation). `key=value` changes a parameter as
+`dvc exp run -S` does, without the scale: `train_resnet34.pretrain=null`. What networks answered is kept in the folder of --keep
+(.work/real) under everything that it depends on: a run that was stopped goes on, and two recipes are compared on the same folds.
+
+Prints for each network and their average, over all tested bins, with 95 % intervals that draw groups: the share of 1 to 5 counted
+right, RMSE of the most probable quantity and of the mean one, NLL; AUROC of natural mismatches (photos of one bin at two visits,
+each with its own list and with the other's) and the share of them found when 5 % are wrong and 5 % are looked at; and the same of
+changes (the two photos in their order and in the other, by the difference of their mean quantities). With --against the
+differences to that recipe, paired.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+from ruamel.yaml import YAML
+from sklearn.metrics import roc_auc_score
+
+from warehouse_classifier.bins import selection as selections
+from warehouse_classifier.bins.groups import articles_of, siblings
+from warehouse_classifier.bins.selection import OUTSIDE
+from warehouse_classifier.bins.split import share_out
+from warehouse_classifier.compute import parameters, stage_code
+from warehouse_classifier.dataset.labels import QuantityEncoder
+from warehouse_classifier.dataset.shards import INDEX, Shards
+from warehouse_classifier.evaluation import temperature
+from warehouse_classifier.evaluation.predictions import InferenceSettings, logits
+from warehouse_classifier.models.registry import NETWORKS
+from warehouse_classifier.tracking.console import Screen
+
+TOP = Path(__file__).resolve().parent.parent
+SCALE = "real"
+BUDGET = PREVALENCE = 0.05
+RESAMPLES = 300
+Floats = npt.NDArray[np.float64]
+
+
+# ---- the bins, and what networks answer
+
+
+def recipe(bucket: str, changes: list[str]) -> dict[str, Any]:
+    """params.yaml with the changes."""
+    tree = parameters.read(TOP / "params.yaml")
+    tree["data"][SCALE]["bucket"] = bucket if "://" in bucket else str(Path(bucket).resolve())
+    for change in changes:
+        dotted, _, text = change.partition("=")
+        section, *names = dotted.split(".")
+        place = tree[section][SCALE] if names else tree
+        for name in names[:-1]:
+            place = place[name]
+        place[names[-1] if names else section] = YAML(typ="safe").load(text)
+    return tree
+
+
+def stage(name: str, tree: dict[str, Any], *paths: Path, work: Path | None = None) -> None:
+    params = parameters.load(stage_code.params_of(name), name, SCALE, tree)
+    own = {} if work is None else {"work": work}
+    if work is not None:
+        work.mkdir(parents=True, exist_ok=True)
+    stage_code.function_of(name)(params, *paths, progress=Screen(), **own)
+    if work is not None:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def prepared(tree: dict[str, Any], keep: Path) -> Path:
+    """A folder with metadata.parquet and images/, of every bin whatever it holds."""
+    folder = keep / digest({"data": tree["data"][SCALE], "fetch": tree["fetch_metadata"][SCALE]})
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata, selection, images = folder / "metadata.parquet", folder / "selection.csv", folder / "images"
+    if not metadata.exists():
+        stage("fetch_metadata", tree, metadata, folder / "unreadable.parquet", work=folder / "work")
+    if not images.exists():
+        table = pq.read_table(metadata, columns=["id", "quantity", "image_bytes", "image_etag"]).to_pandas()
+        group = siblings(articles_of(pq.read_table(metadata, columns=["id", "items.list.element.asin"])))
+        selections.write(table.assign(split=OUTSIDE, group=table["id"].map(group)), selection)
+        stage("resize_images", tree, selection, images, work=folder / "work")
+    return folder
+
+
+def fold_of(index: pd.DataFrame, folds: int, seed: int) -> dict[str, int]:
+    """The fold of each bin, by its group."""
+    quantity = dict(zip(index["id"], index["quantity"], strict=True))
+    sizes = {str(fold): len(part) for fold, part in enumerate(np.array_split(np.arange(len(index)), folds))}
+    return {
+        id: int(name)
+        for id, name in share_out(quantity, dict(zip(index["id"], index["group"], strict=True)), sizes, seed).items()
+    }
+
+
+def answered(tree: dict[str, Any], folder: Path, folds: int, fold: int, keep: Path) -> pd.DataFrame:
+    """id, quantity, group and, by network, the calibrated probabilities of every bin of the fold."""
+    sections = {name: tree[name][SCALE] for name in ("train_resnet34", "train_vit", "evaluate")}
+    key = digest(
+        {
+            "bins": folder.name,
+            "folds": folds,
+            "fold": fold,
+            "lr": tree["lr"],
+            "seed": tree["seed"],
+            **sections,
+            "code": code(),
+        }
+    )
+    file = keep / "answers" / f"{key}.parquet"
+    if file.exists():
+        return pd.read_parquet(file)
+    shards = Shards(folder / "images")
+    quantities = tree["data"][SCALE]["quantities"]
+    its = pd.Series(fold_of(shards.index, folds, tree["seed"])).reindex(shards.index["id"]).to_numpy()
+    inside = shards.index["quantity"].isin(quantities).to_numpy()
+    rest = shards.index[(its != fold) & inside]
+    sizes = {"validation": len(rest) // 10, "train": len(rest) - len(rest) // 10}
+    quantity, group = (dict(zip(rest["id"], rest[column], strict=True)) for column in ("quantity", "group"))
+    shared = share_out(quantity, group, sizes, tree["seed"])
+    split = np.where(its == fold, "test", shards.index["id"].map(shared).fillna(OUTSIDE))
+    work = keep / "folds" / key
+    (work / "images").mkdir(parents=True, exist_ok=True)
+    for part in (folder / "images").glob("*.bin"):
+        (work / "images" / part.name).unlink(missing_ok=True)
+        os.link(part, work / "images" / part.name)
+    shards.index.assign(split=split).to_parquet(work / "images" / INDEX, index=False)
+    for network in NETWORKS:
+        if not (work / network).exists():
+            began = time.monotonic()
+            stage(f"train_{network}", tree, work / "images", work / network, work=work / f"work-{network}")
+            print(f"fold {fold}: {network} in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    seen = Shards(work / "images")
+    rows = np.concatenate([seen.rows("validation"), seen.rows("test")])
+    e = tree["evaluate"][SCALE]
+    settings = InferenceSettings(e["batch"], e["workers"], e["threads"], e["precision"], e["mirror"])
+    values = logits(seen, rows, {network: work / network for network in NETWORKS}, len(quantities), settings, Screen())
+    held_out = np.arange(len(rows)) < len(seen.rows("validation"))
+    label = QuantityEncoder(quantities).encode(seen.index["quantity"].iloc[rows[held_out]])
+    degrees = {network: temperature.fit(answers[held_out], label) for network, answers in values.items()}
+    scaled = {network: temperature.scaled(answers, degrees[network]) for network, answers in values.items()}
+    mean = temperature.averaged(scaled)
+    scaled["average"] = temperature.scaled(mean, temperature.fit(mean[held_out], label))
+    facts = seen.index.iloc[rows[~held_out]][["id", "quantity", "group"]].reset_index(drop=True).assign(fold=fold)
+    for counter, shares in scaled.items():
+        facts[counter] = list(shares[~held_out])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    facts.to_parquet(file, index=False)
+    return facts
+
+
+def code() -> str:
+    """The training code: another one is another recipe."""
+    files = sorted(
+        path
+        for room in ("training", "models", "synthetic", "dataset")
+        for path in (TOP / "src/warehouse_classifier" / room).glob("*.py")
+    )
+    return digest([file.read_text() for file in files])
+
+
+def digest(of: Any) -> str:
+    return hashlib.sha256(json.dumps(of, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+# ---- figures, each of weights [bins] by which it can be drawn again
+
+
+class Figures:
+    """Every figure of one counter's answers for weights of the groups."""
+
+    def __init__(self, facts: pd.DataFrame, counter: str, quantities: list[int], articles: dict[str, Any]) -> None:
+        self.names, group = np.unique(facts["group"], return_inverse=True)
+        shares = np.stack(facts[counter].to_list())
+        quantity, numbers = facts["quantity"].to_numpy(), np.array(quantities)
+        self.mean = shares @ numbers
+        inside = np.isin(quantity, quantities)
+        self.inside, self.group = np.flatnonzero(inside), group
+        label = np.searchsorted(numbers, quantity[inside])
+        counted = numbers[shares[inside].argmax(1)]
+        self.per_bin = {
+            "accuracy": (counted == quantity[inside]).astype(float),
+            "RMSE": (counted - quantity[inside]) ** 2.0,
+            "RMSE of the mean": (self.mean[inside] - quantity[inside]) ** 2.0,
+            "NLL": -np.log(np.maximum(shares[inside][np.arange(len(label)), label], 1e-12)),
+        }
+        every = visits(facts, articles)
+        small = inside[every].all(1)
+        both = every[small]
+        label = np.searchsorted(numbers, quantity[both].clip(*numbers[[0, -1]]))
+        own, other = (1 - shares[both, label], 1 - shares[both, label[:, ::-1]])
+        self.natural = (np.repeat(group[both[:, 0]], 2), own.ravel(), other.ravel())
+        sign = np.sign(quantity[every[:, 1]] - quantity[every[:, 0]])
+        change = sign * (self.mean[every[:, 1]] - self.mean[every[:, 0]])
+        self.change = (group[every[small, 0]], -change[small], change[small])
+        self.change_all = (group[every[:, 0]], -change, change)
+
+    def all(self, weights: Floats) -> dict[str, float]:
+        """`weights`: of each group."""
+        own = weights[self.group[self.inside]]
+        figures = {name: float(np.average(values, weights=own)) for name, values in self.per_bin.items()}
+        figures |= {name: value**0.5 for name, value in figures.items() if name.startswith("RMSE")}
+        for name, (group, right, wrong) in (
+            ("natural", self.natural),
+            ("change", self.change),
+            ("change, all", self.change_all),
+        ):
+            figures |= {
+                f"{name} AUROC": auroc(right, wrong, weights[group]),
+                f"{name} in 5 %": found(right, wrong, weights[group]),
+            }
+        return figures
+
+
+def visits(facts: pd.DataFrame, articles: dict[str, Any]) -> npt.NDArray[np.int64]:
+    """Rows [pairs, 2] of photos of one bin before and after a visit that changed its number."""
+    place = {id: row for row, id in enumerate(facts["id"]) if len(id) >= 5}
+    quantity = facts["quantity"].to_numpy()
+    following = {id: f"{int(id) + 1:05d}" for id in place}
+    pairs = [
+        (row, place[after])
+        for id, row in place.items()
+        if (after := following[id]) in place
+        and set(articles[id]) & set(articles[after])
+        and quantity[row] != quantity[place[after]]
+    ]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def auroc(right: Floats, wrong: Floats, weights: Floats) -> float:
+    doubts, labels = np.concatenate([right, wrong]), np.repeat([0, 1], len(right))
+    return float(roc_auc_score(labels, doubts, sample_weight=np.tile(weights, 2)))
+
+
+def found(right: Floats, wrong: Floats, weights: Floats) -> float:
+    """The share of the wrong ones among the most doubted BUDGET of all bins, of which PREVALENCE are wrong."""
+    doubts = np.concatenate([right, wrong])
+    share = np.concatenate([weights * (1 - PREVALENCE), weights * PREVALENCE]) / weights.sum()
+    order = np.argsort(-doubts, kind="stable")
+    looked_at, caught = np.cumsum(share[order]), np.cumsum((share * (np.arange(len(share)) >= len(right)))[order])
+    return float(np.interp(BUDGET, looked_at, caught) / PREVALENCE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bucket")
+    parser.add_argument("changes", nargs="*")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--only", type=lambda text: [int(word) for word in text.split(",")])
+    parser.add_argument("--keep", type=Path, default=TOP / ".work" / "real")
+    parser.add_argument("--against", nargs="+")
+    told = parser.parse_args()
+    tables = {}
+    for name, changes in {"": told.changes, **({"against": told.against} if told.against else {})}.items():
+        tree = recipe(told.bucket, changes)
+        folder = prepared(tree, told.keep)
+        tables[name] = pd.concat(
+            [answered(tree, folder, told.folds, fold, told.keep) for fold in told.only or range(told.folds)]
+        )
+    articles = articles_of(pq.read_table(folder / "metadata.parquet", columns=["id", "items.list.element.asin"]))
+    quantities = tree["data"][SCALE]["quantities"]
+    for counter in (*NETWORKS, "average"):
+        its = {
+            name: Figures(table.reset_index(drop=True), counter, quantities, articles) for name, table in tables.items()
+        }
+        first = its[""]
+        print(
+            f"\n{counter}: {len(first.inside)} bins of {quantities[0]} to {quantities[-1]}, {len(first.change[0])} natural pairs"
+        )
+        show(first.all, len(first.names), "8.3f")
+        if told.against:
+            show(partial(difference, first, its["against"]), len(first.names), "+8.3f")
+
+
+def difference(one: Figures, other: Figures, weights: Floats) -> dict[str, float]:
+    second = other.all(weights)
+    return {name: figure - second[name] for name, figure in one.all(weights).items()}
+
+
+def show(figures: Callable[[Floats], dict[str, float]], groups: int, form: str) -> None:
+    """Each figure, with the interval that draws groups."""
+    drawn = np.random.default_rng(1)
+    every = np.full(groups, 1 / groups)
+    tries = pd.DataFrame([figures(drawn.multinomial(groups, every).astype(float)) for _ in range(RESAMPLES)])
+    for name, figure in figures(np.ones(groups)).items():
+        low, high = np.quantile(tries[name], [0.025, 0.975])
+        print(f"  {name:<20}{figure:{form}}   {low:.3f} to {high:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""The recipe for few images, in the loop: softened targets, averaged weights, drawn bins first, and all of it after a kill."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from support.images import SIDE, Diary, pack
+from support.training import LABELS, Kill, Killed, Small, fingerprint, run
+from warehouse_classifier.dataset.batches import batches
+from warehouse_classifier.dataset.shards import Shards
+from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.synthetic.bins import SyntheticBins
+from warehouse_classifier.training.average import WeightAverage
+from warehouse_classifier.training.drawn import draw
+from warehouse_classifier.training.recipe import Pretraining
+from warehouse_classifier.training.step import TrainStep, softened
+
+PRETRAIN = {"pairs": 60, "seed": 3, "epochs": 2}
+# everything at once; 5 steps to an epoch of photos, and some to one of the drawn bins that hold 1 to 3 items
+FEW: dict[str, Any] = {
+    "augmentation": {"shrink": 0.1, "turn": 5.0, "light": 0.2, "colour": 0.1}, "neighbours": 0.2, "average": 0.3,
+    "decay": True, "warmup": 0.1, "pretrain": PRETRAIN,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack(tmp_path_factory.mktemp("few") / "images")
+
+
+# ---- softened targets
+
+
+def test_neighbours_get_their_share() -> None:
+    target = softened(torch.tensor([0, 1, 4]), 5, 0.2)
+    wanted = [[0.8, 0.2, 0, 0, 0], [0.1, 0.8, 0.1, 0, 0], [0, 0, 0, 0.2, 0.8]]
+    torch.testing.assert_close(target, torch.tensor(wanted))
+    assert torch.equal(softened(torch.tensor([2, 0]), 5, 0.0), torch.tensor([2, 0]))
+
+
+def test_the_target_is_what_is_learned(folder: Path, tmp_path: Path) -> None:
+    """The loss of a softened target has a floor that a hard one has not: its entropy, 0.5 and 0.64 in turn."""
+    _, hard = run(folder, tmp_path / "hard", epochs=12)
+    _, soft = run(folder, tmp_path / "soft", epochs=12, neighbours=0.2)
+    assert hard[-1]["train_loss"] < 0.5 < soft[-1]["train_loss"]
+
+
+# ---- averaged weights
+
+
+def test_the_mean_of_weights() -> None:
+    network, states = Small(), []
+    average = WeightAverage(network)
+    for seed in range(4):
+        torch.manual_seed(seed)
+        for tensor in network.state_dict().values():
+            tensor.copy_(torch.randn(tensor.shape) if tensor.is_floating_point() else torch.tensor(seed))
+        average.add()
+        states.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+        if seed == 1:  # as after a kill
+            again = WeightAverage(network)
+            again.load(average.count, average.weights)
+            average = again
+    for name, mean in average.weights.items():
+        if mean.is_floating_point():
+            torch.testing.assert_close(mean, torch.stack([state[name] for state in states]).mean(0))
+    assert average.count == 4
+    assert average.weights["layers.1.num_batches_tracked"] == 3
+
+
+def test_the_mean_of_the_last_weights_is_left_and_is_what_was_validated(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[dict[str, torch.Tensor]] = []
+    step = TrainStep.run
+
+    def noted(self: TrainStep, *arguments: Any, **how: Any) -> torch.Tensor:
+        loss = step(self, *arguments, **how)
+        states.append({name: tensor.clone() for name, tensor in self.bare.state_dict().items()})
+        return loss
+
+    monkeypatch.setattr(TrainStep, "run", noted)
+    network, history = run(folder, tmp_path / "work", average=0.4)  # of 15 steps, the last 6
+    for name, left in network.state_dict().items():
+        if left.is_floating_point():
+            torch.testing.assert_close(left, torch.stack([state[name] for state in states[9:]]).mean(0))
+    assert history[-1]["validation_loss"] == pytest.approx(_loss(network, folder), abs=1e-5)
+
+
+def _loss(network: nn.Module, folder: Path) -> float:
+    """On the validation split."""
+    shards = Shards(folder)
+    rows = shards.rows("validation")
+    with torch.inference_mode():
+        logits = network.eval()(next(batches(shards, [rows], 1)))
+    labels = torch.from_numpy(LABELS.encode(shards.index["quantity"].to_numpy()[rows]))
+    return float(nn.functional.cross_entropy(logits, labels))
+
+
+# ---- drawn bins first
+
+
+def test_what_is_drawn_and_how_it_is_labelled() -> None:
+    bins = draw("train_small", Pretraining(pairs=60, seed=3, epochs=1), LABELS, SIDE, 2, Diary())
+    source = SyntheticBins(60, 3)
+    shown = [source.shown(id) for id in source.ids() if source.shown(id) in (1, 2, 3)]
+    assert LABELS.decode(bins.labels).tolist() == shown
+    assert bins.pixels.shape == (len(shown), SIDE, SIDE, 3)
+    out = np.empty((SIDE, SIDE, 3), np.uint8)
+    bins.read_into(4, out)
+    assert np.array_equal(out, bins.pixels[4])
+    learned, held_out = bins.rows()
+    assert sorted([*learned, *held_out]) == list(range(len(shown)))
+
+
+def test_too_few_bins_are_one_line() -> None:
+    with pytest.raises(
+        UserError, match=r"params.yaml: train_small's pretrain.pairs is 1, too few to learn from"
+    ) as fault:
+        draw("train_small", Pretraining(pairs=1, seed=3, epochs=1), LABELS, SIDE, 2, Diary())
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.slow
+def test_a_training_that_began_on_drawn_bins_is_another_one(folder: Path, tmp_path: Path) -> None:
+    diary = Diary()
+    network, history = run(folder, tmp_path / "few", diary, pretrain=PRETRAIN)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    first = [values for step, values in diary.measured if step is None]
+    assert [values["pretrain_epoch"] for values in first] == [1, 2]
+    assert all(values["pretrain_train_loss"] > 0 for values in first)
+    assert fingerprint(network) != fingerprint(run(folder, tmp_path / "none")[0])
+    other = {**PRETRAIN, "seed": 4}
+    assert fingerprint(network) != fingerprint(run(folder, tmp_path / "other", pretrain=other)[0])
+
+
+# ---- killed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 1000])
+def test_a_killed_run_ends_with_the_very_weights_of_one_that_was_not(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """Killed among the steps on drawn bins, at their end, before and among the steps that are averaged."""
+    monkeypatch.setenv("CHECKPOINT_SECONDS", str(seconds))
+    diary = Diary()
+    whole, history = run(folder, tmp_path / "whole", diary, **FEW)
+    advances = len(diary.advanced)
+    assert advances > 15 + 4
+    for batch in (1, advances - 17, advances - 15, advances - 14, advances - 3, advances - 1):
+        work = tmp_path / f"work-{batch}"
+        with pytest.raises(Killed):
+            run(folder, work, Kill(batch), **FEW)
+        torch.manual_seed(99)
+        again, rest = run(folder, work, **FEW)
+        assert rest == history, batch
+        assert fingerprint(again) == fingerprint(whole), batch
