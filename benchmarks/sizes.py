@@ -4,7 +4,7 @@
 
 BUCKET is the real one or a folder that mirrors it; its first `pairs` (10,000) bins, and as many drawn ones. By the number of items:
 three quantiles of their total volume (cubic inches) and the middle of the longest side (inches), of bins whose items all have their
-sides. Then, of the bins of 1 to 5 items whose photo has its original size (a mirror may hold photos that were squashed to 224 x
+sides. Then, of the bins whose photo has its original size (a mirror may hold photos that were squashed to 224 x
 224 pixels; they are left out): how the logs of the photo's area and of the volume go together (correlation and slope), and how
 the number of items and the volume do.
 """
@@ -58,14 +58,14 @@ def table(its: list[Bin]) -> None:
 
 
 def together(bucket: Bucket, its: list[Bin]) -> None:
-    few = {one.id: one for one in its if 1 <= one.quantity <= 5}
+    by_id = {one.id: one for one in its}
     rows: list[tuple[float, float, int]] = []
-    entries = (ObjectInfo(key_of(PHOTOS, id)) for id in few)
+    entries = (ObjectInfo(key_of(PHOTOS, id)) for id in by_id)
     for entry, body in bucket.get_many(entries):
         if len(rows) == PHOTOS_READ:
             break
         if isinstance(body, bytes) and (size := Image.open(io.BytesIO(body)).size) != SQUASHED:
-            one = few[str(id_of(entry.key))]
+            one = by_id[str(id_of(entry.key))]
             rows.append((float(np.log(size[0] * size[1])), float(np.log(one.volume)), one.quantity))
     area, volume, quantity = np.array(rows).T
     slope = np.polyfit(area, volume, 1)[0]

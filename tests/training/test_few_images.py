@@ -1,5 +1,9 @@
 """The recipe for few images, in the loop: softened targets, averaged weights, drawn bins first, and all of it after a kill."""
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +145,28 @@ def test_a_training_that_began_on_drawn_bins_is_another_one(folder: Path, tmp_pa
     assert fingerprint(network) != fingerprint(run(folder, tmp_path / "none")[0])
     other = {**PRETRAIN, "seed": 4}
     assert fingerprint(network) != fingerprint(run(folder, tmp_path / "other", pretrain=other)[0])
+
+
+def test_who_is_asked_to_end_while_bins_are_drawn_ends_at_once(folder: Path, tmp_path: Path) -> None:
+    """There is nothing to save yet, and drawing takes minutes."""
+
+    class Impatient(Diary):
+        drawn = 0
+
+        @contextmanager
+        def bar(self, title: str, total: int | None, unit: str, done: int = 0) -> Iterator[Any]:
+            with super().bar(title, total, unit, done) as bar:
+                yield self if "draw" in title else bar
+
+        def advance(self, count: int = 1, **facts: float) -> None:
+            self.drawn += count
+            if self.drawn == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    diary = Impatient()
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tmp_path / "work", diary, pretrain=PRETRAIN)
+    assert diary.drawn < 6
 
 
 # ---- killed

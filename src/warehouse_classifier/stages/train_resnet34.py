@@ -18,7 +18,7 @@ from warehouse_classifier.training.recipe import Recipe
 class TrainResnet34(Recipe):
     """The recipe, and the weights to begin with."""
 
-    LIBRARIES: ClassVar = ("torch", "torchvision")
+    LIBRARIES: ClassVar = ("torch", "torchvision", "pillow")  # which draws what pretraining begins on
 
     weights: str  # imagenet, none, or the path of a state dict
     weights_sha256: str | None = Field(pattern="^[0-9a-f]{64}$")  # of that state dict

@@ -31,7 +31,7 @@ class Size(BaseModel):
 class TrainVit(Recipe):
     """The recipe, and the network to begin with."""
 
-    LIBRARIES: ClassVar = ("torch", "transformers")
+    LIBRARIES: ClassVar = ("torch", "transformers", "pillow")  # which draws what pretraining begins on
 
     side: Side
     model_name: str  # a hub name, the path of a folder, or own

@@ -138,14 +138,15 @@ class Epochs:
             )
         return value
 
-    def refuse_too_few(self) -> None:
-        """Raises UserError for micro-batches of too few images: a BatchNorm takes its averages over two at least."""
-        fewest = len(self.rows) // (len(self.bounds) - 1) // self.train_step.parts
-        if fewest < (2 if len(self.train_step.running_stats) else 1):
-            raise UserError(
-                f"params.yaml: {self.train_step.name}'s batch and micro_batch cut the {len(self.rows)} images to train on into"
-                f" micro-batches of {fewest}, too few; set a smaller batch or a larger micro_batch"
-            )
+
+def refuse_too_few(train_step: TrainStep, rows: Rows) -> None:
+    """Raises UserError for micro-batches of too few images: a BatchNorm takes its averages over two at least."""
+    fewest = len(rows) // len(evenly(rows, train_step.recipe.batch)) // train_step.parts
+    if fewest < (2 if len(train_step.running_stats) else 1):
+        raise UserError(
+            f"params.yaml: {train_step.name}'s batch and micro_batch cut the {len(rows)} images to train on into"
+            f" micro-batches of {fewest}, too few; set a smaller batch or a larger micro_batch"
+        )
 
 
 def memory(device: torch.device) -> float:

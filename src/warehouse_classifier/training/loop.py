@@ -23,8 +23,8 @@ from warehouse_classifier.runtime.progress import Progress
 from warehouse_classifier.training import checkpoint, distributed
 from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.checkpointer import Checkpointer, interval
-from warehouse_classifier.training.drawn import draw
-from warehouse_classifier.training.epochs import Epochs
+from warehouse_classifier.training.drawn import DrawnBins, draw
+from warehouse_classifier.training.epochs import Epochs, refuse_too_few
 from warehouse_classifier.training.recipe import Pretraining, Recipe
 from warehouse_classifier.training.signals import stoppable
 from warehouse_classifier.training.step import TrainStep
@@ -50,16 +50,18 @@ def train(
     with ExitStack() as stack:
         train_step = stack.enter_context(TrainStep(name, network, optimizer, recipe))
         photos = verified(shards, train_step, progress)
+        refuse_too_few(train_step, rows)
+        state = train_step.resume(work)
+        # before signals are minded, for there is nothing to save yet: who is asked to end while bins are drawn ends at once
+        bins = drawn(recipe, state, name, encoder, shards.side, progress)
         stop_requested = stack.enter_context(stoppable())
         checkpointer = Checkpointer(work, train_step.save, seconds, stop_requested) if train_step.first else None
         epochs = Epochs(
             train_step, photos, rows, held_out, target.to(train_step.device), encoder, recipe.epochs, recipe.average,
             (recipe.seed,), name, checkpointer, progress,
         )  # fmt: skip
-        epochs.refuse_too_few()
-        state = train_step.resume(work)
         if recipe.pretrain and not state.pretrained:
-            state = pretrained(state, recipe.pretrain, epochs)
+            state = pretrained(state, recipe.pretrain, bins, epochs)
         for row, speed in zip(state.history, state.speeds, strict=True):
             progress.measure(row["epoch"], **row, **speed)  # so that the curves of each run are whole
         done = len(state.history) * len(rows) + epochs.bounds[state.step]
@@ -74,26 +76,39 @@ def train(
     return state.history
 
 
-def pretrained(state: TrainState, pretraining: Pretraining, photos: Epochs) -> TrainState:
-    """The state after all epochs on drawn bins, from which those on `photos` begin: with an optimizer that has learned nothing."""
-    step, progress = photos.train_step, photos.progress
-    if len(state.history) < pretraining.epochs:
-        bins = draw(step.name, pretraining, photos.encoder, photos.photos.side, step.recipe.threads, progress)
-        rows, held_out = bins.rows()
-        epochs = replace(
-            photos, photos=bins, rows=rows, held_out=held_out, target=torch.from_numpy(bins.labels).to(step.device),
-            count=pretraining.epochs, average=0.0, key=(step.recipe.seed, pretraining.seed), title=f"{step.name} on drawn bins",
-        )  # fmt: skip
-        epochs.refuse_too_few()
-        done = len(state.history) * len(rows) + epochs.bounds[state.step]
-        with progress.bar(epochs.title, pretraining.epochs * len(rows), "image", done) as bar:
-            while len(state.history) < pretraining.epochs:
-                state = epochs.epoch(state, bar)
-                if epochs.checkpointer:
-                    epochs.checkpointer.keep(state)
-                progress.measure(None, **{f"pretrain_{key}": value for key, value in state.history[-1].items()})
-    step.forget()
+def drawn(
+    recipe: Recipe, state: TrainState, name: str, encoder: QuantityEncoder, side: int, progress: Progress
+) -> DrawnBins | None:
+    """The drawn bins that a training begins on; None where it has learned from them, or does not."""
+    if recipe.pretrain is None or state.pretrained or len(state.history) >= recipe.pretrain.epochs:
+        return None
+    return draw(name, recipe.pretrain, encoder, side, recipe.threads, progress)
+
+
+def pretrained(state: TrainState, pretraining: Pretraining, bins: DrawnBins | None, photos: Epochs) -> TrainState:
+    """The state after all epochs on `bins`, from which those on `photos` begin: with an optimizer that has learned nothing."""
+    if bins:
+        state = on_drawn_bins(state, pretraining, bins, photos)
+    photos.train_step.forget()
     return TrainState(pretrained=state.history)
+
+
+def on_drawn_bins(state: TrainState, pretraining: Pretraining, bins: DrawnBins, photos: Epochs) -> TrainState:
+    """The state after the last epoch on `bins`."""
+    step, progress, (rows, held_out) = photos.train_step, photos.progress, bins.rows()
+    refuse_too_few(step, rows)
+    epochs = replace(
+        photos, photos=bins, rows=rows, held_out=held_out, target=torch.from_numpy(bins.labels).to(step.device),
+        count=pretraining.epochs, average=0.0, key=(step.recipe.seed, pretraining.seed), title=f"{step.name} on drawn bins",
+    )  # fmt: skip
+    done = len(state.history) * len(rows) + epochs.bounds[state.step]
+    with progress.bar(epochs.title, pretraining.epochs * len(rows), "image", done) as bar:
+        while len(state.history) < pretraining.epochs:
+            state = epochs.epoch(state, bar)
+            if epochs.checkpointer:
+                epochs.checkpointer.keep(state)
+            progress.measure(None, **{f"pretrain_{key}": value for key, value in state.history[-1].items()})
+    return state
 
 
 def ended(history: list[dict[str, Any]], recipe: Recipe) -> bool:

@@ -92,7 +92,8 @@ class TrainStep:
     def run(self, micro_batches: Iterator[MicroBatch], size: int, rate: float, *, average: bool) -> torch.Tensor:
         """One step of the optimizer on a batch of `size` images in all, of which this process takes its micro-batches.
 
-        `average`: whether the weights after it are among those that the mean is taken over. Returns the sum of the losses of all images, as a tensor that nobody has to wait for.
+        `average`: whether the weights after it are among those that the mean is taken over. Returns the sum of the losses of
+        all images, as a tensor that nobody has to wait for.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
