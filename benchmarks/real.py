@@ -89,10 +89,15 @@ def prepared(tree: dict[str, Any], keep: Path) -> Path:
         stage("fetch_metadata", tree, metadata, folder / "unreadable.parquet", work=folder / "work")
     if not images.exists():
         table = pq.read_table(metadata, columns=["id", "quantity", "image_bytes", "image_etag"]).to_pandas()
-        group = siblings(articles_of(pq.read_table(metadata, columns=["id", "items.list.element.asin"])))
+        group = siblings(articles(metadata))
         selections.write(table.assign(split=OUTSIDE, group=table["id"].map(group)), selection)
         stage("resize_images", tree, selection, images, work=folder / "work")
     return folder
+
+
+def articles(metadata: Path) -> dict[str, tuple[int, ...]]:
+    with pq.ParquetFile(metadata) as file:
+        return articles_of(file.read(["id", "items.list.element.asin"]))
 
 
 def fold_of(index: pd.DataFrame, folds: int, seed: int) -> dict[str, int]:
@@ -261,7 +266,7 @@ def main() -> None:
     parser.add_argument("--only", type=lambda text: [int(word) for word in text.split(",")])
     parser.add_argument("--keep", type=Path, default=TOP / ".work" / "real")
     parser.add_argument("--against", nargs="+")
-    told = parser.parse_args()
+    told = parser.parse_intermixed_args()
     tables = {}
     for name, changes in {"": told.changes, **({"against": told.against} if told.against else {})}.items():
         tree = recipe(told.bucket, changes)
@@ -269,12 +274,10 @@ def main() -> None:
         tables[name] = pd.concat(
             [answered(tree, folder, told.folds, fold, told.keep) for fold in told.only or range(told.folds)]
         )
-    articles = articles_of(pq.read_table(folder / "metadata.parquet", columns=["id", "items.list.element.asin"]))
+    held = articles(folder / "metadata.parquet")
     quantities = tree["data"][SCALE]["quantities"]
     for counter in (*NETWORKS, "average"):
-        its = {
-            name: Figures(table.reset_index(drop=True), counter, quantities, articles) for name, table in tables.items()
-        }
+        its = {name: Figures(table.reset_index(drop=True), counter, quantities, held) for name, table in tables.items()}
         first = its[""]
         print(
             f"\n{counter}: {len(first.inside)} bins of {quantities[0]} to {quantities[-1]}, {len(first.change[0])} natural pairs"
