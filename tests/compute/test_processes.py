@@ -24,7 +24,8 @@ from warehouse_classifier.runtime.progress import NullProgress
 pytestmark = pytest.mark.slow
 
 VIT = {
-    "model_name": "own", "revision": None, "warmup": 0.1, "weight_decay": 0.05, "own_size": {
+    "model_name": "own", "revision": None, "warmup": 0.1, "weight_decay": 0.05, "neighbours": 0.2, "average": 0.5,
+    "augmentation": {"shrink": 0.1, "turn": 5.0, "light": 0.2, "colour": 0.1}, "own_size": {
         "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "patch_size": 8,
     },
 }  # fmt: skip

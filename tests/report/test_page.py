@@ -420,7 +420,10 @@ def test_figures_in_words() -> None:
 
 def test_where_bins_are_from() -> None:
     assert "synthetic" in origin("synthetic://?pairs=4000&seed=7")
+    assert "CC BY" not in origin("synthetic://?pairs=4000&seed=7")
     assert "s3://aft-vbi-pds" in origin("s3://aft-vbi-pds")
+    for bucket in ("s3://aft-vbi-pds", "/home/someone/abid-sample"):
+        assert "CC BY-NC-SA 3.0 US" in origin(bucket)
     assert "/home" not in origin("/home/someone/abid-sample")
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from warehouse_classifier.synthetic import rendering
 from warehouse_classifier.synthetic.items import Item, invent
 from warehouse_classifier.synthetic.placement import SCALE, Cell, Placement, move, seen_from, settle, stow
-from warehouse_classifier.synthetic.rendering import _put
+from warehouse_classifier.synthetic.rendering import _put, draw_bin
 from warehouse_classifier.synthetic.sizes import DEPTH, CellSize, room
 
 SIZE = CellSize(16.0, 12.0)
@@ -69,6 +70,14 @@ def test_who_is_moved_stands_elsewhere_and_nobody_else_does() -> None:
     after = move(CELL, goods, places, {2}, np.random.default_rng(2))
     assert [one == other for one, other in zip(places, after, strict=True)] == [True, True, False, True]
     assert after[2].under is None
+
+
+@pytest.mark.parametrize("change", ["MOVED", "ASIDE", "SHAKE"])
+def test_each_change_of_a_visit_is_seen_in_the_photo(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    goods = [item(sides=(2.0, 2.5, 3.0 + unit)) for unit in range(4)]
+    photo = draw_bin("bin", "photo", SIZE, goods, frozenset(range(4)))
+    monkeypatch.setattr(rendering, change, {"MOVED": 1.0, "ASIDE": 0.0, "SHAKE": 0}[change])
+    assert draw_bin("bin", "photo", SIZE, goods, frozenset(range(4))) != photo
 
 
 def test_what_is_farther_back_shifts_more_when_the_camera_moves() -> None:

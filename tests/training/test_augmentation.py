@@ -60,6 +60,15 @@ def test_a_photo_that_shrinks_stands_anywhere_in_the_room() -> None:
     assert -6 < across.min() < -2 < 2 < across.max() < 6
 
 
+def test_a_photo_turns_either_way_and_no_further() -> None:
+    """By where a spot near the edge goes: 20 pixels from the middle, 5 degrees are 1.7 pixels."""
+    images = torch.zeros(200, 3, SIDE, SIDE, dtype=torch.uint8)
+    images[:, :, 22:26, 42:46] = 255
+    changed = augmented(images, numbers(200), only(turn=5.0))[:, 0]
+    down = (changed.sum(2) * torch.arange(SIDE)).sum(1) / changed.sum((1, 2)) - (SIDE - 1) / 2
+    assert -1.9 < down.min() < -1.2 < 1.2 < down.max() < 1.9
+
+
 @pytest.mark.parametrize(("by", "least", "most"), [(only(light=0.3), 0.7, 1.3), (only(colour=0.2), 0.8, 1.2)])
 def test_light_and_colour_keep_their_bounds(by: Augmentation, least: float, most: float) -> None:
     grey = torch.full((200, 3, 8, 8), 100, dtype=torch.uint8)

@@ -22,16 +22,6 @@ from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.epochs import Epochs
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pack(tmp_path_factory.mktemp("training") / "images")
-
-
 def refuse(match: str, act: Callable[[], object]) -> None:
     with pytest.raises(UserError, match=match) as fault:
         act()

@@ -9,13 +9,15 @@ from warehouse_classifier.evaluation.mismatches.verification import Estimate
 
 SIGNIFICANT = 0.05
 UNKNOWN = "–"
+LICENCE = "Photos of the Amazon Bin Image Dataset are under CC BY-NC-SA 3.0 US, and so is a page that shows them."
 
 
 def origin(bucket: str) -> str:
     """In words, what kind of bins these are. Of a local folder only the name: the rest is about the machine."""
     if bucket.startswith("synthetic:"):
         return "This run’s bins are synthetic: rendered, not photographed."
-    return f"This run’s bins are photos from {bucket if '://' in bucket else Path(bucket).name}."
+    name = bucket if "://" in bucket else Path(bucket).name
+    return f"This run’s bins are photos from {name}. {LICENCE}"
 
 
 def separation(test: Sequence[str], others: Sequence[str]) -> str:

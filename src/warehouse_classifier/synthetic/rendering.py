@@ -7,6 +7,7 @@ of their pixels an inch.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -25,7 +26,6 @@ VERSION = 2  # raise it with every change that alters a photo or a JSON: fingerp
 MOVED = 0.08  # chance that a unit stands elsewhere than at the robot's last visit
 ASIDE = 0.3  # how far the camera may look beside the middle, as a share of the photo's width and height
 SHAKE = 4  # pixels by which the photo is off, at most
-QUARTER_TURN = 1.5707963
 
 
 def draw_bin(bin_key: str, photo_key: str, size: CellSize, goods: Sequence[Item], shown: frozenset[int]) -> bytes:
@@ -84,6 +84,6 @@ def _put(draw: ImageDraw.ImageDraw, cell: Cell, good: Item, place: Placement, nu
     frame = Frame(x, place.base, place.width, place.height, lean)
     if good.kind == "tube" and place.width > place.height:  # it lies: its foot is at the left
         middle = place.base - place.height / 2
-        frame = Frame(x - place.height / 2, middle, place.height, place.width, QUARTER_TURN)
+        frame = Frame(x - place.height / 2, middle, place.height, place.width, math.pi / 2)
     reach = 1 - cell.far(place.back) / cell.far(place.depth)
     paint(draw, good, frame, Perspective(cell.vanishing, reach), (0.86 + 0.24 * bright) * (1 - 0.25 * place.depth))

@@ -1,8 +1,9 @@
 """How large cells are and how large what lies in them is, with the spread that real bins have.
 
-Measured on 7,943 real pairs, of which 463 photos have their original size. The camera stands still, so such a photo is as
-large as its cell, at some 30 pixels an inch (by the cells' labels); the log of its area and the log of the items' total volume
-correlate by 0.77, the number of items and the volume by 0.13. Nothing of a single pair is kept here.
+Measured on 7,943 real pairs, of which 461 photos have their original size (benchmarks/sizes.py prints it again). The camera
+stands still, so such a photo is as large as its cell; that 30 pixels are an inch is taken, not measured, so that items of a known
+size look as large as they are. The log of the photo's area and the log of the items' total volume correlate by 0.77, the number
+of items and the volume by 0.13. Nothing of a single pair is kept here.
 """
 
 import math

@@ -98,12 +98,12 @@ class Epochs:
         sizes = [len(part) for part in parts]
         labels = torch.split(self.target[there], sizes)
         flipped = torch.split(torch.from_numpy(mirrored).to(device)[there], sizes)
-        changes: Iterable[torch.Tensor | None] = repeat(None)
+        draws: Iterable[torch.Tensor | None] = repeat(None)
         if recipe.augmentation:
             numbers = torch.from_numpy(drawn.random((len(self.target), DRAWS), dtype=np.float32)).to(device)
-            changes = torch.split(numbers[there], sizes)
+            draws = torch.split(numbers[there], sizes)
         images = batches(self.photos, parts, recipe.workers, device)
-        yield from map(MicroBatch, images, labels, flipped, seeds, changes)
+        yield from map(MicroBatch, images, labels, flipped, seeds, draws)
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """Loss, accuracy and RMSE (items) on the held-out images."""

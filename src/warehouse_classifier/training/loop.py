@@ -53,13 +53,15 @@ def train(
         refuse_too_few(train_step, rows)
         state = train_step.resume(work)
         # before signals are minded, for there is nothing to save yet: who is asked to end while bins are drawn ends at once
-        bins = drawn(recipe, state, name, encoder, shards.side, progress)
+        bins = drawn_bins(recipe, state, name, encoder, shards.side, progress)
         stop_requested = stack.enter_context(stoppable())
         checkpointer = Checkpointer(work, train_step.save, seconds, stop_requested) if train_step.first else None
         epochs = Epochs(
             train_step, photos, rows, held_out, target.to(train_step.device), encoder, recipe.epochs, recipe.average,
             (recipe.seed,), name, checkpointer, progress,
         )  # fmt: skip
+        for row in state.pretrained or (state.history if recipe.pretrain else []):
+            measure_pretraining(row, progress)
         if recipe.pretrain and not state.pretrained:
             state = pretrained(state, recipe.pretrain, bins, epochs)
         for row, speed in zip(state.history, state.speeds, strict=True):
@@ -76,7 +78,7 @@ def train(
     return state.history
 
 
-def drawn(
+def drawn_bins(
     recipe: Recipe, state: TrainState, name: str, encoder: QuantityEncoder, side: int, progress: Progress
 ) -> DrawnBins | None:
     """The drawn bins that a training begins on; None where it has learned from them, or does not."""
@@ -89,7 +91,7 @@ def pretrained(state: TrainState, pretraining: Pretraining, bins: DrawnBins | No
     """The state after all epochs on `bins`, from which those on `photos` begin: with an optimizer that has learned nothing."""
     if bins:
         state = on_drawn_bins(state, pretraining, bins, photos)
-    photos.train_step.forget()
+    photos.train_step.reset_optimizer()
     return TrainState(pretrained=state.history)
 
 
@@ -107,8 +109,13 @@ def on_drawn_bins(state: TrainState, pretraining: Pretraining, bins: DrawnBins, 
             state = epochs.epoch(state, bar)
             if epochs.checkpointer:
                 epochs.checkpointer.keep(state)
-            progress.measure(None, **{f"pretrain_{key}": value for key, value in state.history[-1].items()})
+            measure_pretraining(state.history[-1], progress)
     return state
+
+
+def measure_pretraining(row: dict[str, Any], progress: Progress) -> None:
+    """The figures of one epoch on drawn bins, under names of their own."""
+    progress.measure(row["epoch"], **{f"pretrain_{key}": value for key, value in row.items() if key != "epoch"})
 
 
 def ended(history: list[dict[str, Any]], recipe: Recipe) -> bool:

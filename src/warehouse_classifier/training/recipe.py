@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from warehouse_classifier.runtime.params import Batch, Count, Params, Precision, Quantities, Rate, Seed, Threads
 
-Strength = Annotated[float, Field(ge=0, lt=1)]
-Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
+ShareOrZero = Annotated[float, Field(ge=0, lt=1)]
+EpochCount = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Augmentation(BaseModel):
@@ -15,10 +15,10 @@ class Augmentation(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
-    shrink: Strength  # share of the photo's side; it then stands anywhere in the room that this leaves
+    shrink: ShareOrZero  # share of the photo's side; it then stands anywhere in the room that this leaves
     turn: float = Field(ge=0, le=45)  # degrees, either way
-    light: Strength  # share by which it gets brighter or darker, and its contrast more or less
-    colour: Strength  # share by which each colour gets brighter or darker by itself
+    light: ShareOrZero  # share by which it gets brighter or darker, and its contrast more or less
+    colour: ShareOrZero  # share by which each colour gets brighter or darker by itself
 
 
 class Pretraining(BaseModel):
@@ -28,7 +28,7 @@ class Pretraining(BaseModel):
 
     pairs: Count  # of the synthetic bucket; those that hold a quantity to be told apart are learned from
     seed: Seed
-    epochs: Epochs
+    epochs: EpochCount
 
 
 class Recipe(Params):
@@ -41,14 +41,16 @@ class Recipe(Params):
     micro_batch: Batch  # images that a network sees at once, and that a BatchNorm takes its averages over
     processes: int = Field(ge=1, le=1024)  # that share the micro-batches of a batch
     learning_rate: Rate
-    warmup: Strength  # share of all steps in which the rate first rises from 0
+    warmup: ShareOrZero  # share of all steps in which the rate first rises from 0
     decay: bool  # whether it then falls to 0 in a line; else it is constant
     weight_decay: float = Field(ge=0, le=3e38)  # of AdamW; with 0 it is Adam
-    epochs: Epochs
-    patience: Epochs | None  # epochs without a better validation accuracy that end a training; null: none do
+    epochs: EpochCount
+    patience: EpochCount | None  # epochs without a better validation accuracy that end a training; null: none do
     augmentation: Augmentation | None  # null: images are mirrored and nothing else
-    neighbours: Strength  # share of an image's target that goes to the quantities beside its own
-    average: Strength  # share of all steps, the last ones, whose weights are averaged: the result; 0: the best epoch's
+    neighbours: ShareOrZero  # share of an image's target that goes to the quantities beside its own
+    average: (
+        ShareOrZero  # share of all steps, the last ones, whose weights are averaged: the result; 0: the best epoch's
+    )
     pretrain: Pretraining | None  # null: the network begins with what its stage gives it
     precision: Precision
     compile: bool  # by torch.compile

@@ -13,14 +13,13 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, send_to_device
 from torch import nn
 from torch.distributed import init_process_group
-from torch.func import functional_call
 from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import AveragedModel
 
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.training import checkpoint, distributed
 from warehouse_classifier.training.augmentation import augmented
-from warehouse_classifier.training.average import WeightAverage
 from warehouse_classifier.training.batchnorm import RunningStats
 from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.recipe import Recipe
@@ -34,7 +33,7 @@ class MicroBatch(NamedTuple):
     labels: torch.Tensor
     mirrored: torch.Tensor
     seed: int
-    changes: torch.Tensor | None
+    draws: torch.Tensor | None
 
 
 class TrainStep:
@@ -43,7 +42,8 @@ class TrainStep:
     def __init__(self, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
         self.name, self.bare, self.optimizer, self.recipe = name, network, optimizer, recipe
         self.parts = recipe.batch // recipe.micro_batch  # micro-batches to a step
-        self.average = WeightAverage(network)
+        # Izmailov et al. 2018, https://arxiv.org/abs/1803.05407: of the weights, and of the BatchNorms' running statistics
+        self.average = AveragedModel(network, use_buffers=True).eval() if recipe.average else None
         self._entered = ExitStack()
 
     def __enter__(self) -> Self:
@@ -79,6 +79,8 @@ class TrainStep:
         if recipe.compile:
             network.compile(dynamic=False)  # a batch has one of two sizes, and each is worth code of its own
         self.network = self.accelerator.prepare(network)
+        if self.average:
+            self.average.to(self.device).to(memory_format=layout(recipe.precision))
         self.running_stats = RunningStats(self.bare, self.parts)
         return self
 
@@ -105,7 +107,7 @@ class TrainStep:
             torch.manual_seed(micro_batch.seed)
             last = part == share - 1
             with nullcontext() if last else self.accelerator.no_sync(self.network):
-                logits = self._logits(self._changed(micro_batch))
+                logits = self._logits(self.network, self._augmented(micro_batch))
                 target = softened(micro_batch.labels, logits.shape[1], self.recipe.neighbours)
                 batch_loss = cross_entropy(logits, target, reduction="sum")
                 # the processes' gradients are averaged, and their sum is wanted
@@ -115,17 +117,17 @@ class TrainStep:
         self.running_stats.synchronize(self.sum)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if average:
-            self.average.add()
+        if average and self.average:
+            self.average.update_parameters(self.bare)
         return self.sum(loss)
 
     @torch.inference_mode()
     def predict(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [B, answers] of uint8 images [B, 3, side, side], by the mean of the weights as soon as there is one."""
         self.bare.eval()
-        return self._logits(images)
+        return self._logits(self.average if self.average and self.averaged else self.bare, images)
 
-    def forget(self) -> None:
+    def reset_optimizer(self) -> None:
         """The optimizer begins anew, with the weights as they are."""
         self.optimizer.state.clear()
 
@@ -139,8 +141,8 @@ class TrainStep:
 
     def save(self, work: Path, state: TrainState) -> None:
         """A checkpoint of network, optimizer and `state` in `work`."""
-        state = replace(state, averaged=self.average.count)
-        checkpoint.save(work, self.bare, self.optimizer, state, self.average.weights)
+        average = self.average.module.state_dict() if self.average and self.averaged else None
+        checkpoint.save(work, self.bare, self.optimizer, replace(state, averaged=self.averaged), average)
 
     def resume(self, work: Path) -> TrainState:
         """Load the newest checkpoint that the first process finds into all of them. Raises what checkpoint.resume raises."""
@@ -153,27 +155,28 @@ class TrainStep:
                 weights, moments, average = broadcast_object_list(send_to_device(states, "cpu"))
                 self.bare.load_state_dict(weights)
                 self.optimizer.load_state_dict(moments)
-        self.average.load(state.averaged, average)
+        if self.average and state.averaged:
+            self.average.module.load_state_dict(average)
+            self.average.n_averaged.fill_(state.averaged)
         self.running_stats.reset()
         return state
 
-    def _changed(self, micro_batch: MicroBatch) -> torch.Tensor:
-        images = mirror(micro_batch.images, micro_batch.mirrored)
-        if self.recipe.augmentation is None or micro_batch.changes is None:
-            return images
-        return augmented(images, micro_batch.changes, self.recipe.augmentation)
+    @property
+    def averaged(self) -> int:
+        """Of how many steps the mean of the weights is."""
+        return int(self.average.n_averaged) if self.average else 0
 
-    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+    def _augmented(self, micro_batch: MicroBatch) -> torch.Tensor:
+        images = mirror(micro_batch.images, micro_batch.mirrored)
+        if self.recipe.augmentation is None or micro_batch.draws is None:
+            return images
+        return augmented(images, micro_batch.draws, self.recipe.augmentation)
+
+    def _logits(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
         images = images.to(self.device, memory_format=layout(self.recipe.precision))
         with autocast(self.device, self.recipe.precision):
-            if self.bare.training:
-                logits = self.network(images)
-            elif self.average.count:
-                logits = functional_call(self.bare, self.average.weights, (images,))
-            else:
-                logits = self.bare(images)
-        as_float: torch.Tensor = logits.float()
-        return as_float
+            logits: torch.Tensor = network(images).float()
+        return logits
 
 
 def mirror(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
