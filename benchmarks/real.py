@@ -32,18 +32,20 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_curve
 
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.groups import articles_of, siblings
 from warehouse_classifier.bins.selection import OUTSIDE
 from warehouse_classifier.bins.split import share_out
 from warehouse_classifier.compute import parameters, stage_code
-from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.dataset.shards import INDEX, Shards
-from warehouse_classifier.evaluation import temperature
-from warehouse_classifier.evaluation.predictions import InferenceSettings, logits
+from warehouse_classifier.evaluation.counters import COUNTERS
+from warehouse_classifier.evaluation.mismatches.roc import Curve
+from warehouse_classifier.evaluation.predictions import of_split
 from warehouse_classifier.models.registry import NETWORKS
+from warehouse_classifier.stages import evaluate
+from warehouse_classifier.stages.evaluate import Evaluate
 from warehouse_classifier.tracking.console import Screen
 
 TOP = Path(__file__).resolve().parent.parent
@@ -113,17 +115,15 @@ def fold_of(index: pd.DataFrame, folds: int, seed: int) -> dict[str, int]:
 def answered(tree: dict[str, Any], folder: Path, folds: int, fold: int, keep: Path) -> pd.DataFrame:
     """id, quantity, group and, by network, the calibrated probabilities of every bin of the fold."""
     sections = {name: tree[name][SCALE] for name in ("train_resnet34", "train_vit", "evaluate")}
-    key = digest(
-        {
-            "bins": folder.name,
-            "folds": folds,
-            "fold": fold,
-            "lr": tree["lr"],
-            "seed": tree["seed"],
-            **sections,
-            "code": code(),
-        }
-    )
+    made_of = {
+        "bins": folder.name,
+        "folds": folds,
+        "fold": fold,
+        "lr": tree["lr"],
+        "seed": tree["seed"],
+        "code": code(),
+    }
+    key = digest({**made_of, **sections})
     file = keep / "answers" / f"{key}.parquet"
     if file.exists():
         return pd.read_parquet(file)
@@ -147,20 +147,14 @@ def answered(tree: dict[str, Any], folder: Path, folds: int, fold: int, keep: Pa
             began = time.monotonic()
             stage(f"train_{network}", tree, work / "images", work / network, work=work / f"work-{network}")
             print(f"fold {fold}: {network} in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    seen = Shards(work / "images")
-    rows = np.concatenate([seen.rows("validation"), seen.rows("test")])
-    e = tree["evaluate"][SCALE]
-    settings = InferenceSettings(e["batch"], e["workers"], e["threads"], e["precision"], e["mirror"])
-    values = logits(seen, rows, {network: work / network for network in NETWORKS}, len(quantities), settings, Screen())
-    held_out = np.arange(len(rows)) < len(seen.rows("validation"))
-    label = QuantityEncoder(quantities).encode(seen.index["quantity"].iloc[rows[held_out]])
-    degrees = {network: temperature.fit(answers[held_out], label) for network, answers in values.items()}
-    scaled = {network: temperature.scaled(answers, degrees[network]) for network, answers in values.items()}
-    mean = temperature.averaged(scaled)
-    scaled["average"] = temperature.scaled(mean, temperature.fit(mean[held_out], label))
-    facts = seen.index.iloc[rows[~held_out]][["id", "quantity", "group"]].reset_index(drop=True).assign(fold=fold)
-    for counter, shares in scaled.items():
-        facts[counter] = list(shares[~held_out])
+    params = parameters.load(Evaluate, "evaluate", SCALE, tree)
+    folders = {network: work / network for network in NETWORKS}
+    everything, values = evaluate.answered(params, Shards(work / "images"), folders, Screen())
+    temperatures = evaluate.calibrated(params, everything, values, folders).temperatures
+    test = of_split("test", everything, values, temperatures)
+    facts = test.facts.reset_index(drop=True).assign(fold=fold)
+    for counter in COUNTERS:
+        facts[counter] = list(test.probabilities[counter])
     file.parent.mkdir(parents=True, exist_ok=True)
     facts.to_parquet(file, index=False)
     return facts
@@ -222,10 +216,9 @@ class Figures:
             ("change", self.change),
             ("change, all", self.change_all),
         ):
-            figures |= {
-                f"{name} AUROC": auroc(right, wrong, weights[group]),
-                f"{name} in 5 %": found(right, wrong, weights[group]),
-            }
+            its = curve(right, wrong, weights[group])
+            figures[f"{name} AUROC"] = float(its.auroc()[0])
+            figures[f"{name} in 5 %"] = float(its.recall_at(BUDGET, PREVALENCE)[0])
         return figures
 
 
@@ -244,18 +237,11 @@ def visits(facts: pd.DataFrame, articles: dict[str, Any]) -> npt.NDArray[np.int6
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def auroc(right: Floats, wrong: Floats, weights: Floats) -> float:
+def curve(right: Floats, wrong: Floats, weights: Floats) -> Curve:
+    """Of the doubts of right and of wrong expectations [pairs]; `weights` [pairs] are of both."""
     doubts, labels = np.concatenate([right, wrong]), np.repeat([0, 1], len(right))
-    return float(roc_auc_score(labels, doubts, sample_weight=np.tile(weights, 2)))
-
-
-def found(right: Floats, wrong: Floats, weights: Floats) -> float:
-    """The share of the wrong ones among the most doubted BUDGET of all bins, of which PREVALENCE are wrong."""
-    doubts = np.concatenate([right, wrong])
-    share = np.concatenate([weights * (1 - PREVALENCE), weights * PREVALENCE]) / weights.sum()
-    order = np.argsort(-doubts, kind="stable")
-    looked_at, caught = np.cumsum(share[order]), np.cumsum((share * (np.arange(len(share)) >= len(right)))[order])
-    return float(np.interp(BUDGET, looked_at, caught) / PREVALENCE)
+    fpr, tpr, _ = roc_curve(labels, doubts, sample_weight=np.tile(weights, 2), drop_intermediate=False)
+    return Curve(fpr[None], tpr[None])
 
 
 def main() -> None:
@@ -266,24 +252,32 @@ def main() -> None:
     parser.add_argument("--only", type=lambda text: [int(word) for word in text.split(",")])
     parser.add_argument("--keep", type=Path, default=TOP / ".work" / "real")
     parser.add_argument("--against", nargs="+")
-    told = parser.parse_intermixed_args()
+    arguments = parser.parse_intermixed_args()
     tables = {}
-    for name, changes in {"": told.changes, **({"against": told.against} if told.against else {})}.items():
-        tree = recipe(told.bucket, changes)
-        folder = prepared(tree, told.keep)
+    for name, changes in {
+        "": arguments.changes,
+        **({"against": arguments.against} if arguments.against else {}),
+    }.items():
+        tree = recipe(arguments.bucket, changes)
+        folder = prepared(tree, arguments.keep)
         tables[name] = pd.concat(
-            [answered(tree, folder, told.folds, fold, told.keep) for fold in told.only or range(told.folds)]
+            [
+                answered(tree, folder, arguments.folds, fold, arguments.keep)
+                for fold in arguments.only or range(arguments.folds)
+            ]
         )
-    held = articles(folder / "metadata.parquet")
+    contents = articles(folder / "metadata.parquet")
     quantities = tree["data"][SCALE]["quantities"]
-    for counter in (*NETWORKS, "average"):
-        its = {name: Figures(table.reset_index(drop=True), counter, quantities, held) for name, table in tables.items()}
+    for counter in COUNTERS:
+        its = {
+            name: Figures(table.reset_index(drop=True), counter, quantities, contents) for name, table in tables.items()
+        }
         first = its[""]
         print(
             f"\n{counter}: {len(first.inside)} bins of {quantities[0]} to {quantities[-1]}, {len(first.change[0])} natural pairs"
         )
         show(first.all, len(first.names), "8.3f")
-        if told.against:
+        if arguments.against:
             show(partial(difference, first, its["against"]), len(first.names), "+8.3f")
 
 
