@@ -7,7 +7,7 @@ three quantiles of their total volume (cubic inches), the middle of the longest 
 and the spread of its logarithm within a bin, of bins whose items all have their sides. Then, of the bins whose photo has its original size (a mirror may hold photos that were squashed to 224 x
 224 pixels; they are left out): how the logs of the photo's area and of the volume go together (correlation and slope), and how
 the number of items and the volume do, and eighteen groups of the photos, by area and then by shape: the middle of their sides, at
-PIXELS an inch, which is what synthetic/sizes.py takes a real photo to have.
+PIXELS an inch (of a real photo that is taken, and not measured).
 """
 
 import io
@@ -21,6 +21,7 @@ from PIL import Image
 from warehouse_classifier.bins.metadata import parse
 from warehouse_classifier.bucket.bucket import Bucket, open_bucket
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, ObjectInfo, id_of, key_of
+from warehouse_classifier.synthetic.placement import SCALE
 
 SQUASHED = (224, 224)
 SHOWN = (0.1, 0.5, 0.9)
@@ -28,7 +29,7 @@ PHOTOS_READ = 2000  # at most: drawing takes time
 RANGES = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 8), (9, 15))
 
 
-PIXELS = 30.0
+PIXELS = {"real": 30.0, "drawn": SCALE}  # an inch
 
 
 class Bin(NamedTuple):
@@ -70,7 +71,7 @@ def table(its: list[Bin]) -> None:
         )
 
 
-def together(bucket: Bucket, its: list[Bin]) -> None:
+def together(bucket: Bucket, its: list[Bin], pixels: float) -> None:
     by_id = {one.id: one for one in its}
     rows: list[tuple[float, float, int]] = []
     sides: list[tuple[float, float]] = []
@@ -81,7 +82,7 @@ def together(bucket: Bucket, its: list[Bin]) -> None:
         if isinstance(body, bytes) and (size := Image.open(io.BytesIO(body)).size) != SQUASHED:
             one = by_id[str(id_of(entry.key))]
             rows.append((float(np.log(size[0] * size[1])), float(np.log(one.volume)), one.quantity))
-            sides.append((size[0] / PIXELS, size[1] / PIXELS))
+            sides.append((size[0] / pixels, size[1] / pixels))
     area, volume, quantity = np.array(rows).T
     slope = np.polyfit(area, volume, 1)[0]
     print(
@@ -89,10 +90,10 @@ def together(bucket: Bucket, its: list[Bin]) -> None:
         f" (slope {slope:.2f}), number and volume {np.corrcoef(quantity, volume)[0, 1]:.2f},"
         f" number and area {np.corrcoef(quantity, area)[0, 1]:.2f}"
     )
-    groups(sides)
+    groups(sides, pixels)
 
 
-def groups(sides: list[tuple[float, float]]) -> None:
+def groups(sides: list[tuple[float, float]], pixels: float) -> None:
     by_area = np.array(sorted(sides, key=lambda side: side[0] * side[1]))
     halves = [
         half
@@ -100,7 +101,7 @@ def groups(sides: list[tuple[float, float]]) -> None:
         for half in np.array_split(part[np.argsort(part[:, 0] / part[:, 1])], 2)
     ]
     middles = [np.median(half, axis=0).round(1).tolist() for half in halves if len(half)]
-    print(f"  sides in inches at {PIXELS:.0f} pixels: {', '.join(f'{wide} x {high}' for wide, high in middles)}")
+    print(f"  sides in inches at {pixels:.0f} pixels: {', '.join(f'{wide} x {high}' for wide, high in middles)}")
 
 
 def main(url: str, pairs: int) -> None:
@@ -112,7 +113,7 @@ def main(url: str, pairs: int) -> None:
                 f"{title}: {len(its)} bins; cubic inches at 10, 50 and 90 %; longest side; one item, and its spread in a bin"
             )
             table(its)
-            together(bucket, its)
+            together(bucket, its, PIXELS[title])
         finally:
             bucket.close()
 

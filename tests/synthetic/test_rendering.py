@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from warehouse_classifier.synthetic import rendering
 from warehouse_classifier.synthetic.items import Item, invent
-from warehouse_classifier.synthetic.placement import SCALE, Cell, Placement, move, seen_from, settle, stow
+from warehouse_classifier.synthetic.placement import SCALE, Cell, Placement, after_visit, move, seen_from, settle, stow
 from warehouse_classifier.synthetic.rendering import _put, draw_bin
 from warehouse_classifier.synthetic.sizes import DEPTH, CellSize, room
 
@@ -62,6 +62,14 @@ def test_what_rested_on_a_unit_comes_down() -> None:
     assert [place.base for place in settle([below, above, top], frozenset())] == [200, 150, 100]
     assert [place.base for place in settle([below, above, top], {0})] == [200, 200, 150]
     assert [place.base for place in settle([below, above, top], {0, 1})] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(("shown", "moved"), [({1, 2}, set()), ({0, 1, 2}, {0})])
+def test_what_rested_on_who_is_gone_or_moved_comes_down(shown: set[int], moved: set[int]) -> None:
+    goods = [item(sides=(2.0, 2.5, 3.0)) for _ in range(3)]
+    places = [Placement(20, base, 50, 40, 0.0, 0.5, 0.6, under) for base, under in ((200, None), (160, 0), (200, None))]
+    after = after_visit(CELL, goods, places, shown, moved, np.random.default_rng(1))
+    assert [place.base for place in after[1:]] == [200, 200]
 
 
 def test_who_is_moved_stands_elsewhere_and_nobody_else_does() -> None:

@@ -51,6 +51,11 @@ def test_an_item_in_a_corner_stays_whole(draws: list[float], corner: int) -> Non
     assert float(changed[0, 0].sum()) / 255 >= 0.97 * kept * 144
 
 
+def test_what_a_smaller_photo_leaves_free_is_its_own_edge() -> None:
+    grey = torch.full((50, 3, SIDE, SIDE), 100, dtype=torch.uint8)
+    torch.testing.assert_close(augmented(grey, numbers(50), only(shrink=0.25, turn=5.0)), grey.float())
+
+
 def test_a_photo_that_shrinks_stands_anywhere_in_the_room() -> None:
     """Where its middle lies, over many draws: to either side, and not only at one place."""
     images = torch.zeros(200, 3, SIDE, SIDE, dtype=torch.uint8)

@@ -119,6 +119,24 @@ def test_a_training_that_began_on_drawn_bins_is_another_one(folder: Path, tmp_pa
     assert fingerprint(network) != fingerprint(run(folder, tmp_path / "other", pretrain=other)[0])
 
 
+def test_the_photos_meet_an_optimizer_that_has_learned_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments_before: list[int] = []
+    step = TrainStep.run
+
+    def noted(self: TrainStep, *arguments: Any, **how: Any) -> torch.Tensor:
+        moments_before.append(len(self.optimizer.state))
+        return step(self, *arguments, **how)
+
+    monkeypatch.setattr(TrainStep, "run", noted)
+    run(folder, tmp_path / "work", pretrain=PRETRAIN)
+    assert [place - len(moments_before) for place, count in enumerate(moments_before) if not count] == [
+        -len(moments_before),
+        -15,
+    ]
+
+
 def test_who_is_asked_to_end_while_bins_are_drawn_ends_at_once(folder: Path, tmp_path: Path) -> None:
     """There is nothing to save yet, and drawing takes minutes."""
 

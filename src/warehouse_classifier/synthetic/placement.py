@@ -85,6 +85,16 @@ def stow(cell: Cell, goods: Sequence[Item], random: np.random.Generator) -> list
     return [places[unit] for unit in range(len(goods))]
 
 
+def after_visit(
+    cell: Cell, goods: Sequence[Item], places: list[Placement], shown: AbstractSet[int], moved: AbstractSet[int],
+    random: np.random.Generator,
+) -> list[Placement]:  # fmt: skip
+    """The places when the units that are not `shown` are gone and the `moved` ones were put elsewhere: what rested on any of
+    these has come down."""
+    gone = moved | (set(range(len(goods))) - shown)
+    return move(cell, goods, settle(places, gone), moved, random)
+
+
 def move(
     cell: Cell, goods: Sequence[Item], places: list[Placement], moved: AbstractSet[int], random: np.random.Generator
 ) -> list[Placement]:

@@ -19,7 +19,7 @@ from warehouse_classifier.synthetic.cell_drawing import lips, threads, walls
 from warehouse_classifier.synthetic.frame import Frame, Perspective
 from warehouse_classifier.synthetic.item_drawing import paint
 from warehouse_classifier.synthetic.items import Item
-from warehouse_classifier.synthetic.placement import SCALE, Cell, Placement, move, seen_from, settle, stow
+from warehouse_classifier.synthetic.placement import SCALE, Cell, Placement, after_visit, seen_from, stow
 from warehouse_classifier.synthetic.sizes import LOWER, UPPER, CellSize
 
 VERSION = 2  # raise it with every change that alters a photo or a JSON: fingerprints are made of it
@@ -39,8 +39,7 @@ def draw_bin(bin_key: str, photo_key: str, size: CellSize, goods: Sequence[Item]
     label, bands, folds = still.random(12).tolist(), still.random(16).tolist(), still.random((3, 3)).tolist()
     places = stow(cell, goods, still)
     moved = {unit for unit, chance in enumerate(moving.random(len(goods)).tolist()) if chance < MOVED}
-    places = settle(places, moved | (set(range(len(goods))) - shown))
-    places = move(cell, goods, places, moved, moving)
+    places = after_visit(cell, goods, places, shown, moved, moving)
     right, down, left, upper = moving.random(4).tolist()
     view = replace(
         cell,
