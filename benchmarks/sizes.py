@@ -21,7 +21,7 @@ from PIL import Image
 from warehouse_classifier.bins.metadata import parse
 from warehouse_classifier.bucket.bucket import Bucket, open_bucket
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, ObjectInfo, id_of, key_of
-from warehouse_classifier.synthetic.placement import SCALE
+from warehouse_classifier.synthetic.cell import SCALE
 
 SQUASHED = (224, 224)
 SHOWN = (0.1, 0.5, 0.9)

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from warehouse_classifier.synthetic import rendering
+from warehouse_classifier.synthetic.cell import SCALE, Cell
 from warehouse_classifier.synthetic.items import Item, invent
-from warehouse_classifier.synthetic.placement import SCALE, Cell, Placement, after_visit, move, seen_from, settle, stow
+from warehouse_classifier.synthetic.placement import Placement, after_visit, move, seen_from, settle, stow
 from warehouse_classifier.synthetic.rendering import _put, draw_bin
 from warehouse_classifier.synthetic.sizes import DEPTH, CellSize, room
 

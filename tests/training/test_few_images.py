@@ -20,7 +20,8 @@ from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.synthetic.bins import SyntheticBins
 from warehouse_classifier.training.drawn import draw
 from warehouse_classifier.training.recipe import Pretraining
-from warehouse_classifier.training.step import TrainStep, softened
+from warehouse_classifier.training.step import TrainStep
+from warehouse_classifier.training.targets import softened
 
 PRETRAIN = {"pairs": 60, "seed": 3, "epochs": 2}
 # everything at once; 5 steps to an epoch of photos, and some to one of the drawn bins that hold 1 to 3 items

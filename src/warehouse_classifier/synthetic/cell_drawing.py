@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFilter
 
+from warehouse_classifier.synthetic.cell import SCALE, Cell
 from warehouse_classifier.synthetic.cell_label import draw_label
 from warehouse_classifier.synthetic.palette import DARK, FLOOR, LIP, RAIL, WALL, shade
-from warehouse_classifier.synthetic.placement import SCALE, Cell, Placement
+from warehouse_classifier.synthetic.placement import Placement
 
 LABEL = 1.35  # inches that a label is high, whatever the cell
 

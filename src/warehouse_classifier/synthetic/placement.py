@@ -6,60 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from warehouse_classifier.synthetic.frame import Point
+from warehouse_classifier.synthetic.cell import SCALE, Cell
 from warehouse_classifier.synthetic.items import Item
+from warehouse_classifier.synthetic.poses import pose_of
 from warehouse_classifier.synthetic.sizes import DEPTH
 
-SCALE = 20.0  # pixels an inch at the opening
-BACK = 0.84  # how large the back wall is beside the opening
-RISE = (
-    0.07  # how much higher in the photo the floor ends at the back, beyond perspective: the camera looks down a little
-)
 DEEPEST = 0.9  # nothing stands flat against the back wall
 TRIES = 14  # places that are looked at for one unit
 HIDDEN = 0.45  # shares of a unit that may overlap others, at most, before another place is looked for
-
-HEIGHT, WIDTH, LENGTH = range(3)
-POSES = {  # which side goes across, which up and which back; the commoner ones stand twice
-    "carton": (
-        *((WIDTH, LENGTH, HEIGHT), (LENGTH, WIDTH, HEIGHT), (HEIGHT, LENGTH, WIDTH)),
-        *((LENGTH, HEIGHT, WIDTH), (WIDTH, HEIGHT, LENGTH), (HEIGHT, WIDTH, LENGTH)),
-    ),
-    "book": (
-        *((HEIGHT, LENGTH, WIDTH), (HEIGHT, LENGTH, WIDTH), (LENGTH, HEIGHT, WIDTH)),
-        *((WIDTH, HEIGHT, LENGTH), (WIDTH, LENGTH, HEIGHT)),
-    ),
-    "bag": (
-        *((WIDTH, LENGTH, HEIGHT), (LENGTH, WIDTH, HEIGHT)),
-        *((LENGTH, HEIGHT, WIDTH), (WIDTH, HEIGHT, LENGTH)),
-    ),
-    "tube": ((WIDTH, LENGTH, HEIGHT), (WIDTH, LENGTH, HEIGHT), (LENGTH, HEIGHT, WIDTH), (WIDTH, HEIGHT, LENGTH)),
-}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The fabric cell, in pixels of the photo."""
-
-    width: int
-    height: int
-    top: float  # the opening ends here, under the upper lip
-    bottom: float  # and here, above the lower one
-    vanishing: Point  # what the camera looks straight at
-
-    @staticmethod
-    def far(depth: float) -> float:
-        """How large something is beside what stands in the opening. Depth 0 is the opening, 1 the back wall."""
-        return 1 - (1 - BACK) * depth
-
-    def toward(self, x: float, y: float, depth: float) -> Point:
-        """A point of the opening, moved back."""
-        far = self.far(depth)
-        return self.vanishing[0] + (x - self.vanishing[0]) * far, self.vanishing[1] + (y - self.vanishing[1]) * far
-
-    def floor(self, depth: float) -> float:
-        """How far down the photo the floor is."""
-        return self.toward(0, self.bottom - 2, depth)[1] - RISE * depth * self.height
 
 
 @dataclass(frozen=True)
@@ -151,7 +105,7 @@ def _least_hidden(
 def _try(cell: Cell, unit: int, goods: Sequence[Item], places: dict[int, Placement], numbers: list[float]) -> Placement:
     """Somewhere on the floor, or on top of a unit that can bear it."""
     across, deep, leaning, lying, stack, _ = numbers
-    wide, high, thick = _pose(cell, goods[unit], lying)
+    wide, high, thick = pose_of(cell, goods[unit], lying)
     stacked = int(stack * 2 * len(places))
     if stacked < len(places):
         under = list(places)[stacked]
@@ -170,16 +124,6 @@ def _try(cell: Cell, unit: int, goods: Sequence[Item], places: dict[int, Placeme
     x, base = left + max(0.0, right - left) * across, cell.floor(depth)
     lean = (leaning - 0.75) * 0.9 if leaning > 0.5 and high > 1.2 * wide else 0.0
     return Placement(x, base, wide * scale, high * scale, lean, depth, depth + thickness)
-
-
-def _pose(cell: Cell, good: Item, chance: float) -> tuple[float, float, float]:
-    """Inches across, up and back of the way it stands, one that fits into the opening; else of one that does not."""
-    sides = good.height, good.width, good.length
-    poses = POSES[good.kind]
-    first = int(chance * len(poses))
-    turned = [(sides[a], sides[b], sides[c]) for a, b, c in (*poses[first:], *poses[:first])]
-    room = 0.96 * cell.width / SCALE, (cell.bottom - cell.top) / SCALE
-    return next((pose for pose in turned if pose[0] <= room[0] and pose[1] <= room[1]), turned[0])
 
 
 def _on(cell: Cell, pose: tuple[float, float, float], below: Placement, across: float, under: int) -> Placement:

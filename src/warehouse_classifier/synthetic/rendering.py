@@ -15,11 +15,12 @@ import numpy as np
 from PIL import ImageDraw, ImageFilter
 
 from warehouse_classifier.synthetic.camera import expose
+from warehouse_classifier.synthetic.cell import SCALE, Cell
 from warehouse_classifier.synthetic.cell_drawing import lips, threads, walls
 from warehouse_classifier.synthetic.frame import Frame, Perspective
 from warehouse_classifier.synthetic.item_drawing import paint
 from warehouse_classifier.synthetic.items import Item
-from warehouse_classifier.synthetic.placement import SCALE, Cell, Placement, after_visit, seen_from, stow
+from warehouse_classifier.synthetic.placement import Placement, after_visit, seen_from, stow
 from warehouse_classifier.synthetic.sizes import LOWER, UPPER, CellSize
 
 VERSION = 2  # raise it with every change that alters a photo or a JSON: fingerprints are made of it

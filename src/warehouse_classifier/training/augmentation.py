@@ -14,6 +14,11 @@ from warehouse_classifier.training.recipe import Augmentation
 DRAWS = 9  # numbers that one image takes
 
 
+def mirror(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """Images [B, 3, H, W] of which those in `which` [B] are turned left to right."""
+    return torch.where(which[:, None, None, None], images.flip(3), images)
+
+
 def augmented(images: torch.Tensor, numbers: torch.Tensor, by: Augmentation) -> torch.Tensor:
     """uint8 images [B, 3, side, side] -> float ones, 0 to 255. `numbers`: draws in [0, 1), [B, DRAWS], on the same device.
 

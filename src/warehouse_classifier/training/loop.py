@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.optim import AdamW
@@ -18,7 +17,6 @@ from warehouse_classifier.dataset.batches import Images
 from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.dataset.pixel_cache import images_of
 from warehouse_classifier.dataset.shards import Shards
-from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.progress import Progress
 from warehouse_classifier.training import checkpoint, distributed
 from warehouse_classifier.training.checkpoint import TrainState
@@ -28,6 +26,7 @@ from warehouse_classifier.training.epochs import Epochs, refuse_too_few
 from warehouse_classifier.training.recipe import Pretraining, Recipe
 from warehouse_classifier.training.signals import stoppable
 from warehouse_classifier.training.step import TrainStep
+from warehouse_classifier.training.targets import targets
 
 
 def train(
@@ -134,21 +133,3 @@ def verified(shards: Shards, train_step: TrainStep, progress: Progress) -> Image
     images = images_of(shards, workers, progress)
     train_step.wait()
     return images
-
-
-def targets(shards: Shards, encoder: QuantityEncoder) -> torch.Tensor:
-    """The label of every row: int64 [rows], -1 where the split is neither train nor validation.
-
-    Raises UserError if a bin of these splits holds a quantity that has no label.
-    """
-    quantity = shards.index["quantity"].to_numpy()
-    seen = np.concatenate([shards.rows("train"), shards.rows("validation")])
-    foreign = sorted({*quantity[seen].tolist()} - {*encoder.quantities})
-    if foreign:
-        raise UserError(
-            f"{shards.folder} holds bins of {', '.join(map(str, foreign))} items, and params.yaml names only"
-            f" {', '.join(map(str, encoder.quantities))} in data.quantities; `dvc repro resize_images` makes them agree"
-        )
-    label = np.full(len(quantity), -1)
-    label[seen] = encoder.encode(quantity[seen])
-    return torch.from_numpy(label)

@@ -19,10 +19,11 @@ from torch.optim.swa_utils import AveragedModel
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.training import checkpoint, distributed
-from warehouse_classifier.training.augmentation import augmented
+from warehouse_classifier.training.augmentation import augmented, mirror
 from warehouse_classifier.training.batchnorm import RunningStats
 from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.recipe import Recipe
+from warehouse_classifier.training.targets import softened
 
 
 class MicroBatch(NamedTuple):
@@ -177,19 +178,3 @@ class TrainStep:
         with autocast(self.device, self.recipe.precision):
             logits: torch.Tensor = network(images).float()
         return logits
-
-
-def mirror(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-    """Images [B, 3, H, W] of which those in `which` [B] are turned left to right."""
-    return torch.where(which[:, None, None, None], images.flip(3), images)
-
-
-def softened(labels: torch.Tensor, answers: int, neighbours: float) -> torch.Tensor:
-    """The target of `labels` [B]: themselves if `neighbours` is 0, else shares [B, answers] of which that much goes to the
-    labels beside the own one, in halves, or to the only one that there is."""
-    if not neighbours:
-        return labels
-    own = torch.eye(answers, device=labels.device)
-    step = own.new_ones(answers - 1)
-    beside = torch.diag(step, 1) + torch.diag(step, -1)
-    return ((1 - neighbours) * own + neighbours * beside / beside.sum(1, keepdim=True))[labels]
