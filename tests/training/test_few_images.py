@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim import swa_utils
 
 from support.images import SIDE, Diary
 from support.training import LABELS, Kill, Killed, fingerprint, run
@@ -71,6 +72,15 @@ def test_the_mean_of_the_last_weights_is_left_and_is_what_was_validated(
     assert history[-1]["validation_loss"] == pytest.approx(
         _loss(network, folder), abs=1e-5 if precision == "fp32" else 0.02
     )
+
+
+def test_the_mean_can_be_taken_on_a_gpu(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There torch's own mean takes another way, which no integer goes: a ResNet34 on an H100 raised RuntimeError (torch 2.11)."""
+    monkeypatch.setattr(swa_utils, "_get_foreach_kernels_supported_devices", lambda: ["cpu"])
+    network, _ = run(folder, tmp_path / "work", average=0.4)
+    counts = [buffer for name, buffer in network.named_buffers() if name.endswith("num_batches_tracked")]
+    assert counts
+    assert all(count == 15 for count in counts)  # of batches, as many as there were steps
 
 
 def _loss(network: nn.Module, folder: Path) -> float:

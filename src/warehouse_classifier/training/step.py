@@ -44,7 +44,7 @@ class TrainStep:
         self.name, self.bare, self.optimizer, self.recipe = name, network, optimizer, recipe
         self.parts = recipe.batch // recipe.micro_batch  # micro-batches to a step
         # Izmailov et al. 2018, https://arxiv.org/abs/1803.05407: of the weights, and of the BatchNorms' running statistics
-        self.average = AveragedModel(network, use_buffers=True).eval() if recipe.average else None
+        self.average = AveragedModel(network, avg_fn=mean, use_buffers=True).eval() if recipe.average else None
         self._entered = ExitStack()
 
     def __enter__(self) -> Self:
@@ -178,3 +178,9 @@ class TrainStep:
         with autocast(self.device, self.recipe.precision):
             logits: torch.Tensor = network(images).float()
         return logits
+
+
+def mean(averaged: torch.Tensor, newest: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """Of `count` tensors, whose mean is `averaged`, and of one more. Of integers, which a BatchNorm counts its batches with,
+    there is none: the newest. (torch's own way divides them on a GPU, which raises.)"""
+    return averaged + (newest - averaged) / (count + 1) if newest.is_floating_point() else newest
