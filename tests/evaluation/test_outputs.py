@@ -17,7 +17,10 @@ def three() -> Evaluation:
 def test_metrics_tell_of_the_average_and_of_the_accuracy_of_each_network() -> None:
     evaluation = measured(TITLES)
     figures, its = json.loads(outputs.metrics(evaluation)), evaluation.metrics["average"]
-    assert list(figures) == ["acc", "acc_resnet34", "acc_vit", "macro_f1", "mae", "auroc", "found", "look"]
+    assert list(figures) == [
+        "acc", "acc_resnet34", "acc_vit", "macro_f1", "mae", "auroc", "found", "look", "auroc_natural",
+        "found_natural_in_5", "auroc_change",
+    ]  # fmt: skip
     accuracies = {network: round(evaluation.metrics[network].accuracy, 3) for network in ("resnet34", "vit")}
     assert {network: figures[f"acc_{network}"] for network in accuracies} == accuracies
     assert (figures["acc"], figures["macro_f1"], figures["mae"]) == (
@@ -30,7 +33,7 @@ def test_metrics_tell_of_the_average_and_of_the_accuracy_of_each_network() -> No
 
 def test_metrics_of_a_third_network_are_one_more(three: Evaluation) -> None:
     figures = json.loads(outputs.metrics(three))
-    assert len(figures) == 9
+    assert len(figures) == 12
     assert figures["acc_convnext_tiny"] == round(three.metrics["convnext_tiny"].accuracy, 3)
     assert not any(isinstance(value, dict | list) for value in figures.values())
 
@@ -41,7 +44,16 @@ def test_every_pair_of_networks_stands_in_the_details_and_in_mlflow(three: Evalu
         "first": "resnet34", "second": "convnext_tiny", "first_only": 12, "second_only": 30, "p": 0.0079,
     }  # fmt: skip
     assert len(tree["mcnemar"]) == 3
-    assert {*THREE, "baseline", "mcnemar", "test_images", "calibration", "verification"} == tree.keys()
+    assert {
+        *THREE,
+        "baseline",
+        "mcnemar",
+        "test_images",
+        "calibration",
+        "verification",
+        "visits",
+        "visited",
+    } == tree.keys()
     names = outputs.named(three)
     assert [name for name in names if name.startswith("mcnemar")] == [
         "mcnemar_p_resnet34_vit", "mcnemar_p_resnet34_convnext_tiny", "mcnemar_p_vit_convnext_tiny",

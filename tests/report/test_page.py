@@ -24,7 +24,7 @@ from warehouse_classifier.evaluation.results import Evaluation
 from warehouse_classifier.report import accuracy_charts, calibration_charts, learning_charts, verification_charts
 from warehouse_classifier.report.chart import Chart
 from warehouse_classifier.report.formatting import between, chance, comparisons, origin, percent, separation, share
-from warehouse_classifier.report.gallery import Bin, choose
+from warehouse_classifier.report.gallery import Bin, ItemList, StaleList, choose
 from warehouse_classifier.report.page import LINK, PLACE, ReportData, page
 from warehouse_classifier.runtime.errors import UserError
 
@@ -111,6 +111,11 @@ def drawings(evaluation: Evaluation) -> list[Chart]:
     ]  # fmt: skip
 
 
+def stale(number: int, *, found: bool) -> StaleList:
+    lists = ItemList(2, ("1 × A pair of socks", "1 × Glue")), ItemList(1, ("1 × Glue",))
+    return StaleList(f"{number:05}", photo(number), *lists, doubt=0.97 if found else 0.02, found=found)
+
+
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
     return measured(TITLES)
@@ -129,6 +134,7 @@ def data(evaluation: Evaluation) -> ReportData:
             Bin(f"{i:05}", photo(i), 3, {"ResNet34": 3 if i < 8 else 1 + i % 2, "ViT": 3 if i < 16 else 5}, {"ResNet34": 0.91, "ViT": 0.5})
             for i in range(24)
         ],
+        stale=[stale(i, found=i < 30) for i in range(28, 32)],
         provenance={"Images": "64 pixels a side", "SHA-256 of the image index": "a" * 64},
         params={f"parameter_{i}": "0.05" for i in range(20)},
     )  # fmt: skip
@@ -207,7 +213,7 @@ def test_at_full_scale_it_stays_small(data: ReportData, html: str) -> None:
 def test_every_picture_has_words_and_every_table_a_caption(data: ReportData, whole: str) -> None:
     read = Read(whole)
     assert not read.unsaid
-    assert read.tags.count("table") == read.tags.count("caption") == 9
+    assert read.tags.count("table") == read.tags.count("caption") == 11
     assert read.tags.count("svg") == len(data.drawings) + 1
     assert read.tags.count("img") == 24
 
@@ -232,6 +238,27 @@ def test_the_answer_stands_first(evaluation: Evaluation, html: str) -> None:
     assert re.search(
         r"Beside always saying 3: ResNet34 \+\d+\.\d points, ViT \+\d+\.\d, their average \+\d+\.\d\.", first
     )
+
+
+def test_the_page_begins_with_visits_that_nobody_recorded(html: str) -> None:
+    first = plain(html[html.index("<h1>") : html.index("<dl")])
+    lead = "looks at 5 % of its bins finds 12 %; with the photo before at hand 20 %. By chance it would be 5 %."
+    assert f"Of the items that were put in or taken out without a record, a warehouse that {lead}" in first
+    assert "Measured on 200 pairs of photos before and after a visit, by where their average doubts most" in first
+
+
+def test_visits_stand_by_kind_with_what_was_found_and_missed(html: str) -> None:
+    section = html[html.index('<section id="visits">') : html.index('<section id="scores">')]
+    words = plain(section)
+    assert "200 times the test split holds two photos of one bin" in words
+    assert "ResNet34 66.0 % 63.9 to 68.3 66.0 % 63.9 to 68.3 4.2 % 2.1 to 6.5 11.0 % 8.9 to 13.3" in words
+    assert "the expectation alone 50.0 %" in words
+    found, missed = section[section.index("Found</h3>") :].split("Missed</h3>")
+    assert [re.findall(r'alt="Bin (\d+)"', part) for part in (found, missed)] == [
+        ["00028", "00029"],
+        ["00030", "00031"],
+    ]
+    assert "2 expected, holds 1 Expected: 1 × A pair of socks; 1 × Glue In the bin: 1 × Glue doubt 97 %" in plain(found)
 
 
 def test_verification_stands_beside_the_prior_with_intervals(html: str) -> None:
@@ -282,25 +309,34 @@ def test_the_worst_mistakes_stand_apart_from_the_mix(html: str) -> None:
 def test_a_photo_is_the_very_jpeg(data: ReportData, html: str) -> None:
     sources = [source for source in Read(html).sources if source.startswith("data:image")]
     shown = {base64.b64decode(source.partition(",")[2]) for source in sources}
-    assert shown == {bin.photo for bin in data.gallery}
+    assert shown == {bin.photo for bin in (*data.gallery, *data.stale)}
 
 
 def test_a_hostile_id_or_text_stays_text(evaluation: Evaluation, data: ReportData, facts: Runs) -> None:
     bin = Bin(HOSTILE, photo(1), 1, {"ResNet34": 1, "ViT": 2}, {"ResNet34": 1.0, "ViT": 0.5})
     row = dict.fromkeys(("quantities", "model", "trained_on", "result"), HOSTILE)
     words = {HOSTILE: HOSTILE, "a place": PLACE}
-    text = page(evaluation, replace(data, gallery=[bin], published=[row], bins=HOSTILE, provenance=words, params=words))
+    hostile = replace(stale(1, found=True), id=HOSTILE, expected=ItemList(1, (HOSTILE,)))
+    shown = replace(data, gallery=[bin], stale=[hostile], published=[row], bins=HOSTILE, provenance=words, params=words)
+    text = page(evaluation, shown)
     text = added(text, replace(facts, rows=[words], params=words))
     assert "<script" not in text
     assert "&lt;script&gt;alert(&#39;bin&#39;)" in text
 
 
 def test_what_has_no_data_has_no_heading(evaluation: Evaluation, data: ReportData) -> None:
-    bare = replace(data, gallery=[], params={}, drawings={})
-    text = page(replace(evaluation, verification={}, calibration={}, verdicts={}), bare)
+    bare = replace(data, gallery=[], stale=[], params={}, drawings={})
+    unvisited = replace(evaluation, visits=evaluation.visits[:0], visited={key: {} for key in evaluation.visited})
+    text = page(replace(unvisited, verification={}, calibration={}, verdicts={}), bare)
     assert re.findall(r'<section id="(\w+)"', text) == ["scores", "published", "provenance"]
     assert re.findall(r'<li><a href="#(\w+)"', text) == ["scores", "published", "provenance"]
     assert "a warehouse finds" not in text
+    assert "without a record" not in text
+    words = plain(page(unvisited, bare))
+    assert (
+        "holds no two photos of one bin before and after a visit, so that mismatches as they happen are not measured"
+        in words
+    )
     assert not {"img", "figure", "details"} & set(Read(text).tags)
     alike = page(evaluation, replace(data, gallery=data.gallery[:8]))
     assert re.findall(r'<li><a href="#(\w+)"', alike) == re.findall(r'<section id="(\w+)"', alike)

@@ -274,7 +274,8 @@ def test_metrics_are_few_flat_and_those_of_the_average(done: tuple[Path, dict[st
     wanted = {
         "acc": "average_accuracy", "acc_resnet34": "resnet34_accuracy", "acc_vit": "vit_accuracy",
         "macro_f1": "average_macro_f1", "mae": "average_mae", "auroc": "average_one_off_auroc",
-        "found": "average_any_size_found_in_5", "look": "average_look",
+        "found": "average_any_size_found_in_5", "look": "average_look", "auroc_natural": "average_natural_auroc",
+        "found_natural_in_5": "average_natural_found_in_5", "auroc_change": "average_change_auroc",
     }  # fmt: skip
     assert list(figures) == list(wanted)
     assert figures == {key: round(measured[name], 3) for key, name in wanted.items()}

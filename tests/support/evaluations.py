@@ -7,6 +7,7 @@ import pandas as pd
 
 from warehouse_classifier.evaluation.metrics import McNemar, measure
 from warehouse_classifier.evaluation.mismatches.verification import Estimate, Task, Verification
+from warehouse_classifier.evaluation.mismatches.visits import Visited
 from warehouse_classifier.evaluation.results import Evaluation
 
 QUANTITIES = [1, 2, 3, 4, 5]
@@ -45,6 +46,13 @@ def measured(titles: dict[str, str]) -> Evaluation:
             {budget: estimate(budget + min(0.15, budget * 8) * skill) for budget in TASK.budgets},
         )
 
+    def visited(skill: float) -> dict[str, Visited]:
+        found = {"added_found_in_5": estimate(0.05 + 0.1 * skill), "removed_found_in_5": estimate(0.05 + 0.05 * skill)}
+        return {
+            "natural": Visited(verified(skill * 0.5), estimate(0.5 + 0.2 * skill), found),
+            "change": Visited(verified(skill), estimate(0.5 + 0.4 * skill), {}),
+        }
+
     rows = {
         "temperature": 1.471, "ece_before": 0.1231, "ece_after": 0.0213, "ece_chance": 0.011, "nll_before": 1.1421,
         "nll_after": 1.013, "false_alarms_wanted": 0.05, "false_alarms_met": 0.0523, "misses_wanted": 0.05,
@@ -67,6 +75,8 @@ def measured(titles: dict[str, str]) -> Evaluation:
             counter: {"one_off": verified(skill * 0.7), "any_size": verified(skill)}
             for counter, skill in doubting.items()
         },
+        visits=np.arange(400).reshape(200, 2),
+        visited={counter: visited(skill) for counter, skill in doubting.items()},
         verdicts={counter: verdicts(0.01 * i) for i, counter in enumerate(titles)},
         reliability={},
         contents={},

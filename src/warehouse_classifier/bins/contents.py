@@ -1,6 +1,7 @@
-"""What a bin holds beside how many: how full it is, and how cluttered, by what the inventory says of its items."""
+"""What a bin holds beside how many, by what the inventory says of its items: which, how full it is, and how cluttered."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,14 @@ from warehouse_classifier.runtime.errors import UserError
 
 UNKNOWN = "not known"
 LITRES = 0.016387064  # of a cubic inch
-COLUMNS = ["id", *(f"items.list.element.{name}" for name in ("quantity", "height", "length", "width"))]
+COLUMNS = ["id", *(f"items.list.element.{name}" for name in ("asin", "quantity", "height", "length", "width", "name"))]
 
 
 def read(metadata: Path, ids: list[str]) -> pd.DataFrame:
-    """One row for each of `ids`, in their order: litres (of all items as boxes, NaN where a size is not known) and kinds.
+    """One row for each of `ids`, in their order: items, litres (of all as boxes, NaN where a size is not known) and kinds.
 
-    `kinds`: different items, however many there are of each. Raises UserError if the table is missing or lacks a bin.
+    `items`: of each different one a mapping with asin, name and quantity. `kinds`: how many different ones there are. Raises
+    UserError if the table is missing or lacks a bin.
     """
     if not metadata.exists():
         raise UserError(f"{metadata} is missing; `dvc repro fetch_metadata` makes it")
@@ -28,9 +30,13 @@ def read(metadata: Path, ids: list[str]) -> pd.DataFrame:
     rows = {row["id"]: row["items"] for row in wanted.to_pylist()}
     if missing := next((id for id in ids if id not in rows), None):
         raise UserError(f"{metadata} does not know bin {missing}; `dvc repro` makes it and the images agree")
-    return pd.DataFrame(
-        {"litres": [_litres(rows[id] or []) for id in ids], "kinds": [len(rows[id] or []) for id in ids]}
-    )
+    items = [rows[id] or [] for id in ids]
+    return pd.DataFrame({"items": items, "litres": list(map(_litres, items)), "kinds": list(map(len, items))})
+
+
+def articles(ids: list[str], inside: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """The asins in each bin, by id. `inside`: see read."""
+    return {id: tuple(item["asin"] for item in items) for id, items in zip(ids, inside["items"], strict=True)}
 
 
 def quarters(litres: pd.Series) -> pd.Series:
@@ -47,11 +53,11 @@ def _shown(litres: float) -> str:
     return f"{litres:.2g}" if litres < 10 else f"{litres:.0f}"
 
 
-def _litres(items: list[dict[str, float | None]]) -> float:
+def _litres(items: list[dict[str, Any]]) -> float:
     total = 0.0
     for item in items:
         sizes = [item[name] for name in ("quantity", "height", "length", "width")]
         if any(size is None for size in sizes):
             return float("nan")
-        total += float(np.prod([float(size) for size in sizes if size is not None]))
+        total += float(np.prod(sizes))
     return total * LITRES

@@ -45,5 +45,18 @@ def siblings(articles: Mapping[str, Collection[Hashable]]) -> dict[str, str]:
     return {id: find(id) for id in articles}
 
 
+def visits(articles: Mapping[str, Collection[Hashable]]) -> list[tuple[str, str]]:
+    """Ids of photos of one bin before and after a robot's visit: those that follow each other and share an item.
+
+    `articles`: what is in every bin, by id.
+    """
+    following = {id: str(int(id) + 1).zfill(5) for id in articles if _in_sequence(id)}
+    return [
+        (id, after)
+        for id, after in following.items()
+        if after in articles and not set(articles[id]).isdisjoint(articles[after])
+    ]
+
+
 def _in_sequence(id: str) -> bool:
     return id.isascii() and id.isdigit() and (len(id) == 5 or (len(id) > 5 and id[0] != "0"))

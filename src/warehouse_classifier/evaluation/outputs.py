@@ -8,6 +8,7 @@ import numpy as np
 from warehouse_classifier.evaluation.counters import BASELINE
 from warehouse_classifier.evaluation.metrics import flat, rounded
 from warehouse_classifier.evaluation.mismatches.verification import Verification
+from warehouse_classifier.evaluation.mismatches.visits import Visited
 from warehouse_classifier.evaluation.predictions import Predictions
 from warehouse_classifier.evaluation.results import Evaluation
 
@@ -19,7 +20,8 @@ def metrics(evaluation: Evaluation) -> str:
     """metrics.json, flat: accuracy of each network and, under plain names, the figures of the last counter, their average.
 
     `auroc` tells mismatches by one item, `found` is the share of all mismatches among the headline's share of bins, `look` the
-    share of right bins that somebody has to look at. Keys are short, or `dvc exp show` does not fit 120 columns.
+    share of right bins that somebody has to look at; auroc_natural, found_natural_in_5 (per cent of the bins) and auroc_change
+    are of bins before and after a visit, where the test split has them (see visits.py).
     """
     counter = evaluation.counters[-1]
     its, verified = evaluation.metrics[counter], evaluation.verification[counter]
@@ -32,6 +34,14 @@ def metrics(evaluation: Evaluation) -> str:
         "found": verified["any_size"].recall[evaluation.task.headline].value,
         "look": evaluation.calibration[counter]["look"],
     }
+    visited = evaluation.visited[counter]
+    if visited:
+        natural, budget = visited["natural"].verification, evaluation.task.headline
+        figures |= {
+            "auroc_natural": natural.auroc.value,
+            f"found_natural_in_{100 * budget:g}": natural.recall[budget].value,
+            "auroc_change": visited["change"].verification.auroc.value,
+        }
     return _json(rounded({key: round(value, DIGITS) for key, value in figures.items()}))
 
 
@@ -47,6 +57,11 @@ def details(evaluation: Evaluation) -> str:
             counter: {mismatch: _figures(verified) for mismatch, verified in by_mismatch.items()}
             for counter, by_mismatch in evaluation.verification.items()
         },
+        "visits": len(evaluation.visits),
+        "visited": {
+            counter: {kind: _figures(visited) for kind, visited in by_kind.items()}
+            for counter, by_kind in evaluation.visited.items()
+        },
     }
     return _json(rounded(tree), sort_keys=True)
 
@@ -59,6 +74,9 @@ def named(evaluation: Evaluation) -> dict[str, float]:
     for counter, by_mismatch in evaluation.verification.items():
         for mismatch, verified in by_mismatch.items():
             values |= {f"{counter}_{mismatch}_{name}": value for name, value in _figures(verified).items()}
+    for counter, by_kind in evaluation.visited.items():
+        for kind, visited in by_kind.items():
+            values |= {f"{counter}_{kind}_{name}": value for name, value in _figures(visited).items()}
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
@@ -73,7 +91,7 @@ def predictions(evaluation: Evaluation, test: Predictions) -> str:
     return columns.to_csv(index=False, float_format="%.6f", lineterminator="\n")
 
 
-def _figures(verified: Verification) -> dict[str, float]:
+def _figures(verified: Verification | Visited) -> dict[str, float]:
     figures: dict[str, float] = {}
     for name, estimate in verified.named().items():
         figures |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

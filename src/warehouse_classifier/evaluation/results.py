@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from warehouse_classifier.bins import contents
+from warehouse_classifier.bins import contents, groups
 from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.evaluation import tables
 from warehouse_classifier.evaluation.arrays import Ints
@@ -21,9 +21,10 @@ from warehouse_classifier.evaluation.metrics import (
     measure,
     pairwise,
 )
-from warehouse_classifier.evaluation.mismatches import roc, verification
+from warehouse_classifier.evaluation.mismatches import roc, verification, visits
 from warehouse_classifier.evaluation.mismatches.expectations import MISMATCHES
 from warehouse_classifier.evaluation.mismatches.verification import Task, Verification
+from warehouse_classifier.evaluation.mismatches.visits import Visited
 from warehouse_classifier.evaluation.predictions import Predictions
 
 
@@ -47,6 +48,8 @@ class Evaluation:
     metrics: Mapping[str, Metrics]
     mcnemar: Mapping[tuple[str, str], McNemar]  # of every two networks
     verification: Mapping[str, Mapping[str, Verification]]  # by key and by kind of mismatch (MISMATCHES)
+    visits: Ints  # rows of `answers`, [visits, 2]: photos of one bin before and after a visit that changed its number
+    visited: Mapping[str, Mapping[str, Visited]]  # by key and by kind (VISITS); no kind where there is no visit
     calibration: Mapping[str, Mapping[str, float]]  # see tables.calibration_summary
     verdicts: Mapping[str, pd.DataFrame]  # by case, see tables.cases
     reliability: Mapping[str, pd.DataFrame]  # before and after the temperature, see tables.reliabilities
@@ -75,7 +78,7 @@ def evaluation(
     calibration: Calibration, inside: pd.DataFrame,
 ) -> Evaluation:  # fmt: skip
     """`learned`: quantities of the training split. `outside`: predictions for bins of quantities that no network knows.
-    `inside`: the litres and kinds of items in the test split's bins, as contents.read has them."""
+    `inside`: what is in the test split's bins, as contents.read has it."""
     encoder, task = QuantityEncoder(calibration.quantities), settings.task
     quantities, draws = encoder.quantities, {"seed": settings.seed, "resamples": settings.resamples}
     answers = answered(test, encoder, learned)
@@ -85,8 +88,9 @@ def evaluation(
     reliability, errors = tables.reliabilities(test, encoder, settings.seed)
     verdicts = {key: tables.cases(key, calibration.counters[key], test, outside, encoder) for key in counters}
     curves = {kind: roc.curves(doubts, quantities, test.quantity, kind, task.prevalence) for kind in MISMATCHES}
+    rows = visits.rows_of(groups.visits(contents.articles(answers["id"].tolist(), inside)), answers)
     baseline = f"always saying {answers[BASELINE].iloc[0]}"
-    groups = {
+    by_contents = {
         "fullness": contents.quarters(inside["litres"]),
         "clutter": pd.Series(pd.Categorical(inside["kinds"], ordered=True)),
     }
@@ -101,10 +105,12 @@ def evaluation(
         },
         mcnemar=pairwise(test.quantity, {key: predicted[key] for key in test.logits}),
         verification=verification.verify(doubts, quantities, test.quantity, test.groups, task, **draws),
+        visits=rows,
+        visited=visits.visited(doubts, quantities, test.quantity, test.groups, rows, task, **draws),
         calibration=tables.calibration_summary(calibration, errors, verdicts),
         verdicts=verdicts,
         reliability=reliability,
-        contents={name: tables.by_contents(group, test, answers, **draws) for name, group in groups.items()},
+        contents={name: tables.by_contents(group, test, answers, **draws) for name, group in by_contents.items()},
         roc={kind: its_roc for kind, (its_roc, _) in curves.items()},
         gains={kind: its_gains for kind, (_, its_gains) in curves.items()},
     )

@@ -3,35 +3,101 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.evaluation.arrays import Floats
 from warehouse_classifier.evaluation.metrics import Quantities
+from warehouse_classifier.evaluation.mismatches import visits
 from warehouse_classifier.evaluation.predictions import Predictions
 from warehouse_classifier.evaluation.results import Evaluation
 
+LONGEST, MOST = 48, 5  # letters of an item's name, and items of a list, that are shown
+
 
 @dataclass(frozen=True)
-class Bin:
-    """One bin of the gallery: its photo as a JPEG, the inventory's quantity, and the networks' predictions."""
+class Photo:
+    """The photo of one bin, a JPEG."""
 
     id: str
     photo: bytes
-    quantity: int
-    predicted: Mapping[str, int]  # by the network's title
-    probability: Mapping[str, float]  # of the predicted quantity, by the network's title
 
     @property
     def source(self) -> str:
         """The photo as a data URL."""
         return "data:image/jpeg;base64," + base64.b64encode(self.photo).decode("ascii")
 
+
+@dataclass(frozen=True)
+class Bin(Photo):
+    """One bin of the gallery: its photo, the inventory's quantity, and the networks' predictions."""
+
+    quantity: int
+    predicted: Mapping[str, int]  # by the network's title
+    probability: Mapping[str, float]  # of the predicted quantity, by the network's title
+
     @property
     def mistaken(self) -> bool:
         """Whether no network is right."""
         return self.quantity not in self.predicted.values()
+
+
+@dataclass(frozen=True)
+class ItemList:
+    """What a bin holds, or should: how many items, and which."""
+
+    quantity: int
+    items: tuple[str, ...]  # in words
+
+
+@dataclass(frozen=True)
+class StaleList(Photo):
+    """A bin whose list is that of before, or of after, a visit."""
+
+    expected: ItemList
+    holds: ItemList
+    doubt: float  # of a counter, that the bin holds as many as expected
+    found: bool
+
+
+def stale_lists(
+    evaluation: Evaluation, test: Predictions, shards: Shards, inside: pd.DataFrame, *, bins: int
+) -> list[StaleList]:
+    """Visits without a record, as far as the last counter finds them and as it misses them: `bins` of each at most, no two of
+    one group. `inside`: what is in the bins, as contents.read has it."""
+    counter = evaluation.counters[-1]
+    table = visits.stale_lists(
+        test.doubts(counter), evaluation.quantities, test.quantity, evaluation.visits, evaluation.task
+    )
+    ids, rows = test.facts["id"].tolist(), shards.rows("test")
+    lists = [
+        ItemList(quantity, in_words(items))
+        for quantity, items in zip(test.quantity.tolist(), inside["items"], strict=True)
+    ]
+    shown: list[StaleList] = []
+    for found in (True, False):  # the most doubted of the one, the least doubted of the other
+        part = table[table["found"] == found].iloc[:: 1 if found else -1]
+        groups: set[str] = set()
+        for photo, other, doubt in zip(
+            part["photo"].tolist(), part["other"].tolist(), part["doubt"].tolist(), strict=True
+        ):
+            if len(groups) < bins and test.groups[photo] not in groups:
+                groups.add(test.groups[photo])
+                jpeg = shards.jpeg(int(rows[photo]))
+                shown.append(StaleList(ids[photo], jpeg, lists[other], lists[photo], doubt, found))
+    return shown
+
+
+def in_words(items: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """`2 × name` of each item, shortened: names are sentences, and some bins hold dozens."""
+    words = [
+        f"{item['quantity']} × {shorten(item['name'] or item['asin'], LONGEST, placeholder='…')}" for item in items
+    ]
+    return tuple(words[:MOST] + [f"{len(words) - MOST} more"] * (len(words) > MOST))
 
 
 def gallery(evaluation: Evaluation, test: Predictions, shards: Shards, *, bins: int, seed: int) -> list[Bin]:

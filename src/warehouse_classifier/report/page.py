@@ -16,10 +16,11 @@ from markupsafe import Markup
 from warehouse_classifier.evaluation.counters import BASELINE, PRIOR
 from warehouse_classifier.evaluation.mismatches.expectations import CASES, HOLDS, MISMATCHES
 from warehouse_classifier.evaluation.mismatches.verification import Estimate
+from warehouse_classifier.evaluation.mismatches.visits import VISITS
 from warehouse_classifier.evaluation.results import Evaluation
 from warehouse_classifier.evaluation.thresholds import VERDICTS
 from warehouse_classifier.report.formatting import comparisons
-from warehouse_classifier.report.gallery import Bin
+from warehouse_classifier.report.gallery import Bin, StaleList
 from warehouse_classifier.report.style import listed
 from warehouse_classifier.report.templates import render, trusted
 
@@ -51,6 +52,7 @@ class ReportData:
     drawings: Mapping[str, str]  # <svg> elements by name, see SECTIONS
     published: Sequence[Mapping[Any, str]]  # rows with quantities, model, trained_on, result
     gallery: Sequence[Bin]
+    stale: Sequence[StaleList]  # visits that were not recorded, found and missed
     provenance: Mapping[str, str]  # words and hashes
     params: Mapping[str, str]
 
@@ -71,6 +73,8 @@ def page(evaluation: Evaluation, data: ReportData) -> str:
         baseline=BASELINE,
         comparisons=comparisons(networks, evaluation.mcnemar),
         headline=headline(evaluation),
+        unrecorded=unrecorded(evaluation),
+        visits=VISITS,
         disguised=disguised(evaluation),
         mismatches={kind: CASES[kind] for kind in MISMATCHES},
         rows=ROWS,
@@ -97,6 +101,25 @@ def headline(evaluation: Evaluation) -> Headline | None:
     recall = {kind: evaluation.verification[counter][kind].recall[budget] for kind in MISMATCHES}
     prior = evaluation.verification[PRIOR]["any_size"].recall[budget].value
     return Headline(evaluation.titles[counter], budget, recall, prior)
+
+
+@dataclass(frozen=True)
+class Unrecorded:
+    """The visits without a record, or with a wrong one, that a warehouse finds if it looks where a counter doubts most."""
+
+    counter: str  # its title
+    budget: float  # share of all bins that is looked at
+    natural: Estimate  # share of them that is found by one photo
+    change: Estimate  # and by two
+
+
+def unrecorded(evaluation: Evaluation) -> Unrecorded | None:
+    """Of the last counter, for the headline's budget; None where the test split holds no visit."""
+    visited, budget = evaluation.visited[evaluation.counters[-1]], evaluation.task.headline
+    if not visited:
+        return None
+    found = (visited[kind].verification.recall[budget] for kind in VISITS)
+    return Unrecorded(evaluation.titles[evaluation.counters[-1]], budget, *found)
 
 
 def disguised(evaluation: Evaluation) -> dict[str, tuple[dict[str, float], ...]]:

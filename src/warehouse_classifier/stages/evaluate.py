@@ -82,7 +82,7 @@ def evaluate(
 
     charts = drawings(results, histories)
     origins = provenance(params.model_dump(), images, metadata, folders)
-    data = report_data(params, results, test, shards, charts, literature, origins)
+    data = report_data(params, results, test, inside, shards, charts, literature, origins)
     write(models, reports, calibration, results, test, charts, page(results, data), progress)
 
 
@@ -113,12 +113,12 @@ def calibrated(
 
 
 def report_data(
-    params: Evaluate, evaluation: "Evaluation", test: "Predictions", shards: "Shards", charts: "list[Chart]",
-    published: "pd.DataFrame", provenance: Mapping[str, str],
+    params: Evaluate, evaluation: "Evaluation", test: "Predictions", inside: "pd.DataFrame", shards: "Shards",
+    charts: "list[Chart]", published: "pd.DataFrame", provenance: Mapping[str, str],
 ) -> "ReportData":  # fmt: skip
     """What the page shows beside the evaluation."""
     from warehouse_classifier.report.formatting import origin, separation
-    from warehouse_classifier.report.gallery import gallery
+    from warehouse_classifier.report.gallery import gallery, stale_lists
     from warehouse_classifier.report.page import ReportData
     from warehouse_classifier.report.provenance import parameters
 
@@ -130,6 +130,7 @@ def report_data(
         drawings={chart.name: chart.svg for chart in charts},
         published=published.to_dict("records"),
         gallery=gallery(evaluation, test, shards, bins=params.gallery, seed=params.seed),
+        stale=stale_lists(evaluation, test, shards, inside, bins=params.gallery // 6),
         provenance=provenance,
         params=parameters(params.model_dump(mode="json"), "evaluate"),
     )

@@ -180,7 +180,7 @@ class TrainStep:
         return logits
 
 
-def mean(averaged: torch.Tensor, newest: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+def mean(averaged: torch.Tensor, newest: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
     """Of `count` tensors, whose mean is `averaged`, and of one more. Of integers, which a BatchNorm counts its batches with,
     there is none: the newest. (torch's own way divides them on a GPU, which raises.)"""
     return averaged + (newest - averaged) / (count + 1) if newest.is_floating_point() else newest

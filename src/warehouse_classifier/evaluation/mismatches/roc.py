@@ -34,6 +34,27 @@ class Pairs:
         return Curve(_shares(weights * ~self.off, self.last), _shares(weights * self.off, self.last))
 
 
+class Questions:
+    """Single questions, each of them right or wrong, in the order of doubt: sorted once for many weightings.
+
+    `doubts` and `wrong` are [questions].
+    """
+
+    def __init__(self, doubts: Floats, wrong: Masks) -> None:
+        self.order = np.argsort(-doubts, kind="stable")
+        self.wrong = wrong[self.order]
+        self.last = np.append(np.flatnonzero(np.diff(doubts[self.order])), len(doubts) - 1)
+
+    def curve(self, weights: Floats) -> "Curve":
+        """`weights`, [weightings, questions]: how often each counts in each."""
+        ordered = weights[:, self.order]
+        return Curve(_shares(ordered * ~self.wrong, self.last), _shares(ordered * self.wrong, self.last))
+
+    def above(self, which: Masks, weights: Floats) -> Floats:
+        """The share of `which` questions, [questions], above each doubt of `curve`: [weightings, doubts]."""
+        return _shares((weights * which)[:, self.order], self.last)
+
+
 @dataclass(frozen=True)
 class Curve:
     """False and true positive rate: the shares of right and of wrong expectations above each doubt, [weightings, doubts].
@@ -53,9 +74,11 @@ class Curve:
         fpr = _at(self.tpr, self.fpr, recall)
         return np.asarray(prevalence * recall / (prevalence * recall + (1 - prevalence) * fpr))
 
-    def recall_at(self, budget: float, prevalence: float) -> Floats:
-        """The share of the wrong ones among that share of all bins that is doubted most."""
-        return _at(prevalence * self.tpr + (1 - prevalence) * self.fpr, self.tpr, budget)
+    def recall_at(self, budget: float, prevalence: float, of: Floats | None = None) -> Floats:
+        """The share of the wrong ones among that share of all bins that is doubted most; or of those that `of`, [weightings,
+        doubts], has the share of above each doubt."""
+        looked_at = prevalence * self.tpr + (1 - prevalence) * self.fpr
+        return _at(looked_at, self.tpr if of is None else of, budget)
 
 
 def curves(

@@ -72,17 +72,17 @@ def verify(
         for counter, values in doubts.items()
         for mismatch in MISMATCHES
     }
-    figures = {key: [_figures(its.curve(np.ones((1, len(actual)))), task)] for key, its in pairs.items()}
+    figures = {key: [figures_of(its.curve(np.ones((1, len(actual)))), task)] for key, its in pairs.items()}
     rng = np.random.default_rng(seed)
     at_once = max(1, WEIGHTS_AT_ONCE // right.size)
     for start in range(0, resamples, at_once):
         draws = rng.integers(count, size=(min(at_once, resamples - start), count))
         images = np.stack([np.bincount(draw, minlength=count)[member] for draw in draws]).astype(np.float64)
         for key, its in pairs.items():
-            figures[key].append(_figures(its.curve(images), task))
+            figures[key].append(figures_of(its.curve(images), task))
     verified: dict[str, dict[str, Verification]] = {counter: {} for counter in doubts}
     for (counter, mismatch), (value, *drawn) in figures.items():
-        verified[counter][mismatch] = _verification(value[0], np.concatenate(drawn), task)
+        verified[counter][mismatch] = verification_of(value[0], np.concatenate(drawn), task)
     return verified
 
 
@@ -91,7 +91,7 @@ def prior(shares: Floats, images: int) -> Floats:
     return np.tile(1 - shares, (images, 1))
 
 
-def _figures(curve: Curve, task: Task) -> Floats:
+def figures_of(curve: Curve, task: Task) -> Floats:
     """[weightings, figures]: AUROC, precision by recall, recall by budget."""
     columns = [curve.auroc()]
     columns += [curve.precision_at(recall, task.prevalence) for recall in task.recalls]
@@ -99,7 +99,7 @@ def _figures(curve: Curve, task: Task) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def _verification(values: Floats, drawn: Floats, task: Task) -> Verification:
+def verification_of(values: Floats, drawn: Floats, task: Task) -> Verification:
     """From the figures, [figures], and those of the bootstrap, [resamples, figures]."""
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     auroc, *estimates = (Estimate(*map(float, row)) for row in zip(values, low, high, strict=True))
