@@ -35,13 +35,14 @@ from ruamel.yaml import YAML
 from sklearn.metrics import roc_curve
 
 from warehouse_classifier.bins import selection as selections
-from warehouse_classifier.bins.groups import articles_of, siblings
+from warehouse_classifier.bins.groups import articles_of, siblings, visits
 from warehouse_classifier.bins.selection import OUTSIDE
 from warehouse_classifier.bins.split import share_out
 from warehouse_classifier.compute import parameters, stage_code
 from warehouse_classifier.dataset.shards import INDEX, Shards
 from warehouse_classifier.evaluation.counters import COUNTERS
 from warehouse_classifier.evaluation.mismatches.roc import Curve
+from warehouse_classifier.evaluation.mismatches.visits import rows_of
 from warehouse_classifier.evaluation.predictions import of_split
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.stages import evaluate
@@ -195,7 +196,7 @@ class Figures:
             "RMSE of the mean": (self.mean[inside] - quantity[inside]) ** 2.0,
             "NLL": -np.log(np.maximum(shares[inside][np.arange(len(label)), label], 1e-12)),
         }
-        every = visits(facts, articles)
+        every = rows_of(visits(articles), facts)
         small = inside[every].all(1)
         both = every[small]
         label = np.searchsorted(numbers, quantity[both].clip(*numbers[[0, -1]]))
@@ -220,21 +221,6 @@ class Figures:
             figures[f"{name} AUROC"] = float(its.auroc()[0])
             figures[f"{name} in 5 %"] = float(its.recall_at(BUDGET, PREVALENCE)[0])
         return figures
-
-
-def visits(facts: pd.DataFrame, articles: dict[str, Any]) -> npt.NDArray[np.int64]:
-    """Rows [pairs, 2] of photos of one bin before and after a visit that changed its number."""
-    place = {id: row for row, id in enumerate(facts["id"]) if len(id) >= 5}
-    quantity = facts["quantity"].to_numpy()
-    following = {id: f"{int(id) + 1:05d}" for id in place}
-    pairs = [
-        (row, place[after])
-        for id, row in place.items()
-        if (after := following[id]) in place
-        and set(articles[id]) & set(articles[after])
-        and quantity[row] != quantity[place[after]]
-    ]
-    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def curve(right: Floats, wrong: Floats, weights: Floats) -> Curve:
