@@ -73,6 +73,7 @@ def append(project: Project, *names: str) -> None:
             file.write("\n# a word more\n")
 
 
+@pytest.mark.soak
 def test_what_is_edited_between_a_kill_and_the_next_run(trained: Project, project: Project, tmp_path: Path) -> None:
     """An edit of what the stage is made of makes it begin anew, and one of anything else loses nothing."""
     with at_work(project, ALONE) as process:

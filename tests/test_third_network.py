@@ -161,6 +161,7 @@ def test_it_counts_in_check_and_stands_in_mlflow(project: Project) -> None:
     assert "Toy" in output + project.read("reports/report-with-runs.html")
 
 
+@pytest.mark.soak
 def test_what_make_test_says_of_it_is_good(edited: Project) -> None:
     """But for the lock, which is committed when the page has been followed, and mypy, which takes a minute."""
     edited.run("ruff", "check", "src", "tests")

@@ -26,10 +26,10 @@ cases = st.builds(visits, st.integers(0, 999), st.integers(8, 60), st.integers(1
 
 
 def figures(
-    doubts: np.ndarray, actual: np.ndarray, rows: np.ndarray, groups: np.ndarray | None = None
+    doubts: np.ndarray, actual: np.ndarray, rows: np.ndarray, groups: np.ndarray | None = None, resamples: int = 20
 ) -> dict[str, Visited]:
     groups = np.array([str(i // 2) for i in range(len(actual))]) if groups is None else groups
-    return visited({"one": doubts}, QUANTITIES, actual, groups, rows, TASK, seed=1, resamples=1000)["one"]
+    return visited({"one": doubts}, QUANTITIES, actual, groups, rows, TASK, seed=1, resamples=resamples)["one"]
 
 
 def questions(case: Case) -> tuple[list[float], list[float], list[bool]]:
@@ -106,8 +106,8 @@ def test_who_sees_no_list_is_at_chance_exactly(case: Case) -> None:
 
 def test_intervals_draw_groups_and_hold_the_figure() -> None:
     case = visits(3, 400)
-    alone = figures(*case)["natural"]
-    together = figures(*case, np.array([str(i // 20) for i in range(400)]))["natural"]
+    alone = figures(*case, resamples=1000)["natural"]
+    together = figures(*case, np.array([str(i // 20) for i in range(400)]), resamples=1000)["natural"]
     for its in (alone, together):
         for estimate in its.named().values():
             assert estimate.low <= estimate.value <= estimate.high
@@ -115,7 +115,7 @@ def test_intervals_draw_groups_and_hold_the_figure() -> None:
     assert (alone.verification.auroc.low, alone.verification.auroc.high) != (
         together.verification.auroc.low, together.verification.auroc.high,
     )  # fmt: skip
-    assert figures(*case)["natural"] == alone
+    assert figures(*case, resamples=1000)["natural"] == alone
 
 
 def test_without_a_visit_there_is_no_figure() -> None:
