@@ -28,19 +28,23 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10000)
     arguments = parser.parse_args()
     bucket = open_bucket(arguments.bucket, concurrency=32)
-    bins, apart = 0, []
+    bins, damaged, apart = 0, 0, []
     try:
         for entry, body in bucket.get_many(islice(bucket.list(METADATA), arguments.pairs)):
             if isinstance(body, Unreadable):
                 continue
-            quantity, items = parse(body)
+            try:
+                quantity, items = parse(body)
+            except ValueError:
+                damaged += 1
+                continue
             added = sum(item["quantity"] for item in items)
             bins += 1
             if added != quantity:
                 apart.append((id_of(entry.key), quantity, added))
     finally:
         bucket.close()
-    print(f"{len(apart)} of {bins} bins ({len(apart) / bins:.2%}) hold items that do not add up:")
+    print(f"{len(apart)} of {bins} bins hold items that do not add up ({damaged} more cannot be read):")
     for id, quantity, added in apart[:SHOWN]:
         print(f"  {id}: {quantity} expected, items of {added}")
     if arguments.predictions:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warehouse_classifier.bins.groups import siblings
+from warehouse_classifier.bins.groups import siblings, visits
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,14 @@ def test_neighbours_that_share_an_item_are_one_group(one: str, other: str, toget
     apart = siblings({one: {"A"}, other: {"C"}})
     assert apart == {one: one, other: other}
     assert siblings({one: set(), other: set()}) == {one: one, other: other}
+
+
+def test_a_visit_lies_between_ids_that_follow_each_other_and_share_an_item() -> None:
+    asins = {
+        "00002": {"A"}, "00001": {"A"}, "00003": {"B"}, "00004": {"A"}, "99999": {"C", "D"}, "100000": {"D"}, "1": {"A"}, "2": {"A"},
+        "00010": set(), "00011": set(),
+    }  # fmt: skip
+    assert sorted(visits(asins)) == [("00001", "00002"), ("99999", "100000")]
 
 
 def test_a_group_is_a_chain_named_after_its_first_id() -> None:

@@ -9,7 +9,13 @@ from sklearn.metrics import roc_auc_score
 
 from support.doubts import QUANTITIES, drawn
 from warehouse_classifier.evaluation.mismatches.verification import Task, prior
-from warehouse_classifier.evaluation.mismatches.visits import VISITS, Visited, rows_of, stale_lists, visited
+from warehouse_classifier.evaluation.mismatches.visits import (
+    VISIT_MISMATCHES,
+    VisitVerification,
+    rows_of,
+    visited,
+    wrong_lists,
+)
 
 TASK = Task(prevalence=0.05, recalls=[0.5, 0.8], budgets=[0.01, 0.1, 0.2])  # the headline's is 10 %
 Case = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -27,7 +33,7 @@ cases = st.builds(visits, st.integers(0, 999), st.integers(8, 60), st.integers(1
 
 def figures(
     doubts: np.ndarray, actual: np.ndarray, rows: np.ndarray, groups: np.ndarray | None = None, resamples: int = 20
-) -> dict[str, Visited]:
+) -> dict[str, VisitVerification]:
     groups = np.array([str(i // 2) for i in range(len(actual))]) if groups is None else groups
     return visited({"one": doubts}, QUANTITIES, actual, groups, rows, TASK, seed=1, resamples=resamples)["one"]
 
@@ -59,19 +65,19 @@ def test_natural_mismatches_are_each_photo_with_both_lists(case: Case) -> None:
     labels = [0] * len(right) + [1] * len(wrong)
     assert its.verification.auroc.value == pytest.approx(roc_auc_score(labels, right + wrong))
     better = [one < other or (one == other and 0.5) for one, other in zip(right, wrong, strict=True)]
-    assert its.choice.value == pytest.approx(np.mean(better))
-    parts = [its.found[f"{part}_found_in_10"].value for part in ("added", "removed")]
+    assert its.forced_choice.value == pytest.approx(np.mean(better))
+    parts = [its.found[f"{part}_found_in_10"].value for part in ("more", "fewer")]
     assert added.count(True) == added.count(False)
     assert np.mean(parts) == pytest.approx(its.verification.recall[0.1].value)  # as many of the one as of the other
-    assert its.named().keys() >= {"auroc", "choice", "found_in_10", "added_found_in_10", "removed_found_in_10"}
+    assert its.named().keys() >= {"auroc", "forced_choice", "found_in_10", "more_found_in_10", "fewer_found_in_10"}
 
 
-def test_what_was_put_in_and_what_was_taken_out_are_told_apart() -> None:
+def test_bins_that_hold_more_and_fewer_than_listed_are_told_apart() -> None:
     """A counter that sees too much alone: it doubts a list that is too short, and believes one that is too long."""
     actual = np.array([2, 3] * 20)
     doubts = np.array([[0.9, 0.1, 0.1, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1, 0.1]] * 20)
     its = figures(doubts, actual, np.arange(40).reshape(-1, 2))["natural"]
-    assert (its.found["added_found_in_10"].value, its.found["removed_found_in_10"].value) == (
+    assert (its.found["more_found_in_10"].value, its.found["fewer_found_in_10"].value) == (
         1.0, pytest.approx((0.1 - 0.025) / 0.975),  # what is left of the budget goes to all others by chance
     )  # fmt: skip
 
@@ -85,7 +91,7 @@ def test_a_change_is_the_difference_of_the_mean_quantities(case: Case) -> None:
     its = figures(*case)["change"]
     labels = [0] * len(against) + [1] * len(against)
     assert its.verification.auroc.value == pytest.approx(roc_auc_score(labels, against + [-one for one in against]))
-    assert its.choice.value == pytest.approx(np.mean([one < 0 or (one == 0 and 0.5) for one in against]))
+    assert its.forced_choice.value == pytest.approx(np.mean([one < 0 or (one == 0 and 0.5) for one in against]))
     assert not its.found
 
 
@@ -93,8 +99,8 @@ def test_a_change_is_the_difference_of_the_mean_quantities(case: Case) -> None:
 @given(case=cases, shares=st.lists(st.floats(0.01, 1), min_size=5, max_size=5))
 def test_who_sees_no_photo_is_at_chance_exactly(case: Case, shares: list[float]) -> None:
     its = figures(prior(np.array(shares) / sum(shares), len(case[1])), *case[1:])
-    assert [its[kind].verification.auroc.value for kind in VISITS] == pytest.approx([0.5, 0.5], abs=1e-12)
-    assert [its[kind].choice.value for kind in VISITS] == pytest.approx([0.5, 0.5], abs=1e-12)
+    assert [its[kind].verification.auroc.value for kind in VISIT_MISMATCHES] == pytest.approx([0.5, 0.5], abs=1e-12)
+    assert [its[kind].forced_choice.value for kind in VISIT_MISMATCHES] == pytest.approx([0.5, 0.5], abs=1e-12)
 
 
 @settings(max_examples=20)
@@ -128,7 +134,7 @@ def test_without_a_visit_there_is_no_figure() -> None:
 def test_found_are_the_lists_that_somebody_comes_to(case: Case) -> None:
     """Walking from the most doubted on, 5 % of all being wrong, until a tenth of all bins is looked at."""
     right, wrong, _ = questions(case)
-    table = stale_lists(case[0], QUANTITIES, case[1], case[2], TASK)
+    table = wrong_lists(case[0], QUANTITIES, case[1], case[2], TASK)
     assert table["doubt"].tolist() == sorted(wrong, reverse=True)
     found = []
     for doubt in table["doubt"]:

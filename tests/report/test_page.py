@@ -24,7 +24,7 @@ from warehouse_classifier.evaluation.results import Evaluation
 from warehouse_classifier.report import accuracy_charts, calibration_charts, learning_charts, verification_charts
 from warehouse_classifier.report.chart import Chart
 from warehouse_classifier.report.formatting import between, chance, comparisons, origin, percent, separation, share
-from warehouse_classifier.report.gallery import Bin, ItemList, StaleList, choose
+from warehouse_classifier.report.gallery import Bin, ItemList, WrongList, choose, in_words
 from warehouse_classifier.report.page import LINK, PLACE, ReportData, page
 from warehouse_classifier.runtime.errors import UserError
 
@@ -111,9 +111,9 @@ def drawings(evaluation: Evaluation) -> list[Chart]:
     ]  # fmt: skip
 
 
-def stale(number: int, *, found: bool) -> StaleList:
+def wrong_list(number: int, *, found: bool) -> WrongList:
     lists = ItemList(2, ("1 × A pair of socks", "1 × Glue")), ItemList(1, ("1 × Glue",))
-    return StaleList(f"{number:05}", photo(number), *lists, doubt=0.97 if found else 0.02, found=found)
+    return WrongList(f"{number:05}", photo(number), *lists, doubt=0.97 if found else 0.02, found=found)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def data(evaluation: Evaluation) -> ReportData:
             Bin(f"{i:05}", photo(i), 3, {"ResNet34": 3 if i < 8 else 1 + i % 2, "ViT": 3 if i < 16 else 5}, {"ResNet34": 0.91, "ViT": 0.5})
             for i in range(24)
         ],
-        stale=[stale(i, found=i < 30) for i in range(28, 32)],
+        wrong_lists=[wrong_list(i, found=i < 30) for i in range(28, 32)],
         provenance={"Images": "64 pixels a side", "SHA-256 of the image index": "a" * 64},
         params={f"parameter_{i}": "0.05" for i in range(20)},
     )  # fmt: skip
@@ -242,9 +242,11 @@ def test_the_answer_stands_first(evaluation: Evaluation, html: str) -> None:
 
 def test_the_page_begins_with_visits_that_nobody_recorded(html: str) -> None:
     first = plain(html[html.index("<h1>") : html.index("<dl")])
-    lead = "looks at 5 % of its bins finds 12 %; with the photo before at hand 20 %. By chance it would be 5 %."
-    assert f"Of the items that were put in or taken out without a record, a warehouse that {lead}" in first
-    assert "Measured on 200 pairs of photos before and after a visit, by where their average doubts most" in first
+    assert (
+        "Of the bins with a visit that nobody recorded, a warehouse finds 12 % by looking at 5 % of all bins." in first
+    )
+    assert "Of the records that say the opposite of what happened, it finds 20 % by checking 5 % of them" in first
+    assert "somebody looks where the networks’ average doubts most" in first
 
 
 def test_visits_stand_by_kind_with_what_was_found_and_missed(html: str) -> None:
@@ -309,15 +311,17 @@ def test_the_worst_mistakes_stand_apart_from_the_mix(html: str) -> None:
 def test_a_photo_is_the_very_jpeg(data: ReportData, html: str) -> None:
     sources = [source for source in Read(html).sources if source.startswith("data:image")]
     shown = {base64.b64decode(source.partition(",")[2]) for source in sources}
-    assert shown == {bin.photo for bin in (*data.gallery, *data.stale)}
+    assert shown == {bin.photo for bin in (*data.gallery, *data.wrong_lists)}
 
 
 def test_a_hostile_id_or_text_stays_text(evaluation: Evaluation, data: ReportData, facts: Runs) -> None:
     bin = Bin(HOSTILE, photo(1), 1, {"ResNet34": 1, "ViT": 2}, {"ResNet34": 1.0, "ViT": 0.5})
     row = dict.fromkeys(("quantities", "model", "trained_on", "result"), HOSTILE)
     words = {HOSTILE: HOSTILE, "a place": PLACE}
-    hostile = replace(stale(1, found=True), id=HOSTILE, expected=ItemList(1, (HOSTILE,)))
-    shown = replace(data, gallery=[bin], stale=[hostile], published=[row], bins=HOSTILE, provenance=words, params=words)
+    hostile = replace(wrong_list(1, found=True), id=HOSTILE, expected=ItemList(1, (HOSTILE,)))
+    shown = replace(
+        data, gallery=[bin], wrong_lists=[hostile], published=[row], bins=HOSTILE, provenance=words, params=words
+    )
     text = page(evaluation, shown)
     text = added(text, replace(facts, rows=[words], params=words))
     assert "<script" not in text
@@ -325,18 +329,15 @@ def test_a_hostile_id_or_text_stays_text(evaluation: Evaluation, data: ReportDat
 
 
 def test_what_has_no_data_has_no_heading(evaluation: Evaluation, data: ReportData) -> None:
-    bare = replace(data, gallery=[], stale=[], params={}, drawings={})
+    bare = replace(data, gallery=[], wrong_lists=[], params={}, drawings={})
     unvisited = replace(evaluation, visits=evaluation.visits[:0], visited={key: {} for key in evaluation.visited})
     text = page(replace(unvisited, verification={}, calibration={}, verdicts={}), bare)
     assert re.findall(r'<section id="(\w+)"', text) == ["scores", "published", "provenance"]
     assert re.findall(r'<li><a href="#(\w+)"', text) == ["scores", "published", "provenance"]
     assert "a warehouse finds" not in text
-    assert "without a record" not in text
+    assert "nobody recorded" not in text
     words = plain(page(unvisited, bare))
-    assert (
-        "holds no two photos of one bin before and after a visit, so that mismatches as they happen are not measured"
-        in words
-    )
+    assert "so that mismatches as they happen are not measured here" in words
     assert not {"img", "figure", "details"} & set(Read(text).tags)
     alike = page(evaluation, replace(data, gallery=data.gallery[:8]))
     assert re.findall(r'<li><a href="#(\w+)"', alike) == re.findall(r'<section id="(\w+)"', alike)
@@ -466,6 +467,13 @@ def test_where_bins_are_from() -> None:
 def test_leaks_are_counted_not_believed() -> None:
     assert separation(["a", "b"], ["c"]) == "No test image has a near-duplicate in train or validation."
     assert separation(["a", "b", "b"], ["b"]).startswith("2 of 3 test images")
+
+
+def test_items_in_words() -> None:
+    names = ["A pair of socks", None, "  ", "x" * 60, "Glue", "Tape", "String"]
+    items = [{"asin": f"B{i}", "quantity": 1 + i, "name": name} for i, name in enumerate(names)]
+    assert in_words(items) == ("1 × A pair of socks", "2 × B1", "3 × B2", f"4 × {'x' * 47}…", "5 × Glue", "2 more")
+    assert in_words([]) == ()
 
 
 def test_the_gallery_is_a_mix_without_twins() -> None:

@@ -327,6 +327,34 @@ def test_without_bins_outside_the_report_says_nothing_of_them(
     assert "holds 6" not in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
+def test_visits_are_shown_with_the_other_photos_list(trained: Path, done: tuple[Path, dict[str, float]]) -> None:
+    """The bins' ids follow each other and all hold the item A0, so each is before and after a visit; two make a group."""
+    out, _ = done
+    quantity = pd.read_parquet(trained / "images/index.parquet").set_index("id")["quantity"]
+    assert json.loads((out / "evaluation.json").read_text())["visits"] == 39
+    section = (out / "report.html").read_text().partition('<section id="visits">')[2].partition("</section>")[0]
+    shown = re.findall(r'alt="Bin (\d+)".*?<b>(\d) expected, holds (\d)</b>', section, re.DOTALL)
+    assert len(shown) == 2 == 2 * (PARAMS.gallery // 6)
+    for id, expected, holds in shown:
+        assert int(holds) == quantity[id]
+        assert int(expected) in {quantity.get(f"{int(id) + step:05}") for step in (-1, 1)}
+
+
+@pytest.mark.slow
+def test_without_a_visit_the_report_says_so(trained: Path, tmp_path: Path) -> None:
+    table = pq.read_table(trained / "metadata.parquet").to_pylist()
+    for row in table:
+        for item in row["items"]:
+            item["asin"] += row["id"]  # no two bins share an item
+    pq.write_table(pa.Table.from_pylist(table, PAIRS), tmp_path / "metadata.parquet")
+    run(trained, tmp_path / "out", metadata=tmp_path / "metadata.parquet")
+    report = (tmp_path / "out/report.html").read_text()
+    assert "so that mismatches as they happen are not measured here" in report
+    assert 'id="visits"' not in report
+    assert "auroc_natural" not in json.loads((tmp_path / "out/metrics.json").read_text())
+
+
 @pytest.fixture
 def bad(trained: Path, tmp_path: Path) -> Path:
     """A folder of things that are not what the stage needs."""

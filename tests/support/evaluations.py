@@ -7,7 +7,7 @@ import pandas as pd
 
 from warehouse_classifier.evaluation.metrics import McNemar, measure
 from warehouse_classifier.evaluation.mismatches.verification import Estimate, Task, Verification
-from warehouse_classifier.evaluation.mismatches.visits import Visited
+from warehouse_classifier.evaluation.mismatches.visits import VisitVerification
 from warehouse_classifier.evaluation.results import Evaluation
 
 QUANTITIES = [1, 2, 3, 4, 5]
@@ -46,11 +46,11 @@ def measured(titles: dict[str, str]) -> Evaluation:
             {budget: estimate(budget + min(0.15, budget * 8) * skill) for budget in TASK.budgets},
         )
 
-    def visited(skill: float) -> dict[str, Visited]:
-        found = {"added_found_in_5": estimate(0.05 + 0.1 * skill), "removed_found_in_5": estimate(0.05 + 0.05 * skill)}
+    def visited(skill: float) -> dict[str, VisitVerification]:
+        found = {"more_found_in_5": estimate(0.05 + 0.1 * skill), "fewer_found_in_5": estimate(0.05 + 0.05 * skill)}
         return {
-            "natural": Visited(verified(skill * 0.5), estimate(0.5 + 0.2 * skill), found),
-            "change": Visited(verified(skill), estimate(0.5 + 0.4 * skill), {}),
+            "natural": VisitVerification(verified(skill * 0.5), estimate(0.5 + 0.2 * skill), found),
+            "change": VisitVerification(verified(skill), estimate(0.5 + 0.4 * skill), {}),
         }
 
     rows = {

@@ -8,7 +8,7 @@ import numpy as np
 from warehouse_classifier.evaluation.counters import BASELINE
 from warehouse_classifier.evaluation.metrics import flat, rounded
 from warehouse_classifier.evaluation.mismatches.verification import Verification
-from warehouse_classifier.evaluation.mismatches.visits import Visited
+from warehouse_classifier.evaluation.mismatches.visits import VisitVerification
 from warehouse_classifier.evaluation.predictions import Predictions
 from warehouse_classifier.evaluation.results import Evaluation
 
@@ -91,7 +91,7 @@ def predictions(evaluation: Evaluation, test: Predictions) -> str:
     return columns.to_csv(index=False, float_format="%.6f", lineterminator="\n")
 
 
-def _figures(verified: Verification | Visited) -> dict[str, float]:
+def _figures(verified: Verification | VisitVerification) -> dict[str, float]:
     figures: dict[str, float] = {}
     for name, estimate in verified.named().items():
         figures |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -24,7 +24,7 @@ from warehouse_classifier.evaluation.metrics import (
 from warehouse_classifier.evaluation.mismatches import roc, verification, visits
 from warehouse_classifier.evaluation.mismatches.expectations import MISMATCHES
 from warehouse_classifier.evaluation.mismatches.verification import Task, Verification
-from warehouse_classifier.evaluation.mismatches.visits import Visited
+from warehouse_classifier.evaluation.mismatches.visits import VisitVerification
 from warehouse_classifier.evaluation.predictions import Predictions
 
 
@@ -49,7 +49,9 @@ class Evaluation:
     mcnemar: Mapping[tuple[str, str], McNemar]  # of every two networks
     verification: Mapping[str, Mapping[str, Verification]]  # by key and by kind of mismatch (MISMATCHES)
     visits: Ints  # rows of `answers`, [visits, 2]: photos of one bin before and after a visit that changed its number
-    visited: Mapping[str, Mapping[str, Visited]]  # by key and by kind (VISITS); no kind where there is no visit
+    visited: Mapping[
+        str, Mapping[str, VisitVerification]
+    ]  # by key and by kind (VISIT_MISMATCHES); no kind where there is no visit
     calibration: Mapping[str, Mapping[str, float]]  # see tables.calibration_summary
     verdicts: Mapping[str, pd.DataFrame]  # by case, see tables.cases
     reliability: Mapping[str, pd.DataFrame]  # before and after the temperature, see tables.reliabilities

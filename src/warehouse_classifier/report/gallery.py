@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -55,8 +54,8 @@ class ItemList:
 
 
 @dataclass(frozen=True)
-class StaleList(Photo):
-    """A bin whose list is that of before, or of after, a visit."""
+class WrongList(Photo):
+    """A bin with the list of another moment: of before a visit, or of after it."""
 
     expected: ItemList
     holds: ItemList
@@ -64,21 +63,23 @@ class StaleList(Photo):
     found: bool
 
 
-def stale_lists(
+def wrong_lists(
     evaluation: Evaluation, test: Predictions, shards: Shards, inside: pd.DataFrame, *, bins: int
-) -> list[StaleList]:
-    """Visits without a record, as far as the last counter finds them and as it misses them: `bins` of each at most, no two of
-    one group. `inside`: what is in the bins, as contents.read has it."""
+) -> list[WrongList]:
+    """Photos with the other photo's list, as far as the last counter finds them and as it misses them: `bins` of each at most,
+    no two of one group. `inside`: what is in the bins, as contents.read has it."""
+    if not len(evaluation.visits):
+        return []
     counter = evaluation.counters[-1]
-    table = visits.stale_lists(
+    table = visits.wrong_lists(
         test.doubts(counter), evaluation.quantities, test.quantity, evaluation.visits, evaluation.task
     )
     ids, rows = test.facts["id"].tolist(), shards.rows("test")
-    lists = [
-        ItemList(quantity, in_words(items))
-        for quantity, items in zip(test.quantity.tolist(), inside["items"], strict=True)
-    ]
-    shown: list[StaleList] = []
+
+    def its_list(row: int) -> ItemList:
+        return ItemList(int(test.quantity[row]), in_words(inside["items"].iloc[row]))
+
+    shown: list[WrongList] = []
     for found in (True, False):  # the most doubted of the one, the least doubted of the other
         part = table[table["found"] == found].iloc[:: 1 if found else -1]
         groups: set[str] = set()
@@ -88,15 +89,15 @@ def stale_lists(
             if len(groups) < bins and test.groups[photo] not in groups:
                 groups.add(test.groups[photo])
                 jpeg = shards.jpeg(int(rows[photo]))
-                shown.append(StaleList(ids[photo], jpeg, lists[other], lists[photo], doubt, found))
+                shown.append(WrongList(ids[photo], jpeg, its_list(other), its_list(photo), doubt, found))
     return shown
 
 
 def in_words(items: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """`2 × name` of each item, shortened: names are sentences, and some bins hold dozens."""
-    words = [
-        f"{item['quantity']} × {shorten(item['name'] or item['asin'], LONGEST, placeholder='…')}" for item in items
-    ]
+    names = [" ".join((item["name"] or "").split()) or item["asin"] for item in items]
+    short = [name if len(name) <= LONGEST else name[: LONGEST - 1].rstrip() + "…" for name in names]
+    words = [f"{item['quantity']} × {name}" for item, name in zip(items, short, strict=True)]
     return tuple(words[:MOST] + [f"{len(words) - MOST} more"] * (len(words) > MOST))
 
 

@@ -16,11 +16,11 @@ from markupsafe import Markup
 from warehouse_classifier.evaluation.counters import BASELINE, PRIOR
 from warehouse_classifier.evaluation.mismatches.expectations import CASES, HOLDS, MISMATCHES
 from warehouse_classifier.evaluation.mismatches.verification import Estimate
-from warehouse_classifier.evaluation.mismatches.visits import VISITS
+from warehouse_classifier.evaluation.mismatches.visits import VISIT_MISMATCHES
 from warehouse_classifier.evaluation.results import Evaluation
 from warehouse_classifier.evaluation.thresholds import VERDICTS
 from warehouse_classifier.report.formatting import comparisons
-from warehouse_classifier.report.gallery import Bin, StaleList
+from warehouse_classifier.report.gallery import Bin, WrongList
 from warehouse_classifier.report.style import listed
 from warehouse_classifier.report.templates import render, trusted
 
@@ -52,7 +52,7 @@ class ReportData:
     drawings: Mapping[str, str]  # <svg> elements by name, see SECTIONS
     published: Sequence[Mapping[Any, str]]  # rows with quantities, model, trained_on, result
     gallery: Sequence[Bin]
-    stale: Sequence[StaleList]  # visits that were not recorded, found and missed
+    wrong_lists: Sequence[WrongList]  # photos with the other photo’s list, found and missed
     provenance: Mapping[str, str]  # words and hashes
     params: Mapping[str, str]
 
@@ -74,7 +74,7 @@ def page(evaluation: Evaluation, data: ReportData) -> str:
         comparisons=comparisons(networks, evaluation.mcnemar),
         headline=headline(evaluation),
         unrecorded=unrecorded(evaluation),
-        visits=VISITS,
+        visits=VISIT_MISMATCHES,
         disguised=disguised(evaluation),
         mismatches={kind: CASES[kind] for kind in MISMATCHES},
         rows=ROWS,
@@ -105,12 +105,12 @@ def headline(evaluation: Evaluation) -> Headline | None:
 
 @dataclass(frozen=True)
 class Unrecorded:
-    """The visits without a record, or with a wrong one, that a warehouse finds if it looks where a counter doubts most."""
+    """What a warehouse finds of visits that were not recorded, or wrongly, if it looks where a counter doubts most."""
 
     counter: str  # its title
-    budget: float  # share of all bins that is looked at
-    natural: Estimate  # share of them that is found by one photo
-    change: Estimate  # and by two
+    budget: float  # share of the bins, or of the recorded visits, that is looked at
+    natural: Estimate  # share found of the lists that do not fit, by one photo
+    change: Estimate  # of the records that say the opposite, by two photos
 
 
 def unrecorded(evaluation: Evaluation) -> Unrecorded | None:
@@ -118,7 +118,7 @@ def unrecorded(evaluation: Evaluation) -> Unrecorded | None:
     visited, budget = evaluation.visited[evaluation.counters[-1]], evaluation.task.headline
     if not visited:
         return None
-    found = (visited[kind].verification.recall[budget] for kind in VISITS)
+    found = (visited[kind].verification.recall[budget] for kind in VISIT_MISMATCHES)
     return Unrecorded(evaluation.titles[evaluation.counters[-1]], budget, *found)
 
 

@@ -118,7 +118,7 @@ def report_data(
 ) -> "ReportData":  # fmt: skip
     """What the page shows beside the evaluation."""
     from warehouse_classifier.report.formatting import origin, separation
-    from warehouse_classifier.report.gallery import gallery, stale_lists
+    from warehouse_classifier.report.gallery import gallery, wrong_lists
     from warehouse_classifier.report.page import ReportData
     from warehouse_classifier.report.provenance import parameters
 
@@ -130,7 +130,7 @@ def report_data(
         drawings={chart.name: chart.svg for chart in charts},
         published=published.to_dict("records"),
         gallery=gallery(evaluation, test, shards, bins=params.gallery, seed=params.seed),
-        stale=stale_lists(evaluation, test, shards, inside, bins=params.gallery // 6),
+        wrong_lists=wrong_lists(evaluation, test, shards, inside, bins=params.gallery // 6),
         provenance=provenance,
         params=parameters(params.model_dump(mode="json"), "evaluate"),
     )

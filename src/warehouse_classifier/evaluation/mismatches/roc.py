@@ -74,11 +74,14 @@ class Curve:
         fpr = _at(self.tpr, self.fpr, recall)
         return np.asarray(prevalence * recall / (prevalence * recall + (1 - prevalence) * fpr))
 
+    def looked_at(self, prevalence: float) -> Floats:
+        """The share of all bins above each doubt, [weightings, doubts]."""
+        return prevalence * self.tpr + (1 - prevalence) * self.fpr
+
     def recall_at(self, budget: float, prevalence: float, of: Floats | None = None) -> Floats:
         """The share of the wrong ones among that share of all bins that is doubted most; or of those that `of`, [weightings,
         doubts], has the share of above each doubt."""
-        looked_at = prevalence * self.tpr + (1 - prevalence) * self.fpr
-        return _at(looked_at, self.tpr if of is None else of, budget)
+        return _at(self.looked_at(prevalence), self.tpr if of is None else of, budget)
 
 
 def curves(
