@@ -11,8 +11,9 @@ tested on once, by networks that learned from the others (a tenth of these is va
 Prints for each network and their average, over all tested bins, with 95 % intervals that draw groups: the share of 1 to 5 counted
 right, RMSE of the most probable quantity and of the mean one, NLL; AUROC of natural mismatches (photos of one bin at two visits,
 each with its own list and with the other's) and the share of them found when 5 % are wrong and 5 % are looked at; and the same of
-changes (the two photos in their order and in the other, by the difference of their mean quantities). With --against the
-differences to that recipe, paired.
+changes (the two photos in their order and in the other, by the difference of their mean quantities). Then for the verifier that was
+trained with these networks the same, and of other bins' lists of as many items and of one more or fewer, exchanged. With --against
+the differences to that recipe, paired.
 """
 
 import argparse
@@ -34,12 +35,14 @@ import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 from sklearn.metrics import roc_curve
 
+from warehouse_classifier.bins import contents
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.groups import articles_of, siblings, visits
 from warehouse_classifier.bins.selection import OUTSIDE
 from warehouse_classifier.bins.split import share_out
 from warehouse_classifier.compute import parameters, stage_code
 from warehouse_classifier.dataset.shards import INDEX, Shards
+from warehouse_classifier.evaluation import results
 from warehouse_classifier.evaluation.counters import COUNTERS
 from warehouse_classifier.evaluation.mismatches.roc import Curve
 from warehouse_classifier.evaluation.mismatches.visits import rows_of
@@ -48,6 +51,8 @@ from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.stages import evaluate
 from warehouse_classifier.stages.evaluate import Evaluate
 from warehouse_classifier.tracking.console import Screen
+from warehouse_classifier.verifier import folder as folders
+from warehouse_classifier.verifier.split import SplitVerifier
 
 TOP = Path(__file__).resolve().parent.parent
 SCALE = "real"
@@ -113,31 +118,47 @@ def fold_of(index: pd.DataFrame, folds: int, seed: int) -> dict[str, int]:
     }
 
 
-def answered(tree: dict[str, Any], folder: Path, folds: int, fold: int, keep: Path) -> pd.DataFrame:
-    """id, quantity, group and, by network, the calibrated probabilities of every bin of the fold."""
-    sections = {name: tree[name][SCALE] for name in ("train_resnet34", "train_vit", "evaluate")}
+Fold = tuple[pd.DataFrame, pd.DataFrame]
+
+
+def answered(tree: dict[str, Any], folder: Path, folds: int, fold: int, keep: Path) -> Fold:
+    """Of every bin of the fold id, quantity, group and, by network, the calibrated probabilities; and of every pair of a right
+    and a wrong question its kind, group, and the verifier's doubts of the right and of the wrong one."""
     made_of = {
         "bins": folder.name,
         "folds": folds,
         "fold": fold,
         "lr": tree["lr"],
         "seed": tree["seed"],
-        "code": code(),
+        "code": code("training", "models", "synthetic", "dataset"),
+        **{name: tree[name][SCALE] for name in ("train_resnet34", "train_vit")},
     }
-    key = digest({**made_of, **sections})
-    file = keep / "answers" / f"{key}.parquet"
-    if file.exists():
-        return pd.read_parquet(file)
+    work = keep / "folds" / digest(made_of)
+    sections = {name: tree[name][SCALE] for name in ("train_verifier", "evaluate")}
+    key = digest({**made_of, **sections, "verifier": code("verifier", "evaluation", "evaluation/mismatches")})
+    files = [keep / "answers" / f"{key}{ending}.parquet" for ending in ("", "-lists")]
+    if not all(file.exists() for file in files):
+        networks = trained(tree, folder, folds, fold, work)
+        shutil.rmtree(work / "verifier", ignore_errors=True)
+        paths = work / "images", folder / "metadata.parquet", work / "verifier", *networks.values()
+        stage("train_verifier", tree, *paths, work=work / "work-verifier")
+        files[0].parent.mkdir(parents=True, exist_ok=True)
+        for table, file in zip(asked(tree, folder, work, networks, fold), files, strict=True):
+            table.to_parquet(file, index=False)
+    facts, lists = map(pd.read_parquet, files)
+    return facts, lists
+
+
+def trained(tree: dict[str, Any], folder: Path, folds: int, fold: int, work: Path) -> dict[str, Path]:
+    """The networks that learned from all folds but one, in `work` beside their images, by name."""
     shards = Shards(folder / "images")
-    quantities = tree["data"][SCALE]["quantities"]
     its = pd.Series(fold_of(shards.index, folds, tree["seed"])).reindex(shards.index["id"]).to_numpy()
-    inside = shards.index["quantity"].isin(quantities).to_numpy()
+    inside = shards.index["quantity"].isin(tree["data"][SCALE]["quantities"]).to_numpy()
     rest = shards.index[(its != fold) & inside]
     sizes = {"validation": len(rest) // 10, "train": len(rest) - len(rest) // 10}
     quantity, group = (dict(zip(rest["id"], rest[column], strict=True)) for column in ("quantity", "group"))
     shared = share_out(quantity, group, sizes, tree["seed"])
     split = np.where(its == fold, "test", shards.index["id"].map(shared).fillna(OUTSIDE))
-    work = keep / "folds" / key
     (work / "images").mkdir(parents=True, exist_ok=True)
     for part in (folder / "images").glob("*.bin"):
         (work / "images" / part.name).unlink(missing_ok=True)
@@ -148,26 +169,38 @@ def answered(tree: dict[str, Any], folder: Path, folds: int, fold: int, keep: Pa
             began = time.monotonic()
             stage(f"train_{network}", tree, work / "images", work / network, work=work / f"work-{network}")
             print(f"fold {fold}: {network} in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return {network: work / network for network in NETWORKS}
+
+
+def asked(tree: dict[str, Any], folder: Path, work: Path, networks: dict[str, Path], fold: int) -> Fold:
+    """What networks and verifier say of the fold."""
     params = parameters.load(Evaluate, "evaluate", SCALE, tree)
-    folders = {network: work / network for network in NETWORKS}
-    everything, values = evaluate.answered(params, Shards(work / "images"), folders, Screen())
-    temperatures = evaluate.calibrated(params, everything, values, folders).temperatures
-    test = of_split("test", everything, values, temperatures)
+    everything, answers = evaluate.answered(params, Shards(work / "images"), networks, Screen())
+    temperatures = evaluate.calibrated(params, everything, answers.logits, networks).temperatures
+    test = of_split("test", everything, answers.logits, temperatures)
     facts = test.facts.reset_index(drop=True).assign(fold=fold)
     for counter in COUNTERS:
         facts[counter] = list(test.probabilities[counter])
-    file.parent.mkdir(parents=True, exist_ok=True)
-    facts.to_parquet(file, index=False)
-    return facts
+    inside = contents.read(folder / "metadata.parquet", facts["id"].tolist())
+    every = rows_of(visits(contents.articles(facts["id"].tolist(), inside)), facts)
+    small = every[np.isin(test.quantity, params.quantities)[every].all(1)]
+    seen = answers.features[(everything["split"] == "test").to_numpy()]
+    verifier = SplitVerifier.of(folders.load(work / "verifier", networks), seen, inside["items"].tolist())
+    pairs = results.list_pairs(test, small, inside, params.quantities, tree["seed"])
+    kinds = results.verified(verifier, test.quantity, pairs)
+    kinds |= {
+        f"{kind}, all": its for kind, its in results.verified(verifier, test.quantity, {"natural": every}).items()
+    }
+    lists = [
+        pd.DataFrame({"kind": kind, "group": test.groups[its.photo], "right": its.right, "wrong": its.wrong})
+        for kind, its in kinds.items()
+    ]
+    return facts, pd.concat(lists, ignore_index=True)
 
 
-def code() -> str:
-    """The training code: another one is another recipe."""
-    files = sorted(
-        path
-        for room in ("training", "models", "synthetic", "dataset")
-        for path in (TOP / "src/warehouse_classifier" / room).glob("*.py")
-    )
+def code(*rooms: str) -> str:
+    """The code of some rooms: another one is another recipe."""
+    files = sorted(path for room in rooms for path in (TOP / "src/warehouse_classifier" / room).glob("*.py"))
     return digest([file.read_text() for file in files])
 
 
@@ -223,6 +256,26 @@ class Figures:
         return figures
 
 
+class VerifierFigures:
+    """Every figure of the verifier's doubts for weights of the groups of `facts`."""
+
+    def __init__(self, facts: pd.DataFrame, lists: pd.DataFrame) -> None:
+        self.names = np.unique(facts["group"])
+        self.kinds = {
+            str(kind): (np.searchsorted(self.names, its["group"]), its["right"].to_numpy(), its["wrong"].to_numpy())
+            for kind, its in lists.groupby("kind", sort=False)
+        }
+
+    def all(self, weights: Floats) -> dict[str, float]:
+        """`weights`: of each group."""
+        figures = {}
+        for kind, (group, right, wrong) in self.kinds.items():
+            its = curve(right, wrong, weights[group])
+            figures[f"{kind}: AUROC"] = float(its.auroc()[0])
+            figures[f"{kind}: in 5 %"] = float(its.recall_at(BUDGET, PREVALENCE)[0])
+        return figures
+
+
 def curve(right: Floats, wrong: Floats, weights: Floats) -> Curve:
     """Of the doubts of right and of wrong expectations [pairs]; `weights` [pairs] are of both."""
     doubts, labels = np.concatenate([right, wrong]), np.repeat([0, 1], len(right))
@@ -246,28 +299,28 @@ def main() -> None:
     }.items():
         tree = recipe(arguments.bucket, changes)
         folder = prepared(tree, arguments.keep)
-        tables[name] = pd.concat(
-            [
-                answered(tree, folder, arguments.folds, fold, arguments.keep)
-                for fold in arguments.only or range(arguments.folds)
-            ]
-        )
-    contents = articles(folder / "metadata.parquet")
+        parts = [
+            answered(tree, folder, arguments.folds, fold, arguments.keep)
+            for fold in arguments.only or range(arguments.folds)
+        ]
+        tables[name] = tuple(pd.concat(its, ignore_index=True) for its in zip(*parts, strict=True))
+    contained = articles(folder / "metadata.parquet")
     quantities = tree["data"][SCALE]["quantities"]
-    for counter in COUNTERS:
+    for who in (*COUNTERS, "verifier"):
         its = {
-            name: Figures(table.reset_index(drop=True), counter, quantities, contents) for name, table in tables.items()
+            name: VerifierFigures(facts, lists) if who == "verifier" else Figures(facts, who, quantities, contained)
+            for name, (facts, lists) in tables.items()
         }
         first = its[""]
-        print(
-            f"\n{counter}: {len(first.inside)} bins of {quantities[0]} to {quantities[-1]}, {len(first.change[0])} natural pairs"
-        )
-        show(first.all, len(first.names), "8.3f")
+        facts = tables[""][0]
+        tested, groups = facts["quantity"].isin(quantities).sum(), facts["group"].nunique()
+        print(f"\n{who}: {tested} bins of {quantities[0]} to {quantities[-1]} tested")
+        show(first.all, groups, "8.3f")
         if arguments.against:
-            show(partial(difference, first, its["against"]), len(first.names), "+8.3f")
+            show(partial(difference, first, its["against"]), groups, "+8.3f")
 
 
-def difference(one: Figures, other: Figures, weights: Floats) -> dict[str, float]:
+def difference(one: Any, other: Any, weights: Floats) -> dict[str, float]:
     second = other.all(weights)
     return {name: figure - second[name] for name, figure in one.all(weights).items()}
 

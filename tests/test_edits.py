@@ -7,6 +7,7 @@ import pytest
 
 from support.projects import STAGES, TRAININGS, Project
 
+COUNTING = [stage for stage in TRAININGS if stage != "train_verifier"]
 PACKAGE = "src/warehouse_classifier"
 
 
@@ -32,13 +33,16 @@ def changed(project: Project) -> list[str]:
     [
         ("bins/metadata.py", ["fetch_metadata"]),
         ("bins/selection.py", ["select_images", "resize_images", "evaluate"]),
+        ("bins/sizes.py", ["train_verifier", "evaluate"]),
         ("bucket/retry.py", ["fetch_metadata", "resize_images"]),
-        ("synthetic/placement.py", ["fetch_metadata", "resize_images", *TRAININGS]),
+        ("synthetic/placement.py", ["fetch_metadata", "resize_images", *COUNTING]),
         ("dataset/shards.py", ["resize_images", *TRAININGS, "evaluate"]),
-        ("dataset/labels.py", [*TRAININGS, "evaluate"]),
-        ("models/resnet34.py", ["train_resnet34", "evaluate"]),
-        ("models/vit.py", ["train_vit", "evaluate"]),
-        ("training/loop.py", TRAININGS),
+        ("dataset/labels.py", [*COUNTING, "evaluate"]),
+        ("models/resnet34.py", ["train_resnet34", "train_verifier", "evaluate"]),
+        ("models/vit.py", ["train_vit", "train_verifier", "evaluate"]),
+        ("training/loop.py", COUNTING),
+        ("verifier/heads.py", ["train_verifier", "evaluate"]),
+        ("verifier/split.py", ["evaluate"]),
         ("stages/train_vit.py", ["train_vit"]),
         ("evaluation/metrics.py", ["evaluate"]),
         ("report/page.html.j2", ["evaluate"]),

@@ -192,7 +192,7 @@ def test_push_and_pull_bring_everything_back(project: Project, remote: dict[str,
     assert "pushed" in output
     lock = YAML(typ="safe", pure=True).load(project.folder / "dvc.lock")["stages"]
     outs = [out["path"] for stage in lock.values() for out in stage["outs"]]
-    assert len(outs) == 12
+    assert len(outs) == 13
     for name in [".dvc/cache", *outs]:
         shutil.rmtree(project.folder / name) if (project.folder / name).is_dir() else (project.folder / name).unlink()
     project.run("dvc", "pull", **remote)

@@ -99,12 +99,12 @@ def test_the_page_lists_every_edit(edited: Project) -> None:
 
 
 def test_a_third_network_retrains_none_of_the_others(edited: Project) -> None:
-    assert json.loads(edited.run("dvc", "status", "--json")).keys() == {"train_toy", "evaluate"}
+    assert json.loads(edited.run("dvc", "status", "--json")).keys() == {"train_toy", "train_verifier", "evaluate"}
 
 
 @pytest.mark.soak
 def test_it_is_trained_and_evaluated_and_dvc_writes_the_rest(project: Project) -> None:
-    assert started(project.read("said")) == ["train_toy", "evaluate"]
+    assert started(project.read("said")) == ["train_toy", "train_verifier", "evaluate"]
     assert "up to date" in project.run("dvc", "status")
     assert changed(project) - {"said"} == {edit.file for edit in edits(PAGE.read_text())} | {
         "dvc.lock", "models/.gitignore"

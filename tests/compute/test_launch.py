@@ -46,7 +46,7 @@ def test_the_command_says_what_is_wrong_in_one_line_and_fails(project: Path) -> 
     )
 
 
-@pytest.mark.parametrize("stage", ["train_resnet34", "train_vit", "evaluate"])
+@pytest.mark.parametrize("stage", ["train_resnet34", "train_vit", "train_verifier", "evaluate"])
 def test_a_mistake_is_seen_before_torch_is_loaded(project: Path, stage: str) -> None:
     """Which takes seconds, and mlflow more of them."""
     shutil.copy(TOP / "params.yaml", "params.yaml")
@@ -104,7 +104,7 @@ def test_a_place_or_a_stage_that_is_none_is_named(text: str, message: str) -> No
 
 def test_a_stage_that_is_none_is_named(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert error_line(capfd, "fetch", "small") == (
-        "there is no stage fetch; there are: evaluate, fetch_metadata, resize_images, select_images, train_resnet34, train_vit"
+        "there is no stage fetch; there are: evaluate, fetch_metadata, resize_images, select_images, train_resnet34, train_verifier, train_vit"
     )
 
 

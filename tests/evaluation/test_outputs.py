@@ -19,7 +19,8 @@ def test_metrics_tell_of_the_average_and_of_the_accuracy_of_each_network() -> No
     figures, its = json.loads(outputs.metrics(evaluation)), evaluation.metrics["average"]
     assert list(figures) == [
         "acc", "acc_resnet34", "acc_vit", "macro_f1", "mae", "auroc", "found", "look", "auroc_natural",
-        "found_natural_in_5", "auroc_change",
+        "found_natural_in_5", "auroc_change", "auroc_natural_verifier", "found_natural_in_5_verifier",
+        "auroc_change_verifier",
     ]  # fmt: skip
     accuracies = {network: round(evaluation.metrics[network].accuracy, 3) for network in ("resnet34", "vit")}
     assert {network: figures[f"acc_{network}"] for network in accuracies} == accuracies
@@ -33,7 +34,7 @@ def test_metrics_tell_of_the_average_and_of_the_accuracy_of_each_network() -> No
 
 def test_metrics_of_a_third_network_are_one_more(three: Evaluation) -> None:
     figures = json.loads(outputs.metrics(three))
-    assert len(figures) == 12
+    assert len(figures) == 15
     assert figures["acc_convnext_tiny"] == round(three.metrics["convnext_tiny"].accuracy, 3)
     assert not any(isinstance(value, dict | list) for value in figures.values())
 
@@ -52,7 +53,7 @@ def test_every_pair_of_networks_stands_in_the_details_and_in_mlflow(three: Evalu
         "calibration",
         "verification",
         "visits",
-        "visited",
+        "lists",
     } == tree.keys()
     names = outputs.named(three)
     assert [name for name in names if name.startswith("mcnemar")] == [

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from support.doubts import QUANTITIES, drawn
+from warehouse_classifier.evaluation.mismatches.asked import PairedVerification, tell
 from warehouse_classifier.evaluation.mismatches.verification import Task, prior
 from warehouse_classifier.evaluation.mismatches.visits import (
     VISIT_MISMATCHES,
-    VisitVerification,
+    change,
+    lists,
     rows_of,
-    visited,
     wrong_lists,
 )
 
@@ -33,9 +34,10 @@ cases = st.builds(visits, st.integers(0, 999), st.integers(8, 60), st.integers(1
 
 def figures(
     doubts: np.ndarray, actual: np.ndarray, rows: np.ndarray, groups: np.ndarray | None = None, resamples: int = 20
-) -> dict[str, VisitVerification]:
+) -> dict[str, PairedVerification]:
     groups = np.array([str(i // 2) for i in range(len(actual))]) if groups is None else groups
-    return visited({"one": doubts}, QUANTITIES, actual, groups, rows, TASK, seed=1, resamples=resamples)["one"]
+    asked = {kind: ask(doubts, QUANTITIES, actual, rows) for kind, ask in (("natural", lists), ("change", change))}
+    return tell({"one": asked}, groups, TASK, against={}, seed=1, resamples=resamples)["one"]
 
 
 def questions(case: Case) -> tuple[list[float], list[float], list[bool]]:
@@ -124,9 +126,28 @@ def test_intervals_draw_groups_and_hold_the_figure() -> None:
     assert figures(*case, resamples=1000)["natural"] == alone
 
 
-def test_without_a_visit_there_is_no_figure() -> None:
-    doubts, actual, rows = visits(1)
-    assert figures(doubts, actual, rows[:0]) == {}
+def test_a_gain_is_paired_by_draw() -> None:
+    """Against oneself it is 0 in every draw; against another the figure is the difference, and the interval holds it."""
+    doubts, actual, rows = visits(3, 200)
+    groups = np.array([str(i // 2) for i in range(len(actual))])
+    noise = np.clip(doubts + np.random.default_rng(1).normal(0, 0.3, doubts.shape), 0, 1)
+    asked = {
+        who: {"natural": lists(its, QUANTITIES, actual, rows)}
+        for who, its in (("a", doubts), ("b", noise), ("c", doubts))
+    }
+    its = tell(asked, groups, TASK, against={"a": "b", "c": "a"}, seed=1, resamples=200)
+    gain = its["a"]["natural"].gain
+    assert gain is not None
+    assert gain.value == pytest.approx(
+        its["a"]["natural"].verification.auroc.value - its["b"]["natural"].verification.auroc.value
+    )
+    assert gain.low < gain.value < gain.high
+    one, other = (its[who]["natural"].verification.auroc for who in "ab")
+    assert gain.high - gain.low < (one.high - one.low) + (other.high - other.low)
+    same = its["c"]["natural"].gain
+    assert same is not None
+    assert (same.low, same.value, same.high) == (0, 0, 0)
+    assert its["b"]["natural"].gain is None
 
 
 @settings(max_examples=40)
@@ -134,7 +155,7 @@ def test_without_a_visit_there_is_no_figure() -> None:
 def test_found_are_the_lists_that_somebody_comes_to(case: Case) -> None:
     """Walking from the most doubted on, 5 % of all being wrong, until a tenth of all bins is looked at."""
     right, wrong, _ = questions(case)
-    table = wrong_lists(case[0], QUANTITIES, case[1], case[2], TASK)
+    table = wrong_lists(lists(case[0], QUANTITIES, case[1], case[2]), case[2], TASK)
     assert table["doubt"].tolist() == sorted(wrong, reverse=True)
     found = []
     for doubt in table["doubt"]:

@@ -20,7 +20,7 @@ from warehouse_classifier.cli.report.runs import Runs, added
 from warehouse_classifier.evaluation.metrics import McNemar
 from warehouse_classifier.evaluation.mismatches.expectations import MISMATCHES
 from warehouse_classifier.evaluation.mismatches.verification import Estimate
-from warehouse_classifier.evaluation.results import Evaluation
+from warehouse_classifier.evaluation.results import PAIRED, Evaluation
 from warehouse_classifier.report import accuracy_charts, calibration_charts, learning_charts, verification_charts
 from warehouse_classifier.report.chart import Chart
 from warehouse_classifier.report.formatting import between, chance, comparisons, origin, percent, separation, share
@@ -213,7 +213,7 @@ def test_at_full_scale_it_stays_small(data: ReportData, html: str) -> None:
 def test_every_picture_has_words_and_every_table_a_caption(data: ReportData, whole: str) -> None:
     read = Read(whole)
     assert not read.unsaid
-    assert read.tags.count("table") == read.tags.count("caption") == 11
+    assert read.tags.count("table") == read.tags.count("caption") == 13
     assert read.tags.count("svg") == len(data.drawings) + 1
     assert read.tags.count("img") == 24 + 4
 
@@ -243,19 +243,22 @@ def test_the_answer_stands_first(evaluation: Evaluation, html: str) -> None:
 def test_the_page_begins_with_visits_that_nobody_recorded(html: str) -> None:
     first = plain(html[html.index("<h1>") : html.index("<dl")])
     assert (
-        "Of the bins whose list misses a visit, or has one that was not made, a warehouse finds 12 % by looking at 5 % of all bins."
+        "Of the bins whose list misses a visit, or has one that was not made, a warehouse finds 14 % by looking at 5 % of all bins."
         in first
     )
-    assert "Of the records that say the opposite of what happened, it finds 20 % by checking 5 % of them" in first
-    assert "somebody looks where the networks’ average doubts most" in first
+    assert "Of the records that say the opposite of what happened, it finds 23 % by checking 5 % of them" in first
+    assert "somebody looks where the verifier doubts most" in first
 
 
-def test_visits_stand_by_kind_with_what_was_found_and_missed(html: str) -> None:
-    section = html[html.index('<section id="visits">') : html.index('<section id="scores">')]
+def test_lists_that_do_not_fit_stand_by_kind_with_what_was_found_and_missed(html: str) -> None:
+    section = html[html.index('<section id="lists">') : html.index('<section id="scores">')]
     words = plain(section)
     assert "200 times the test split holds two photos of one bin" in words
     assert "ResNet34 66.0 % 63.9 to 68.3 66.0 % 63.9 to 68.3 4.2 % 2.1 to 6.5 11.0 % 8.9 to 13.3" in words
+    assert "the verifier 74.0 % 71.9 to 76.3 74.0 % 71.9 to 76.3" in words
     assert "the expectation alone 50.0 %" in words
+    assert "The verifier against their average, on the same questions: +3.4 points (1.3 to 5.7) of AUROC." in words
+    assert [words.count(f"{kind.capitalize()}: with") for kind in PAIRED.values()] == [1, 1, 1, 1]
     found, missed = section[section.index("Found</h3>") :].split("Missed</h3>")
     assert [re.findall(r'alt="Bin (\d+)"', part) for part in (found, missed)] == [
         ["00028", "00029"],
@@ -331,7 +334,7 @@ def test_a_hostile_id_or_text_stays_text(evaluation: Evaluation, data: ReportDat
 
 def test_what_has_no_data_has_no_heading(evaluation: Evaluation, data: ReportData) -> None:
     bare = replace(data, gallery=[], wrong_lists=[], params={}, drawings={})
-    unvisited = replace(evaluation, visits=evaluation.visits[:0], visited={key: {} for key in evaluation.visited})
+    unvisited = replace(evaluation, visits=evaluation.visits[:0], paired={key: {} for key in evaluation.paired})
     text = page(replace(unvisited, verification={}, calibration={}, verdicts={}), bare)
     assert re.findall(r'<section id="(\w+)"', text) == ["scores", "published", "provenance"]
     assert re.findall(r'<li><a href="#(\w+)"', text) == ["scores", "published", "provenance"]
@@ -340,6 +343,11 @@ def test_what_has_no_data_has_no_heading(evaluation: Evaluation, data: ReportDat
     words = plain(page(unvisited, bare))
     assert "so that mismatches as they happen are not measured here" in words
     assert not {"img", "figure", "details"} & set(Read(text).tags)
+    drawn = {key: {kind: its[kind] for kind in ("alike", "one_more")} for key, its in evaluation.paired.items()}
+    words = plain(page(replace(unvisited, paired=drawn), bare))
+    assert "Another bin’s list of as many items" in words
+    assert "before and after a visit that changed" not in words
+    assert "so that mismatches as they happen are not measured here" in words
     alike = page(evaluation, replace(data, gallery=data.gallery[:8]))
     assert re.findall(r'<li><a href="#(\w+)"', alike) == re.findall(r'<section id="(\w+)"', alike)
     assert 'id="worst"' not in alike

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from warehouse_classifier.evaluation.metrics import McNemar, measure
+from warehouse_classifier.evaluation.mismatches.asked import PairedVerification
 from warehouse_classifier.evaluation.mismatches.verification import Estimate, Task, Verification
-from warehouse_classifier.evaluation.mismatches.visits import VisitVerification
 from warehouse_classifier.evaluation.results import Evaluation
 
 QUANTITIES = [1, 2, 3, 4, 5]
@@ -46,11 +46,13 @@ def measured(titles: dict[str, str]) -> Evaluation:
             {budget: estimate(budget + min(0.15, budget * 8) * skill) for budget in TASK.budgets},
         )
 
-    def visited(skill: float) -> dict[str, VisitVerification]:
+    def paired(skill: float, gain: Estimate | None = None) -> dict[str, PairedVerification]:
         found = {"more_found_in_5": estimate(0.05 + 0.1 * skill), "fewer_found_in_5": estimate(0.05 + 0.05 * skill)}
         return {
-            "natural": VisitVerification(verified(skill * 0.5), estimate(0.5 + 0.2 * skill), found),
-            "change": VisitVerification(verified(skill), estimate(0.5 + 0.4 * skill), {}),
+            "natural": PairedVerification(verified(skill * 0.5), estimate(0.5 + 0.2 * skill), found, gain),
+            "change": PairedVerification(verified(skill), estimate(0.5 + 0.4 * skill), {}, gain),
+            "alike": PairedVerification(verified(skill * 0.3), estimate(0.5 + 0.2 * skill), {}, gain),
+            "one_more": PairedVerification(verified(skill * 0.7), estimate(0.5 + 0.3 * skill), found, gain),
         }
 
     rows = {
@@ -61,7 +63,7 @@ def measured(titles: dict[str, str]) -> Evaluation:
     doubting = dict(zip([*titles, "prior"], [0.8, 0.85, *[1.0] * (len(titles) - 2), 0.0], strict=True))
     networks = [counter for counter in titles if counter != "average"]
     return Evaluation(
-        titles={**titles, "baseline": "always saying 3", "prior": "the expectation alone"},
+        titles={**titles, "baseline": "always saying 3", "verifier": "the verifier", "prior": "the expectation alone"},
         quantities=tuple(QUANTITIES),
         task=TASK,
         answers=pd.DataFrame({"quantity": actual, **predicted}),
@@ -76,7 +78,12 @@ def measured(titles: dict[str, str]) -> Evaluation:
             for counter, skill in doubting.items()
         },
         visits=np.arange(400).reshape(200, 2),
-        visited={counter: visited(skill) for counter, skill in doubting.items()},
+        asked={},
+        paired={
+            **{counter: paired(skill) for counter, skill in doubting.items() if counter != "prior"},
+            "verifier": paired(1.2, estimate(0.034)),
+            "prior": paired(0.0),
+        },
         verdicts={counter: verdicts(0.01 * i) for i, counter in enumerate(titles)},
         reliability={},
         contents={},

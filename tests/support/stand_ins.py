@@ -1,4 +1,4 @@
-"""A project whose stages cost little, for tests of where stages run: two of them are stand-ins that need no torch."""
+"""A project whose stages cost little, for tests of where stages run: three of them are stand-ins that need no torch."""
 
 from pathlib import Path
 
@@ -36,6 +36,16 @@ def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Pa
         half.mkdir()
         (half / "weights").write_text(state["weights"])
 """
+VERIFY = """
+
+def train_verifier(
+    params: TrainVerifier, images: Path, metadata: Path, verifier: Path, *networks: Path, work: Path, progress: Progress
+) -> None:
+    with replacing(verifier) as half:
+        half.mkdir()
+        (half / "weights").write_text((networks[0] / "weights").read_text())
+    progress.measure(None, visits=7)
+"""
 EVALUATE = """
 
 def evaluate(
@@ -61,8 +71,12 @@ NEEDED = {  # what is left of their deps
         "data/images", f"{PACKAGE}/dataset/labels.py", f"{PACKAGE}/runtime", f"{PACKAGE}/stages/train_resnet34.py",
         f"{PACKAGE}/training/distributed.py", f"{PACKAGE}/training/recipe.py",
     ],
+    "train_verifier": [
+        "data/images", "data/metadata.parquet", "models/resnet34", "models/vit",
+        f"{PACKAGE}/runtime", f"{PACKAGE}/stages/train_verifier.py",
+    ],
     "evaluate": [
-        "data/images", "data/metadata.parquet", "models/resnet34", "models/vit", "data/published.csv",
+        "data/images", "data/metadata.parquet", "models/resnet34", "models/vit", "models/verifier", "data/published.csv",
         f"{PACKAGE}/runtime", f"{PACKAGE}/stages/evaluate.py",
     ],
 }  # fmt: skip
@@ -79,14 +93,14 @@ for stage, entry in load(MAP)["stages"].items():
 
 
 def cheap(folder: Path) -> Project:
-    """The pipeline of this project with stand-ins for train_resnet34 and evaluate; train_vit has two processes."""
+    """The pipeline of this project with stand-ins for train_resnet34, train_verifier and evaluate; train_vit has two processes."""
     project = shrunk(folder)
     project.set(
         train_resnet34={"epochs": 1, "workers": 1},
         train_vit={"epochs": 2, "processes": 2, "threads": 1, "workers": 1},
         resize_images={"workers": 1},
     )
-    for stage, code in {"train_resnet34": TRAIN, "evaluate": EVALUATE}.items():
+    for stage, code in {"train_resnet34": TRAIN, "train_verifier": VERIFY, "evaluate": EVALUATE}.items():
         with (folder / f"src/warehouse_classifier/stages/{stage}.py").open("a") as file:
             file.write(code)
     yaml = YAML()

@@ -13,7 +13,10 @@ from warehouse_classifier.runtime.errors import UserError
 
 UNKNOWN = "not known"
 LITRES = 0.016387064  # of a cubic inch
-COLUMNS = ["id", *(f"items.list.element.{name}" for name in ("asin", "quantity", "height", "length", "width", "name"))]
+COLUMNS = [
+    "id",
+    *(f"items.list.element.{name}" for name in ("asin", "quantity", "height", "length", "width", "weight", "name")),
+]
 
 
 def read(metadata: Path, ids: list[str]) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def checked(stage: str, argv: list[str], tree: Tree) -> Params:
     """The stage's parameters. Raises UserError if they, or those of any other stage at this scale, are wrong."""
     scale, *paths = argv
     names = stage_code.paths_of(stage)
-    if len(paths) != len(names):
+    if len(paths) < len(names) or (len(paths) > len(names) and not names[-1].endswith(stage_code.MORE)):
         raise UserError(
             f"{stage} takes {len(names)} paths ({', '.join(names)}), and its command has {len(paths)}; see dvc.yaml"
         )

@@ -9,6 +9,8 @@ from warehouse_classifier import stages
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.params import Params
 
+MORE = "..."
+
 
 def names() -> list[str]:
     """A stage is named as its file."""
@@ -39,9 +41,11 @@ def is_resumable(stage: str) -> bool:
 
 
 def paths_of(stage: str) -> list[str]:
-    """What each path of its command is called."""
-    return [
-        name
-        for name, parameter in inspect.signature(function_of(stage)).parameters.items()
-        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name != "params"
-    ]
+    """What each path of its command is called; the last may be any number of paths, at least one, and then ends with MORE."""
+    names = []
+    for name, parameter in inspect.signature(function_of(stage)).parameters.items():
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name != "params":
+            names.append(name)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names.append(name + MORE)
+    return names

@@ -5,10 +5,10 @@ from dataclasses import asdict
 
 import numpy as np
 
-from warehouse_classifier.evaluation.counters import BASELINE
+from warehouse_classifier.evaluation.counters import BASELINE, VERIFIER
 from warehouse_classifier.evaluation.metrics import flat, rounded
+from warehouse_classifier.evaluation.mismatches.asked import PairedVerification
 from warehouse_classifier.evaluation.mismatches.verification import Verification
-from warehouse_classifier.evaluation.mismatches.visits import VisitVerification
 from warehouse_classifier.evaluation.predictions import Predictions
 from warehouse_classifier.evaluation.results import Evaluation
 
@@ -21,7 +21,7 @@ def metrics(evaluation: Evaluation) -> str:
 
     `auroc` tells mismatches by one item, `found` is the share of all mismatches among the headline's share of bins, `look` the
     share of right bins that somebody has to look at; auroc_natural, found_natural_in_5 (per cent of the bins) and auroc_change
-    are of bins before and after a visit, where the test split has them (see visits.py).
+    are of bins before and after a visit, where the test split has them (see visits.py); with _verifier at their ends, the verifier's.
     """
     counter = evaluation.counters[-1]
     its, verified = evaluation.metrics[counter], evaluation.verification[counter]
@@ -34,14 +34,16 @@ def metrics(evaluation: Evaluation) -> str:
         "found": verified["any_size"].recall[evaluation.task.headline].value,
         "look": evaluation.calibration[counter]["look"],
     }
-    visited = evaluation.visited[counter]
-    if visited:
-        natural, budget = visited["natural"].verification, evaluation.task.headline
-        figures |= {
-            "auroc_natural": natural.auroc.value,
-            f"found_natural_in_{100 * budget:g}": natural.recall[budget].value,
-            "auroc_change": visited["change"].verification.auroc.value,
-        }
+    budget = evaluation.task.headline
+    for who, ending in ((counter, ""), (VERIFIER, f"_{VERIFIER}")):
+        paired = evaluation.paired[who]
+        if "natural" in paired:
+            natural = paired["natural"].verification
+            figures |= {
+                f"auroc_natural{ending}": natural.auroc.value,
+                f"found_natural_in_{100 * budget:g}{ending}": natural.recall[budget].value,
+                f"auroc_change{ending}": paired["change"].verification.auroc.value,
+            }
     return _json(rounded({key: round(value, DIGITS) for key, value in figures.items()}))
 
 
@@ -58,9 +60,9 @@ def details(evaluation: Evaluation) -> str:
             for counter, by_mismatch in evaluation.verification.items()
         },
         "visits": len(evaluation.visits),
-        "visited": {
-            counter: {kind: _figures(visited) for kind, visited in by_kind.items()}
-            for counter, by_kind in evaluation.visited.items()
+        "lists": {
+            who: {kind: _figures(paired) for kind, paired in by_kind.items()}
+            for who, by_kind in evaluation.paired.items()
         },
     }
     return _json(rounded(tree), sort_keys=True)
@@ -74,9 +76,9 @@ def named(evaluation: Evaluation) -> dict[str, float]:
     for counter, by_mismatch in evaluation.verification.items():
         for mismatch, verified in by_mismatch.items():
             values |= {f"{counter}_{mismatch}_{name}": value for name, value in _figures(verified).items()}
-    for counter, by_kind in evaluation.visited.items():
-        for kind, visited in by_kind.items():
-            values |= {f"{counter}_{kind}_{name}": value for name, value in _figures(visited).items()}
+    for who, by_kind in evaluation.paired.items():
+        for kind, paired in by_kind.items():
+            values |= {f"{who}_{kind}_{name}": value for name, value in _figures(paired).items()}
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
@@ -91,7 +93,7 @@ def predictions(evaluation: Evaluation, test: Predictions) -> str:
     return columns.to_csv(index=False, float_format="%.6f", lineterminator="\n")
 
 
-def _figures(verified: Verification | VisitVerification) -> dict[str, float]:
+def _figures(verified: Verification | PairedVerification) -> dict[str, float]:
     figures: dict[str, float] = {}
     for name, estimate in verified.named().items():
         figures |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

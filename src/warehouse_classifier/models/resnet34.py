@@ -41,6 +41,18 @@ class ResNet34(nn.Module):
         logits: torch.Tensor = self.network((images.float() - self.mean) / self.std)
         return logits
 
+    def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits, and what is seen: mean and maximum over the maps of the last three stages, [B, 1792]."""
+        network = self.network
+        maps = network.maxpool(network.relu(network.bn1(network.conv1((images.float() - self.mean) / self.std))))
+        stages = []
+        for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
+            maps = stage(maps)
+            stages.append(maps)
+        logits: torch.Tensor = network.fc(torch.flatten(network.avgpool(maps), 1))
+        seen = [part for maps in stages[1:] for part in (maps.mean((2, 3)), maps.amax((2, 3)))]
+        return logits, torch.cat(seen, dim=1)
+
 
 def build(answers: int, weights: str, sha256: str | None) -> ResNet34:
     """A network to be trained. `weights`: "none", "imagenet", or the path of a state dict relative to $DVC_ROOT.

@@ -24,10 +24,19 @@ class ViT(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [B, answers] of uint8 images [B, 3, H, W]."""
-        pixels = (images.float() / 255 - MEAN) / STD
         # images of another side than the network was made for get its position embeddings interpolated
-        logits: torch.Tensor = self.network(pixels, interpolate_pos_encoding=True).logits
+        logits: torch.Tensor = self.network(_pixels(images), interpolate_pos_encoding=True).logits
         return logits
+
+    def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits, and what is seen: the first token, mean and maximum of the others, [B, 3 * hidden_size]."""
+        tokens = self.network.vit(_pixels(images), interpolate_pos_encoding=True).last_hidden_state
+        first, others = tokens[:, 0], tokens[:, 1:]
+        return self.network.classifier(first), torch.cat([first, others.mean(1), others.amax(1)], dim=1)
+
+
+def _pixels(images: torch.Tensor) -> torch.Tensor:
+    return (images.float() / 255 - MEAN) / STD
 
 
 def build(

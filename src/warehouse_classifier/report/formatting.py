@@ -70,6 +70,11 @@ def between(figure: Metrics | Estimate, digits: int = 1) -> str:
     return f"{100 * low:.{digits}f}\u00a0to\u00a0{100 * high:.{digits}f}"
 
 
+def points(gain: Estimate) -> str:
+    """Of a difference of shares, with its interval: 0.0312 -> +3.1 points (1.0 to 5.2)."""
+    return f"{100 * gain.value:+.1f}".replace("-", "−") + f" points ({between(gain)})".replace("-", "−")
+
+
 def number(value: float) -> str:
     """0.61342 -> 0.613."""
     return f"{value:.3f}"

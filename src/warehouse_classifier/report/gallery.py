@@ -10,6 +10,7 @@ import pandas as pd
 
 from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.evaluation.arrays import Floats
+from warehouse_classifier.evaluation.counters import VERIFIER
 from warehouse_classifier.evaluation.metrics import Quantities
 from warehouse_classifier.evaluation.mismatches import visits
 from warehouse_classifier.evaluation.predictions import Predictions
@@ -59,21 +60,18 @@ class WrongList(Photo):
 
     expected: ItemList
     holds: ItemList
-    doubt: float  # of a counter, that the bin holds as many as expected
+    doubt: float  # the verifier's, that the bin holds what is expected
     found: bool
 
 
 def wrong_lists(
     evaluation: Evaluation, test: Predictions, shards: Shards, inside: pd.DataFrame, *, bins: int
 ) -> list[WrongList]:
-    """Photos with the other photo's list, as far as the last counter finds them and as it misses them: `bins` of each at most,
+    """Photos with the other photo's list, as far as the verifier finds them and as it misses them: `bins` of each at most,
     no two of one group. `inside`: what is in the bins, as contents.read has it."""
     if not len(evaluation.visits):
         return []
-    counter = evaluation.counters[-1]
-    table = visits.wrong_lists(
-        test.doubts(counter), evaluation.quantities, test.quantity, evaluation.visits, evaluation.task
-    )
+    table = visits.wrong_lists(evaluation.asked[VERIFIER]["natural"], evaluation.visits, evaluation.task)
     ids, rows = test.facts["id"].tolist(), shards.rows("test")
 
     def its_list(row: int) -> ItemList:

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from warehouse_classifier.evaluation.counters import BASELINE, PRIOR
+from warehouse_classifier.evaluation.counters import BASELINE, PRIOR, VERIFIER
 from warehouse_classifier.evaluation.mismatches.expectations import CASES, HOLDS, MISMATCHES
 from warehouse_classifier.evaluation.mismatches.verification import Estimate
 from warehouse_classifier.evaluation.mismatches.visits import VISIT_MISMATCHES
-from warehouse_classifier.evaluation.results import Evaluation
+from warehouse_classifier.evaluation.results import PAIRED, Evaluation
 from warehouse_classifier.evaluation.thresholds import VERDICTS
 from warehouse_classifier.report.formatting import comparisons
 from warehouse_classifier.report.gallery import Bin, WrongList
@@ -74,7 +74,8 @@ def page(evaluation: Evaluation, data: ReportData) -> str:
         comparisons=comparisons(networks, evaluation.mcnemar),
         headline=headline(evaluation),
         unrecorded=unrecorded(evaluation),
-        visits=VISIT_MISMATCHES,
+        paired=PAIRED,
+        verifier=VERIFIER,
         disguised=disguised(evaluation),
         mismatches={kind: CASES[kind] for kind in MISMATCHES},
         rows=ROWS,
@@ -105,21 +106,21 @@ def headline(evaluation: Evaluation) -> Headline | None:
 
 @dataclass(frozen=True)
 class Unrecorded:
-    """What a warehouse finds of visits that were not recorded, or wrongly, if it looks where a counter doubts most."""
+    """What a warehouse finds of visits that were not recorded, or wrongly, if it looks where it is doubted most."""
 
-    counter: str  # its title
+    who: str  # doubts: a title
     budget: float  # share of the bins, or of the recorded visits, that is looked at
     natural: Estimate  # share found of the lists that do not fit, by one photo
     change: Estimate  # of the records that say the opposite, by two photos
 
 
 def unrecorded(evaluation: Evaluation) -> Unrecorded | None:
-    """Of the last counter, for the headline's budget; None where the test split holds no visit."""
-    visited, budget = evaluation.visited[evaluation.counters[-1]], evaluation.task.headline
-    if not visited:
+    """Of the verifier, for the headline's budget; None where the test split holds no visit."""
+    paired, budget = evaluation.paired[VERIFIER], evaluation.task.headline
+    if "natural" not in paired:
         return None
-    found = (visited[kind].verification.recall[budget] for kind in VISIT_MISMATCHES)
-    return Unrecorded(evaluation.titles[evaluation.counters[-1]], budget, *found)
+    found = (paired[kind].verification.recall[budget] for kind in VISIT_MISMATCHES)
+    return Unrecorded(evaluation.titles[VERIFIER], budget, *found)
 
 
 def disguised(evaluation: Evaluation) -> dict[str, tuple[dict[str, float], ...]]:

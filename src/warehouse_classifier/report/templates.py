@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from warehouse_classifier.report.formatting import between, number, percent, share
+from warehouse_classifier.report.formatting import between, number, percent, points, share
 
 
 def trusted(text: str) -> Markup:
@@ -24,5 +24,5 @@ def render(template: Path, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"percent": percent, "between": between, "number": number, "share": share}
+    environment.filters |= {"percent": percent, "between": between, "number": number, "points": points, "share": share}
     return environment.get_template(template.name).render(**values)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # what takes seconds to import is imported where it is used: 
     from warehouse_classifier.dataset.shards import Shards
     from warehouse_classifier.evaluation.arrays import Floats
     from warehouse_classifier.evaluation.calibration import Calibration
-    from warehouse_classifier.evaluation.predictions import Predictions
+    from warehouse_classifier.evaluation.predictions import Answers, Predictions
     from warehouse_classifier.evaluation.results import Evaluation
     from warehouse_classifier.report.chart import Chart
     from warehouse_classifier.report.page import ReportData
@@ -53,10 +53,11 @@ class Evaluate(Params):
 def evaluate(
     params: Evaluate, images: Path, metadata: Path, published: Path, models: Path, reports: Path, *, progress: Progress
 ) -> None:
-    """`models` holds a folder for each network of the registry. Raises UserError for what is missing or does not fit."""
+    """`models` holds a folder for each network of the registry, and the verifier's. Raises UserError for what is missing or does not fit."""
     from warehouse_classifier.bins import contents
     from warehouse_classifier.bins.selection import OUTSIDE
     from warehouse_classifier.dataset.shards import Shards
+    from warehouse_classifier.evaluation.counters import VERIFIER
     from warehouse_classifier.evaluation.mismatches.verification import Task
     from warehouse_classifier.evaluation.predictions import of_split
     from warehouse_classifier.evaluation.results import EvaluationSettings, evaluation
@@ -65,20 +66,26 @@ def evaluate(
     from warehouse_classifier.report.drawings import drawings
     from warehouse_classifier.report.page import page
     from warehouse_classifier.report.provenance import provenance
+    from warehouse_classifier.verifier import folder
+    from warehouse_classifier.verifier.split import SplitVerifier
 
     folders = {key: models / key for key in NETWORKS}
     literature, histories, shards = inputs.published(published), inputs.histories(folders), Shards(images)
     inside = contents.read(metadata, shards.index["id"].iloc[shards.rows("test")].tolist())
     shards.verify(params.workers)
+    verifier = folder.load(models / VERIFIER, folders)
 
-    facts, logits = answered(params, shards, folders, progress)
+    facts, answers = answered(params, shards, folders, progress)
+    logits = answers.logits
     calibration = calibrated(params, facts, logits, folders)
     test, outside = (of_split(split, facts, logits, calibration.temperatures) for split in ("test", OUTSIDE))
     settings = EvaluationSettings(
         params.seed, params.resamples, Task(params.prevalence, params.recalls, params.budgets)
     )
     learned = shards.index.iloc[shards.rows("train")]["quantity"].to_numpy()
-    results = evaluation(settings, learned, test, outside, calibration, inside)
+    seen = answers.features[(facts["split"] == "test").to_numpy()]
+    asked = SplitVerifier.of(verifier, seen, inside["items"].tolist())
+    results = evaluation(settings, learned, test, outside, calibration, inside, asked)
 
     charts = drawings(results, histories)
     origins = provenance(params.model_dump(), images, metadata, folders)
@@ -88,13 +95,15 @@ def evaluate(
 
 def answered(
     params: Evaluate, shards: "Shards", folders: Mapping[str, Path], progress: Progress
-) -> "tuple[pd.DataFrame, dict[str, Floats]]":
-    """Facts of all images that no network learned from, and the networks' logits of each, [images, quantities]."""
-    from warehouse_classifier.evaluation.predictions import InferenceSettings, logits
+) -> "tuple[pd.DataFrame, Answers]":
+    """Facts of all images that no network learned from, and what the networks say and see of each."""
+    from warehouse_classifier.evaluation.predictions import InferenceSettings, answers
 
     rows = (shards.index["split"] != "train").to_numpy().nonzero()[0]
     settings = InferenceSettings(params.batch, params.workers, params.threads, params.precision, params.mirror)
-    return shards.index.iloc[rows], logits(shards, rows, folders, len(params.quantities), settings, progress)
+    return shards.index.iloc[rows], answers(
+        "evaluate", shards, rows, folders, len(params.quantities), settings, progress
+    )
 
 
 def calibrated(

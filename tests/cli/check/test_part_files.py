@@ -24,7 +24,7 @@ from warehouse_classifier.bucket.objects import Unreadable
 from warehouse_classifier.cli.__main__ import answer
 from warehouse_classifier.cli.check import part_files
 from warehouse_classifier.cli.check.lock import held
-from warehouse_classifier.cli.check.part_files import OURS
+from warehouse_classifier.cli.check.part_files import PART_FILE
 from warehouse_classifier.runtime.errors import UserError
 
 Run = Callable[..., int]
@@ -60,7 +60,7 @@ def stamps() -> dict[str, tuple[int, int]]:
 def redone(before: dict[str, tuple[int, int]]) -> list[int]:
     """The numbers of the parts that are not those of before."""
     after = stamps()
-    assert all(OURS.fullmatch(name) for name in after), after
+    assert all(PART_FILE.fullmatch(name) for name in after), after
     return [int(name.split("-")[1]) for name in sorted(after) if after[name] != before.get(name)]
 
 
@@ -273,7 +273,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(check: Run, how: signal.Sign
             time.sleep(0.002)
         process.send_signal(how)
         _, err = process.communicate(timeout=60)
-    before = {name: stamp for name, stamp in stamps().items() if OURS.fullmatch(name)}
+    before = {name: stamp for name, stamp in stamps().items() if PART_FILE.fullmatch(name)}
     assert 2 <= len(before) < 20
     assert rows() == names[: 10 * len(before)]
     if how != signal.SIGKILL:

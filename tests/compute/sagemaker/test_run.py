@@ -1,6 +1,6 @@
 """Stages on SageMaker: real jobs of the emulator, real DVC, a real S3 server, and commands as people type them.
 
-Two of the six stages are stand-ins (support/stand_ins.py); train_vit is the real one, on two machines.
+Three of the seven stages are stand-ins (support/stand_ins.py); train_vit is the real one, on two machines.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from support.cloud import BUCKET, SECRET, Account, await_
 from support.projects import STAGES, Project
 from support.stand_ins import cheap, run_here
 
-pytestmark = pytest.mark.timeout(600)  # six jobs before the first test
+pytestmark = pytest.mark.timeout(600)  # seven jobs before the first test
 OUTS = ("data/metadata.parquet", "data/unreadable.parquet", "data/selection.csv", "data/images", "models", "reports")
 TWO_MACHINES = "{train_vit: {count: 2}}"
 
@@ -54,7 +54,7 @@ def runs(project: Project, stage: str) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """All six stages, done on this machine."""
+    """All seven stages, done on this machine."""
     project = cheap(tmp_path_factory.mktemp("here") / "project")
     run_here(project)
     return project
@@ -62,10 +62,10 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def delegated(here: Project, account: Account, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """All six stages on SageMaker, from a tree that has done nothing itself; and what `dvc repro` says."""
+    """All seven stages on SageMaker, from a tree that has done nothing itself; and what `dvc repro` says."""
     project = here.copy(tmp_path_factory.mktemp("delegated") / "project")
     forget(project)
-    account.settle(project, "six")
+    account.settle(project, "seven")
     (project.folder / ".env").write_text(f"PASSWORD={SECRET}\n")
     (project.folder / "src/warehouse_classifier/notes.py").write_text(f"# {SECRET}\n")
     (project.folder / "data/stray.csv").write_text(SECRET)
@@ -77,7 +77,7 @@ def delegated(here: Project, account: Account, tmp_path_factory: pytest.TempPath
 # ---- the whole pipeline
 
 
-def test_six_jobs_leave_what_six_local_stages_leave(
+def test_seven_jobs_leave_what_seven_local_stages_leave(
     delegated: tuple[Project, str], here: Project, account: Account
 ) -> None:
     project, output = delegated
@@ -103,17 +103,17 @@ def test_two_machines_train_one_network_as_two_processes_do(
 
 def test_nothing_is_sent_twice(delegated: tuple[Project, str], account: Account) -> None:
     project, _ = delegated
-    writes = account.written("six")
-    stored = {key: count for key, count in writes.items() if key.startswith("six/files/")}
+    writes = account.written("seven")
+    stored = {key: count for key, count in writes.items() if key.startswith("seven/files/")}
     assert len(stored) >= 10
     assert {*stored.values()} == {1}
     assert sorted(key.split("/", 3)[3] for key in writes if key.endswith(".tar.gz")) == sorted(
-        [*["code.tar.gz"] * 6, *["output/model.tar.gz"] * 6]
+        [*["code.tar.gz"] * 7, *["output/model.tar.gz"] * 7]
     )
     assert all(writes[key] == 1 for key in writes if key.endswith(".tar.gz"))
-    assert not [key for key in account.keys("six") if "/checkpoints/" in key]  # of work that is done
+    assert not [key for key in account.keys("seven") if "/checkpoints/" in key]  # of work that is done
     assert "up to date" in project.run("dvc", "push", "--remote", "team")
-    assert account.written("six") == writes
+    assert account.written("seven") == writes
 
 
 def test_the_log_comes_with_state_time_and_price(delegated: tuple[Project, str]) -> None:
@@ -173,7 +173,7 @@ def test_only_what_a_stage_is_made_of_travels_and_no_secret(
     delegated: tuple[Project, str], account: Account, tmp_path: Path
 ) -> None:
     project, output = delegated
-    for key in (key for key in account.keys("six") if key.endswith("/code.tar.gz")):
+    for key in (key for key in account.keys("seven") if key.endswith("/code.tar.gz")):
         (tmp_path / "code.tar.gz").write_bytes(account.body(key))
         listed = subprocess.run(["tar", "-tzf", tmp_path / "code.tar.gz"], capture_output=True, text=True, check=True)
         names = {*listed.stdout.splitlines()}
@@ -282,7 +282,9 @@ def weights(steps: int) -> str:
 
 def saved_step(account: Account) -> int:
     """The step of the only checkpoint of train_resnet34 in S3."""
-    (key,) = [key for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key and key.endswith(".json")]
+    (key,) = [
+        key for key in account.keys("seven/runs") if "/checkpoints/train_resnet34" in key and key.endswith(".json")
+    ]
     return int(json.loads(account.body(key))["step"])
 
 
@@ -329,7 +331,7 @@ def test_neither_a_kill_of_the_launcher_nor_the_loss_of_a_spot_machine_changes_a
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     points = [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")]
     assert points == [1, 2, 3]  # each once, though both launchers and both machines told of the first ones
-    assert not [key for key in account.keys("six/runs") if "/checkpoints/train_resnet34" in key]
+    assert not [key for key in account.keys("seven/runs") if "/checkpoints/train_resnet34" in key]
 
 
 @pytest.mark.soak
@@ -457,7 +459,7 @@ def test_what_is_damaged_in_the_remote_leaves_no_half_and_what_is_lost_is_done_a
     stages = lock(project)
     entry = stages.pop("select_images")
     md5 = entry["outs"][0]["md5"]
-    key = f"six/files/md5/{md5[:2]}/{md5[2:]}"
+    key = f"seven/files/md5/{md5[:2]}/{md5[2:]}"
 
     def forget_it() -> None:
         YAML().dump({"schema": "2.0", "stages": stages}, project.folder / "dvc.lock")

@@ -70,7 +70,7 @@ def check(
     from warehouse_classifier.cli.check.formats import form_of, summary
     from warehouse_classifier.cli.check.lock import held
     from warehouse_classifier.cli.check.outputs import printed, written
-    from warehouse_classifier.cli.check.part_files import Parts
+    from warehouse_classifier.cli.check.part_files import PartFiles
     from warehouse_classifier.cli.check.sources import listed, not_over, photos_of
     from warehouse_classifier.tracking.console import Screen
 
@@ -105,7 +105,7 @@ def check(
                     yield group
 
         if folder:
-            parts = Parts(
+            parts = PartFiles(
                 folder, form, part, counter.name, counter.precision, counter.calibration.model_dump(), str(explain)
             )
             taken = parts.take(chosen, source.mark, part, look, pictures.there if pictures else None)

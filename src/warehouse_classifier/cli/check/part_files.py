@@ -22,12 +22,12 @@ from warehouse_classifier.cli.check.photos import Photo
 from warehouse_classifier.cli.check.records import read_back
 
 VERSION = 1  # of what stands in a part
-OURS = re.compile(r"part-(\d{5,})-[0-9a-f]{16}(-again)?\.(csv|jsonl)")
+PART_FILE = re.compile(r"part-(\d{5,})-[0-9a-f]{16}(-again)?\.(csv|jsonl)")
 HALF = ".part.half"
 Look = Callable[[Iterable[Photo]], Iterator[list[Finding]]]
 
 
-class Parts:
+class PartFiles:
     """`depends_on`: everything that all parts depend on, as values that JSON can hold."""
 
     def __init__(self, folder: Path, form: Format, *depends_on: Any) -> None:
@@ -87,12 +87,12 @@ class Parts:
         return Verdicts(row.verdict for row in rows)
 
     @contextmanager
-    def writing(self, path: Path) -> Iterator["Part"]:
+    def writing(self, path: Path) -> Iterator["PartFile"]:
         """The part takes its name when the block succeeds, and the place of whatever had its number."""
         half = self.folder / HALF
         try:
             with half.open("w", encoding="utf-8", newline="") as file:
-                part = Part(file, self.form)
+                part = PartFile(file, self.form)
                 yield part
                 file.flush()
                 os.fsync(file.fileno())
@@ -113,12 +113,12 @@ class Parts:
 
     def _ours(self, number: str | None = None) -> Iterator[Path]:
         for path in list(self.folder.iterdir()):
-            named = OURS.fullmatch(path.name)
+            named = PART_FILE.fullmatch(path.name)
             if named and number in (None, named[1]):
                 yield path
 
 
-class Part:
+class PartFile:
     """One file of results that is being written."""
 
     def __init__(self, file: TextIO, form: Format) -> None:

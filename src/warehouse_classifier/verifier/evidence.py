@@ -1,0 +1,59 @@
+"""What speaks against a list: how far it is from what heads read in the photo, and how likely photo and list are together.
+
+Readings and lists are attributes (bins/sizes.py) scaled to a mean of 0 and a spread of 1 over the lists that were learned from,
+[questions, attributes]. What a list does not tell, NaN, neither fits nor misfits.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from warehouse_classifier.evaluation.arrays import Floats
+
+FIRM = 0.01  # added to the variances: attributes of small bins nearly repeat each other, and their covariance has no inverse
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How lists and readings scatter: covariances, [attributes, attributes]."""
+
+    apart: Floats  # of list minus reading
+    usual: Floats  # of lists
+
+    @classmethod
+    def of(cls, readings: Floats, lists: Floats) -> "Spread":
+        """From photos with their right lists. `readings` are of heads that did not see the photo."""
+        firm = FIRM * np.eye(lists.shape[1])
+        apart, usual = (np.cov(values, rowvar=False) + firm for values in (lists - readings, lists))
+        return cls(apart, usual)
+
+    @property
+    def each(self) -> Floats:
+        """Standard deviation of list minus reading, [attributes]."""
+        return np.asarray(np.sqrt(np.diag(self.apart)))
+
+    def unlikelihood(self, readings: Floats, lists: Floats) -> Floats:
+        """-log p(list | reading) / p(list) of two Gaussians, up to a constant, [questions].
+
+        The less a photo and a list have in common, the larger: their pointwise mutual information with the sign turned.
+        """
+        return _half(lists - readings, self.apart) - _half(lists, self.usual)
+
+
+def known(readings: Floats, lists: Floats) -> Floats:
+    """The lists with the reading in place of what they do not tell."""
+    return np.where(np.isnan(lists), readings, lists)
+
+
+def against(spread: Spread, readings: Floats, lists: Floats) -> Floats:
+    """What a list is doubted by, [questions, evidence]: how unlikely the two are together, how far they are apart, and the list
+    and what the photo shows of it, since both are believed less where they are far out."""
+    lists = known(readings, lists)
+    off = (lists - readings) / spread.each
+    both = spread.unlikelihood(readings, lists)[:, None]
+    return np.concatenate([both, np.abs(off), off**2, lists, lists**2, lists * readings], axis=1)
+
+
+def _half(values: Floats, covariance: Floats) -> Floats:
+    """Half the squared Mahalanobis distance from 0."""
+    return np.asarray(0.5 * np.einsum("ij,ij->i", values, np.linalg.solve(covariance, values.T).T))

@@ -1,0 +1,71 @@
+"""What lies in the folder of a trained verifier: its numbers, and which networks it belongs to."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from warehouse_classifier.bins.sizes import ATTRIBUTES
+from warehouse_classifier.models.folder import BELONGS, CONFIG, WEIGHTS, hashes
+from warehouse_classifier.models.registry import NETWORKS
+from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.verifier.evidence import Spread
+from warehouse_classifier.verifier.heads import Heads
+from warehouse_classifier.verifier.verifier import Verifier
+
+NUMBERS = ("bias", "match", "mismatch")  # of a Verifier, in CONFIG
+VERSION = 1  # of the folder; another one means something else
+
+
+def save(verifier: Verifier, networks: Mapping[str, Path], folder: Path) -> None:
+    """`networks`: the folder of each network that the verifier sees with. The same bytes for the same verifier."""
+    arrays = {
+        "heads.weights": verifier.heads.weights,
+        "heads.bias": verifier.heads.bias,
+        "lists.middle": verifier.middle,
+        "lists.spread": verifier.spread,
+        "scatter.apart": verifier.scatter.apart,
+        "scatter.usual": verifier.scatter.usual,
+        "evidence.weights": verifier.weights,
+        "change.more": verifier.more,
+    }
+    save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, folder / WEIGHTS)
+    facts = {
+        "version": VERSION,
+        "attributes": ATTRIBUTES,
+        **{name: getattr(verifier, name) for name in NUMBERS},
+        "sha256": {network: hashes(where) for network, where in networks.items()},
+    }
+    (folder / CONFIG).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load(folder: Path, networks: Mapping[str, Path]) -> Verifier:
+    """The verifier of `folder`, for the networks that it was trained with, by their folders.
+
+    Raises UserError if there is none, one of another version, or one of other networks.
+    """
+    try:
+        facts = json.loads((folder / CONFIG).read_bytes())
+        arrays = load_file(folder / WEIGHTS)
+        if facts["version"] != VERSION or tuple(facts["attributes"]) != ATTRIBUTES:
+            raise ValueError(f"it is of version {facts['version']}, this program reads {VERSION}")
+        verifier = Verifier(
+            Heads(arrays["heads.weights"], arrays["heads.bias"]), arrays["lists.middle"], arrays["lists.spread"],
+            Spread(arrays["scatter.apart"], arrays["scatter.usual"]),
+            weights=arrays["evidence.weights"], more=arrays["change.more"],
+            **{name: float(facts[name]) for name in NUMBERS},
+        )  # fmt: skip
+        expected = {network: {name: facts["sha256"][network][name] for name in BELONGS} for network in networks}
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder} holds no trained verifier ({reason}); `dvc repro train_verifier` makes it") from None
+    for network, where in networks.items():
+        if hashes(where) != expected[network]:
+            raise UserError(
+                f"{folder} was trained with another {NETWORKS[network].title} than the one in {where};"
+                " `dvc checkout` brings both back, `dvc repro train_verifier` trains it anew"
+            )
+    return verifier

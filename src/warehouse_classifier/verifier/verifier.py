@@ -1,0 +1,60 @@
+"""The trained verifier, and how it is asked.
+
+Of one photo heads read what its list should say, and how far a list is from that is weighed as evidence against it (evidence.py). Of
+two photos of one bin, what they show differently is weighed as one direction, from fewer items to more: against a record that says
+the opposite.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from warehouse_classifier.bins.sizes import ATTRIBUTES, VOLUME
+from warehouse_classifier.evaluation.arrays import Floats
+from warehouse_classifier.verifier import evidence
+from warehouse_classifier.verifier.evidence import Spread
+from warehouse_classifier.verifier.heads import Heads
+
+NUMBER = ATTRIBUTES.index("number")
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Photos are features, [photos, features], as evaluation/predictions.py has them; lists are attributes, see bins/sizes.py."""
+
+    heads: Heads  # that read scaled attributes
+    middle: Floats  # of the lists that were learned from, [attributes]
+    spread: Floats
+    scatter: Spread
+    weights: Floats  # of the evidence against a list, [evidence]
+    bias: float
+    more: Floats  # the direction in which features go when items are put in, [features]
+    match: float = -1.0  # the largest doubt of a list that is a match; -1 where none is
+    mismatch: float = 1.0  # the largest doubt that is no mismatch
+
+    def doubts(self, features: Floats, lists: Floats) -> Floats:
+        """The probability that each photo's list does not fit where as many do as do not, [photos]."""
+        return self.doubts_of_readings(self.heads.read(features), self.scaled(lists))
+
+    def doubts_of_readings(self, readings: Floats, lists: Floats) -> Floats:
+        """The same by what heads read, and by scaled lists."""
+        return np.asarray(expit(evidence.against(self.scatter, readings, lists) @ self.weights + self.bias))
+
+    def doubts_of_change(self, before: Floats, after: Floats, first: Floats, second: Floats) -> Floats:
+        """The probability that the opposite of a record happened, where as many records are right as wrong, [visits].
+
+        `before`, `after`: features of two photos of one bin; `first`, `second`: the lists before and after, as the record has them.
+        """
+        return np.asarray(expit(-recorded(first, second) * ((after - before) @ self.more)))
+
+    def scaled(self, lists: Floats) -> Floats:
+        """Lists as heads read them."""
+        return (lists - self.middle) / self.spread
+
+
+def recorded(first: Floats, second: Floats) -> Floats:
+    """1 for each record that says that items were put in, -1 for taken out, [records]; where the number stays what it was, by
+    the total volume, and 0 where that does or is not known."""
+    number = np.sign(second[:, NUMBER] - first[:, NUMBER])
+    return np.where(number == 0, np.nan_to_num(np.sign(second[:, VOLUME] - first[:, VOLUME])), number)

@@ -1,0 +1,235 @@
+"""The verifier learns a size that a photo shows, and nothing where there is nothing to see."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from support.predictors import tiny
+from warehouse_classifier.bins.sizes import ATTRIBUTES, VOLUME
+from warehouse_classifier.evaluation.arrays import Floats
+from warehouse_classifier.models.registry import NETWORKS
+from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.verifier import evidence, folder, heads
+from warehouse_classifier.verifier.learning import Bins, VerifierRecipe, learn
+from warehouse_classifier.verifier.split import SplitVerifier
+from warehouse_classifier.verifier.verifier import Verifier, recorded
+
+QUANTITIES = [1, 2, 3, 4, 5]
+RECIPE = VerifierRecipe(
+    seed=1, folds=3, ridge=10.0, penalty=10.0, change_penalty=10.0, draws=2, false_alarms=0.1, misses=0.1
+)
+FEATURES = 12
+
+
+def drawn(seed: int, photos: int = 400, noise: float = 0.5) -> Bins:
+    """Bins of which every second is the one before after a visit; features show the list, and noise."""
+    random = np.random.default_rng(seed)
+    quantity = random.choice(QUANTITIES, photos)
+    quantity[1::2] = (quantity[::2] + random.choice([1, 2, 3, 4], photos // 2) - 1) % 5 + 1
+    lists = random.normal(size=(photos, len(ATTRIBUTES)))
+    lists[1::2] = lists[::2] + 0.7 * random.normal(size=lists[::2].shape)
+    lists[:, 0] = np.log1p(quantity)
+    shows = np.random.default_rng(0).normal(size=(len(ATTRIBUTES), FEATURES))
+    features = lists @ shows + noise * random.normal(size=(photos, FEATURES))
+    groups = (np.arange(photos) // 2).astype(str)
+    return Bins(features, lists, quantity, groups, np.arange(photos).reshape(-1, 2))
+
+
+def asked(verifier: Verifier, bins: Bins) -> SplitVerifier:
+    return SplitVerifier(verifier, bins.features, bins.lists)
+
+
+def auroc(verifier: Verifier, bins: Bins, kind: str) -> float:
+    rows = bins.pairs(QUANTITIES, 1, seed=9)[kind]
+    photo, other = rows.ravel(), rows[:, ::-1].ravel()
+    doubts = [asked(verifier, bins).doubts(photo, its) for its in (photo, other)]
+    return float(roc_auc_score(np.repeat([0, 1], len(photo)), np.concatenate(doubts)))
+
+
+def of_change(verifier: Verifier, bins: Bins) -> Floats:
+    """How far each visit's record is doubted, and its opposite."""
+    split, (before, after) = asked(verifier, bins), bins.visits.T
+    right, wrong = (split.doubts_of_change(*photos, before, after) for photos in ((before, after), (after, before)))
+    return np.stack([right, wrong])
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Verifier:
+    return learn(drawn(1), drawn(2), QUANTITIES, RECIPE)
+
+
+@pytest.mark.parametrize("kind", ["natural", "alike", "one_more"])
+def test_a_size_that_the_photo_shows_is_learned(verifier: Verifier, kind: str) -> None:
+    assert auroc(verifier, drawn(3), kind) > 0.9
+
+
+def test_a_change_that_two_photos_show_is_learned(verifier: Verifier) -> None:
+    right, wrong = of_change(verifier, drawn(3))
+    assert roc_auc_score(np.repeat([0, 1], len(right)), np.concatenate([right, wrong])) > 0.85
+
+
+def test_the_opposite_record_is_doubted_as_far_as_the_record_is_believed(verifier: Verifier) -> None:
+    """So that neither the photos without an order nor the record alone tell anything."""
+    right, wrong = of_change(verifier, drawn(4, noise=5.0))
+    assert right + wrong == pytest.approx(1)
+
+
+def test_what_a_record_says() -> None:
+    """By the number, else by the volume; where that is the same or not known, nothing."""
+    first = np.zeros((5, len(ATTRIBUTES)))
+    second = first.copy()
+    second[:3, 0] = [1, -1, 0]
+    second[:, VOLUME] = [-1, 1, -1, 0, np.nan]
+    assert recorded(first, second).tolist() == [1, -1, -1, 0, 0]
+    assert recorded(second, first).tolist() == [-1, 1, 1, 0, 0]
+
+
+def test_lists_of_other_groups_teach_nothing() -> None:
+    """Lists shuffled by group: who belongs to whom is chance, and so is what is learned of it."""
+    bins = []
+    for seed in (1, 2, 3):
+        its = drawn(seed, 1200)
+        order = np.random.default_rng(seed).permutation(len(its.lists) // 2)
+        bins.append(replace(its, lists=its.lists.reshape(len(order), 2, -1)[order].reshape(its.lists.shape)))
+    shuffled = learn(bins[0], bins[1], QUANTITIES, RECIPE)
+    for kind in ("natural", "alike"):
+        assert auroc(shuffled, bins[2], kind) == pytest.approx(0.5, abs=0.05)
+
+
+def test_doubts_are_probabilities_where_as_many_lists_are_wrong_as_right(verifier: Verifier) -> None:
+    bins = drawn(5, 2000)
+    pairs = bins.pairs(QUANTITIES, 1, seed=3)
+    doubts, wrong = [], []
+    for rows in pairs.values():
+        photo, other = rows.ravel(), rows[:, ::-1].ravel()
+        doubts += [asked(verifier, bins).doubts(photo, its) for its in (photo, other)]
+        wrong += [np.zeros(len(photo)), np.ones(len(photo))]
+    every, labels = np.concatenate(doubts), np.concatenate(wrong)
+    for low in (0.1, 0.3, 0.5, 0.7):
+        near = (every >= low) & (every < low + 0.2)
+        assert labels[near].mean() == pytest.approx(every[near].mean(), abs=0.15)
+
+
+def test_thresholds_promise_false_alarms_and_misses() -> None:
+    verifier, bins = (
+        learn(drawn(1, noise=4.0), drawn(2, 1200, noise=4.0), QUANTITIES, RECIPE),
+        drawn(6, 2000, noise=4.0),
+    )
+    its, own = asked(verifier, bins), np.arange(2000)
+    assert np.mean(its.doubts(own, own) > verifier.mismatch) == pytest.approx(0.1, abs=0.05)
+    photo, other = bins.visits.ravel(), bins.visits[:, ::-1].ravel()
+    wrong = its.doubts(photo, other)
+    assert np.mean(wrong <= verifier.match) == pytest.approx(0.1, abs=0.06)
+    assert 0 < verifier.match < verifier.mismatch < 1
+
+
+@settings(max_examples=30)
+@given(st.lists(st.booleans(), min_size=len(ATTRIBUTES), max_size=len(ATTRIBUTES)))
+def test_what_a_list_does_not_tell_is_no_evidence(verifier: Verifier, missing: list[bool]) -> None:
+    """As if it said what the photo shows; and of nothing at all nothing is doubted more than of what fits."""
+    bins = drawn(7, 20)
+    doubts = verifier.doubts(bins.features, np.where(missing, np.nan, bins.lists))
+    assert np.isfinite(doubts).all()
+    shown = verifier.heads.read(bins.features) * verifier.spread + verifier.middle
+    assert doubts == pytest.approx(verifier.doubts(bins.features, np.where(missing, shown, bins.lists)))
+
+
+def test_few_bins_and_nulls_are_learned_from() -> None:
+    few, other = drawn(1, 8), drawn(2, 6)
+    few.lists[:, 3] = np.nan  # an attribute that nobody knows
+    without = replace(few, visits=few.visits[:0])
+    for train in (few, without):
+        verifier = learn(train, replace(other, visits=other.visits[:0]), QUANTITIES, RECIPE)
+        assert np.isfinite(asked(verifier, other).doubts(np.arange(6), np.arange(6))).all()
+        assert np.isfinite(of_change(verifier, other)).all()
+
+
+def test_where_all_lists_are_equal_there_is_nothing_to_learn() -> None:
+    bins = drawn(1, 20)
+    equal = replace(bins, lists=np.zeros_like(bins.lists), visits=bins.visits[:0])
+    with pytest.raises(UserError, match="no two bins to learn from have lists that differ"):
+        learn(equal, bins, QUANTITIES, RECIPE)
+    with pytest.raises(UserError, match="no two bins of the validation split have lists that differ"):
+        learn(bins, equal, QUANTITIES, RECIPE)
+
+
+# ---- heads and evidence
+
+
+def test_heads_that_learn_out_of_fold_never_see_the_photo_they_read() -> None:
+    """Pure noise: heads that saw the photo would fit it, the others are at no better than the mean."""
+    random = np.random.default_rng(0)
+    features, wanted = random.normal(size=(60, 80)), random.normal(size=(60, 2))
+    groups = (np.arange(60) // 2).astype(str)
+    seen = heads.learned(features, wanted, 1e-3).read(features)
+    unseen = heads.out_of_fold(features, wanted, groups, 5, 1e-3)
+    assert np.mean((seen - wanted) ** 2) < 0.01
+    assert np.mean((unseen - wanted) ** 2) > 0.9 * np.var(wanted)
+
+
+def test_a_feature_that_never_varies_is_left_out() -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(50, 3))
+    still = np.concatenate([features, np.full((50, 1), 7.0)], axis=1)
+    its = heads.learned(still, features[:, :2], 1e-6)
+    assert its.weights[3].tolist() == [0, 0]
+    assert its.read(still) == pytest.approx(features[:, :2], abs=1e-4)
+
+
+def test_the_unlikelihood_is_minus_the_logarithm_of_a_ratio_of_two_gaussians() -> None:
+    from scipy.stats import multivariate_normal
+
+    random = np.random.default_rng(0)
+    readings, lists = random.normal(size=(2, 50, 3))
+    scatter = evidence.Spread.of(readings, lists)
+    given_photo = [
+        multivariate_normal(read, scatter.apart).logpdf(its) for read, its in zip(readings, lists, strict=True)
+    ]
+    alone = multivariate_normal(np.zeros(3), scatter.usual).logpdf(lists)
+    off = scatter.unlikelihood(readings, lists) + (np.array(given_photo) - alone)
+    assert off == pytest.approx(np.full(50, off[0]))  # up to a constant
+
+
+# ---- its folder
+
+
+def test_what_is_saved_is_loaded_and_is_the_same_bytes_twice(verifier: Verifier, tmp_path: Path) -> None:
+    models = tiny(tmp_path / "models")
+    networks = {network: models / network for network in NETWORKS}
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        folder.save(verifier, networks, tmp_path / name)
+    assert {file.name for file in (tmp_path / "one").iterdir()} == {"config.json", "model.safetensors"}
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+    again, bins = folder.load(tmp_path / "one", networks), drawn(8, 10)
+    own = np.arange(10)
+    one, two = (asked(its, bins).doubts(own, own) for its in (again, verifier))
+    assert one.tobytes() == two.tobytes()
+    assert of_change(again, bins).tobytes() == of_change(verifier, bins).tobytes()
+    assert (again.match, again.mismatch) == (verifier.match, verifier.mismatch)
+
+
+def test_a_verifier_of_other_networks_or_none_is_one_line(verifier: Verifier, tmp_path: Path) -> None:
+    models = tiny(tmp_path / "models")
+    networks = {network: models / network for network in NETWORKS}
+    with pytest.raises(UserError, match=r"its holds no trained verifier .*`dvc repro train_verifier` makes it"):
+        folder.load(tmp_path / "its", networks)
+    (tmp_path / "its").mkdir()
+    folder.save(verifier, networks, tmp_path / "its")
+    weights = networks["vit"] / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b" ")
+    with pytest.raises(UserError, match=r"its was trained with another ViT than the one in .*train_verifier"):
+        folder.load(tmp_path / "its", networks)
+    config = tmp_path / "its/config.json"
+    config.write_text(config.read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(UserError, match=r"it is of version 2, this program reads 1"):
+        folder.load(tmp_path / "its", networks)
+    (tmp_path / "its/model.safetensors").write_bytes(b"cut")
+    with pytest.raises(UserError, match="holds no trained verifier"):
+        folder.load(tmp_path / "its", networks)
