@@ -185,7 +185,9 @@ def asked(tree: dict[str, Any], folder: Path, work: Path, networks: dict[str, Pa
     every = rows_of(visits(contents.articles(facts["id"].tolist(), inside)), facts)
     small = every[np.isin(test.quantity, params.quantities)[every].all(1)]
     seen = answers.features[(everything["split"] == "test").to_numpy()]
-    verifier = SplitVerifier.of(folders.load(work / "verifier", networks), seen, inside["items"].tolist())
+    verifier = SplitVerifier.of(
+        folders.load(work / "verifier", networks, params.mirror), seen, inside["items"].tolist()
+    )
     pairs = results.list_pairs(test, small, inside, params.quantities, tree["seed"])
     kinds = results.verified(verifier, test.quantity, pairs)
     kinds |= {

@@ -53,6 +53,7 @@ def test_every_pair_of_networks_stands_in_the_details_and_in_mlflow(three: Evalu
         "calibration",
         "verification",
         "visits",
+        "volumes_covered",
         "lists",
     } == tree.keys()
     names = outputs.named(three)

@@ -79,6 +79,7 @@ def measured(titles: dict[str, str]) -> Evaluation:
         },
         visits=np.arange(400).reshape(200, 2),
         asked={},
+        covered=0.81,
         paired={
             **{counter: paired(skill) for counter, skill in doubting.items() if counter != "prior"},
             "verifier": paired(1.2, estimate(0.034)),

@@ -2,13 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from warehouse_classifier.bins.sizes import ATTRIBUTES, VOLUME
 from warehouse_classifier.evaluation import calibration
 from warehouse_classifier.evaluation.calibration import Calibrated, Calibration
-from warehouse_classifier.evaluation.counters import COUNTERS
+from warehouse_classifier.evaluation.counters import COUNTERS, VERIFIER
 from warehouse_classifier.models import folder, resnet34, vit
 from warehouse_classifier.models.registry import NETWORKS
+from warehouse_classifier.verifier import folder as verifiers
+from warehouse_classifier.verifier.evidence import Spread
+from warehouse_classifier.verifier.heads import Heads
+from warehouse_classifier.verifier.verifier import Verifier
 
 QUANTITIES = [1, 2, 3, 4, 5]
 SIDE = 32
@@ -41,4 +47,26 @@ def tiny(models: Path) -> Path:
         counters=dict.fromkeys(COUNTERS, calibrated),
         sha256={name: folder.hashes(models / name) for name in NETWORKS},
     ).write(models / calibration.FILE)  # fmt: skip
+    return models
+
+
+FEATURES = 2 * (128 + 256 + 512) + 3 * SIZE["hidden_size"]  # of both networks
+
+
+def verifier(volume: float = 100.0) -> Verifier:
+    """One to whom every photo looks like so many cubic inches, half as many to twice as many, and who weighs that alone."""
+    count = len(ATTRIBUTES)
+    bias, weights, ones = np.zeros(count), np.zeros(1 + 5 * count), np.ones(count)
+    bias[VOLUME] = np.log(volume)
+    weights[1 + VOLUME] = 2.0  # of how far the volume is from that
+    return Verifier(
+        Heads(np.zeros((FEATURES, count)), bias), np.zeros(count), ones, Spread(np.diag(ones), np.diag(ones)),
+        weights=weights, bias=-2.0, more=np.zeros(FEATURES), match=0.3, mismatch=0.7, low=-np.log(2), high=np.log(2),
+    )  # fmt: skip
+
+
+def verified(models: Path, volume: float = 100.0) -> Path:
+    """Such a verifier in a folder of tiny models."""
+    (models / VERIFIER).mkdir(exist_ok=True)
+    verifiers.save(verifier(volume), {network: models / network for network in NETWORKS}, False, models / VERIFIER)
     return models

@@ -14,8 +14,8 @@ from warehouse_classifier.bins.sizes import ATTRIBUTES, VOLUME
 from warehouse_classifier.evaluation.arrays import Floats
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.verifier import evidence, folder, heads
-from warehouse_classifier.verifier.learning import Bins, VerifierRecipe, learn
+from warehouse_classifier.verifier import evidence, folder
+from warehouse_classifier.verifier.learning import COVERAGE, Bins, VerifierRecipe, fitted_heads, learn, out_of_fold
 from warehouse_classifier.verifier.split import SplitVerifier
 from warehouse_classifier.verifier.verifier import Verifier, recorded
 
@@ -128,6 +128,17 @@ def test_thresholds_promise_false_alarms_and_misses() -> None:
     assert 0 < verifier.match < verifier.mismatch < 1
 
 
+def test_a_photo_looks_like_a_range_of_volumes_that_holds_most_lists(verifier: Verifier) -> None:
+    """In cubic inches, and as wide as it has to be: the share is that of other bins."""
+    bins = drawn(6, 2000)
+    assert asked(verifier, bins).covered() == pytest.approx(COVERAGE, abs=0.06)
+    low, high = verifier.volumes(bins.features).T
+    assert (low < high).all()
+    assert np.corrcoef(np.log(low), bins.lists[:, VOLUME])[0, 1] > 0.8
+    nothing = replace(bins, lists=np.full_like(bins.lists, np.nan))
+    assert np.isnan(asked(verifier, nothing).covered())
+
+
 @settings(max_examples=30)
 @given(st.lists(st.booleans(), min_size=len(ATTRIBUTES), max_size=len(ATTRIBUTES)))
 def test_what_a_list_does_not_tell_is_no_evidence(verifier: Verifier, missing: list[bool]) -> None:
@@ -166,8 +177,8 @@ def test_heads_that_learn_out_of_fold_never_see_the_photo_they_read() -> None:
     random = np.random.default_rng(0)
     features, wanted = random.normal(size=(60, 80)), random.normal(size=(60, 2))
     groups = (np.arange(60) // 2).astype(str)
-    seen = heads.learned(features, wanted, 1e-3).read(features)
-    unseen = heads.out_of_fold(features, wanted, groups, 5, 1e-3)
+    seen = fitted_heads(features, wanted, 1e-3).read(features)
+    unseen = out_of_fold(features, wanted, groups, 5, 1e-3)
     assert np.mean((seen - wanted) ** 2) < 0.01
     assert np.mean((unseen - wanted) ** 2) > 0.9 * np.var(wanted)
 
@@ -176,7 +187,7 @@ def test_a_feature_that_never_varies_is_left_out() -> None:
     random = np.random.default_rng(0)
     features = random.normal(size=(50, 3))
     still = np.concatenate([features, np.full((50, 1), 7.0)], axis=1)
-    its = heads.learned(still, features[:, :2], 1e-6)
+    its = fitted_heads(still, features[:, :2], 1e-6)
     assert its.weights[3].tolist() == [0, 0]
     assert its.read(still) == pytest.approx(features[:, :2], abs=1e-4)
 
@@ -203,11 +214,11 @@ def test_what_is_saved_is_loaded_and_is_the_same_bytes_twice(verifier: Verifier,
     networks = {network: models / network for network in NETWORKS}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        folder.save(verifier, networks, tmp_path / name)
+        folder.save(verifier, networks, False, tmp_path / name)
     assert {file.name for file in (tmp_path / "one").iterdir()} == {"config.json", "model.safetensors"}
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
-    again, bins = folder.load(tmp_path / "one", networks), drawn(8, 10)
+    again, bins = folder.load(tmp_path / "one", networks, mirror=False), drawn(8, 10)
     own = np.arange(10)
     one, two = (asked(its, bins).doubts(own, own) for its in (again, verifier))
     assert one.tobytes() == two.tobytes()
@@ -219,17 +230,20 @@ def test_a_verifier_of_other_networks_or_none_is_one_line(verifier: Verifier, tm
     models = tiny(tmp_path / "models")
     networks = {network: models / network for network in NETWORKS}
     with pytest.raises(UserError, match=r"its holds no trained verifier .*`dvc repro train_verifier` makes it"):
-        folder.load(tmp_path / "its", networks)
+        folder.load(tmp_path / "its", networks, mirror=False)
     (tmp_path / "its").mkdir()
-    folder.save(verifier, networks, tmp_path / "its")
+    folder.save(verifier, networks, False, tmp_path / "its")
     weights = networks["vit"] / "model.safetensors"
     weights.write_bytes(weights.read_bytes() + b" ")
     with pytest.raises(UserError, match=r"its was trained with another ViT than the one in .*train_verifier"):
-        folder.load(tmp_path / "its", networks)
+        folder.load(tmp_path / "its", networks, mirror=False)
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"its was trained with mirror: false, and evaluate has mirror: true; give"):
+        folder.load(tmp_path / "its", networks, mirror=True)
     config = tmp_path / "its/config.json"
     config.write_text(config.read_text().replace('"version": 1', '"version": 2'))
     with pytest.raises(UserError, match=r"it is of version 2, this program reads 1"):
-        folder.load(tmp_path / "its", networks)
+        folder.load(tmp_path / "its", networks, mirror=False)
     (tmp_path / "its/model.safetensors").write_bytes(b"cut")
     with pytest.raises(UserError, match="holds no trained verifier"):
-        folder.load(tmp_path / "its", networks)
+        folder.load(tmp_path / "its", networks, mirror=False)

@@ -60,6 +60,7 @@ def details(evaluation: Evaluation) -> str:
             for counter, by_mismatch in evaluation.verification.items()
         },
         "visits": len(evaluation.visits),
+        "volumes_covered": evaluation.covered,
         "lists": {
             who: {kind: _figures(paired) for kind, paired in by_kind.items()}
             for who, by_kind in evaluation.paired.items()

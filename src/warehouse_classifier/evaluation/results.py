@@ -67,6 +67,7 @@ class Evaluation:
         str, Mapping[str, Asked]
     ]  # pairs of right and wrong lists or records by key and by kind, see questions
     paired: Mapping[str, Mapping[str, PairedVerification]]  # likewise
+    covered: float  # share of the lists whose total volume lies where the verifier says that the photo does
     calibration: Mapping[str, Mapping[str, float]]  # see tables.calibration_summary
     verdicts: Mapping[str, pd.DataFrame]  # by case, see tables.cases
     reliability: Mapping[str, pd.DataFrame]  # before and after the temperature, see tables.reliabilities
@@ -92,6 +93,9 @@ class Evaluation:
 
 class ListVerifier(Protocol):
     """The verifier before the test split: photos and lists are rows of it."""
+
+    def covered(self) -> float:
+        """The share of the photos whose list's total volume lies in the range that the verifier says they look like."""
 
     def doubts(self, photos: Ints, lists: Ints) -> Floats:
         """How much the list of each question is doubted, [questions]."""
@@ -145,6 +149,7 @@ def evaluation(
         verification=verification.verify(doubts, quantities, test.quantity, test.groups, task, **draws),
         visits=rows,
         asked=its,
+        covered=verifier.covered(),
         paired=asked.tell(its, test.groups, task, against={VERIFIER: counters[-1]}, **draws),
         calibration=tables.calibration_summary(calibration, errors, verdicts),
         verdicts=verdicts,

@@ -1,9 +1,10 @@
 """A trained counter: networks and what their answers are worth, ready to say how many items a photo shows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,8 +35,13 @@ class Answer:
     reason: str | None
 
 
+ItemList = Sequence[Mapping[str, Any]]  # each item with quantity, height, length, width and weight, see bins/sizes.py
+
+
 class Predictor:
     """One counter with its networks and its calibration."""
+
+    by_lists = False  # whether it judges lists of items
 
     def __init__(
         self, name: str, calibration: Calibration, networks: dict[str, nn.Module], device: torch.device
@@ -60,6 +66,10 @@ class Predictor:
             for network, module in self.networks.items():
                 logits[network] = logits_of(module, images, mirror=self.calibration.mirror).cpu().numpy()
         return temperature.probabilities(logits, self.calibration.temperatures)[self.name]
+
+    def inspect(self, pixels: Pixels, expected: Sequence[int | None], lists: Sequence[ItemList | None]) -> list[Answer]:
+        """What is said of photos [B, side, side, 3]; a counter does not look at the `lists` of their items."""
+        return self.answers(self.probabilities(pixels), expected)
 
     def answers(self, probabilities: Floats, expected: Sequence[int | None]) -> list[Answer]:
         """What the probabilities of each photo say of what is expected of it, None for nothing."""

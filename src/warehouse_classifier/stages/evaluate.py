@@ -73,7 +73,7 @@ def evaluate(
     literature, histories, shards = inputs.published(published), inputs.histories(folders), Shards(images)
     inside = contents.read(metadata, shards.index["id"].iloc[shards.rows("test")].tolist())
     shards.verify(params.workers)
-    verifier = folder.load(models / VERIFIER, folders)
+    verifier = folder.load(models / VERIFIER, folders, params.mirror)
 
     facts, answers = answered(params, shards, folders, progress)
     logits = answers.logits

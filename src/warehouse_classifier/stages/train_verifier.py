@@ -77,7 +77,7 @@ def train_verifier(
         result = learn(train, validation, params.quantities, recipe)
     with replacing(verifier) as half:
         half.mkdir()
-        folder.save(result, folders, half)
+        folder.save(result, folders, params.mirror, half)
     progress.measure(train_images=learned_from.size, validation_images=held_out.size, visits=len(train.visits))
     progress.say(f"{learned_from.size} photos and their lists, {len(train.visits)} visits learned from")
 

@@ -16,12 +16,12 @@ from warehouse_classifier.verifier.evidence import Spread
 from warehouse_classifier.verifier.heads import Heads
 from warehouse_classifier.verifier.verifier import Verifier
 
-NUMBERS = ("bias", "match", "mismatch")  # of a Verifier, in CONFIG
+NUMBERS = ("bias", "match", "mismatch", "low", "high")  # of a Verifier, in CONFIG
 VERSION = 1  # of the folder; another one means something else
 
 
-def save(verifier: Verifier, networks: Mapping[str, Path], folder: Path) -> None:
-    """`networks`: the folder of each network that the verifier sees with. The same bytes for the same verifier."""
+def save(verifier: Verifier, networks: Mapping[str, Path], mirror: bool, folder: Path) -> None:
+    """`mirror`: whether features were the mean of both views. `networks`: the folder of each network that the verifier sees with. The same bytes for the same verifier."""
     arrays = {
         "heads.weights": verifier.heads.weights,
         "heads.bias": verifier.heads.bias,
@@ -35,6 +35,7 @@ def save(verifier: Verifier, networks: Mapping[str, Path], folder: Path) -> None
     save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, folder / WEIGHTS)
     facts = {
         "version": VERSION,
+        "mirror": mirror,
         "attributes": ATTRIBUTES,
         **{name: getattr(verifier, name) for name in NUMBERS},
         "sha256": {network: hashes(where) for network, where in networks.items()},
@@ -42,10 +43,10 @@ def save(verifier: Verifier, networks: Mapping[str, Path], folder: Path) -> None
     (folder / CONFIG).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def load(folder: Path, networks: Mapping[str, Path]) -> Verifier:
-    """The verifier of `folder`, for the networks that it was trained with, by their folders.
+def load(folder: Path, networks: Mapping[str, Path], mirror: bool) -> Verifier:
+    """The verifier of `folder`, for the networks that it was trained with, by their folders, and for photos seen as it saw them.
 
-    Raises UserError if there is none, one of another version, or one of other networks.
+    Raises UserError if there is none, one of another version, of other networks, or of photos that were seen otherwise.
     """
     try:
         facts = json.loads((folder / CONFIG).read_bytes())
@@ -68,4 +69,9 @@ def load(folder: Path, networks: Mapping[str, Path]) -> Verifier:
                 f"{folder} was trained with another {NETWORKS[network].title} than the one in {where};"
                 " `dvc checkout` brings both back, `dvc repro train_verifier` trains it anew"
             )
+    if facts.get("mirror") != mirror:
+        raise UserError(
+            f"{folder} was trained with mirror: {str(not mirror).lower()}, and evaluate has mirror: {str(mirror).lower()};"
+            " give train_verifier and evaluate the same in params.yaml"
+        )
     return verifier

@@ -11,16 +11,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GroupKFold
 
+from warehouse_classifier.bins.sizes import VOLUME
 from warehouse_classifier.evaluation.arrays import Floats, Ints, Masks
 from warehouse_classifier.evaluation.mismatches.swaps import SWAPS, swaps
 from warehouse_classifier.evaluation.thresholds import match_threshold, mismatch_threshold
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.verifier import evidence, heads
+from warehouse_classifier.verifier import evidence
 from warehouse_classifier.verifier.evidence import Spread
+from warehouse_classifier.verifier.heads import Heads
 from warehouse_classifier.verifier.verifier import Verifier, recorded
 
+STILL = 1e-6  # what varies less is as good as constant
+COVERAGE = 0.8  # of the range of volumes that a photo is said to look like
 STEPS = 2000  # of the solver, at most
 LOOSE = 0.01  # penalty of the few numbers that the validation split decides on
 
@@ -67,8 +72,8 @@ def learn(train: Bins, validation: Bins, quantities: Sequence[int], recipe: Veri
     middle, spread = _centre(train.lists)
     lists = (train.lists - middle) / spread
     wanted = np.nan_to_num(lists)
-    read = heads.out_of_fold(train.features, wanted, train.groups, recipe.folds, recipe.ridge)
-    its_heads = heads.learned(train.features, wanted, recipe.ridge)
+    read = out_of_fold(train.features, wanted, train.groups, recipe.folds, recipe.ridge)
+    its_heads = fitted_heads(train.features, wanted, recipe.ridge)
     scatter = Spread.of(read, wanted)
 
     pairs = train.pairs(quantities, recipe.draws, recipe.seed)
@@ -100,12 +105,37 @@ def _calibrated(raw: Verifier, bins: Bins, quantities: Sequence[int], recipe: Ve
     if len(bins.visits):
         sharp = max(_even((_changes(bins) @ raw.more)[:, None], LOOSE)[0], 0.0)
     calibrated = replace(raw, weights=slope * raw.weights, bias=float(slope * raw.bias + offset), more=sharp * raw.more)
+    known = ~np.isnan(lists[:, VOLUME])
+    beside = (lists - read)[known, VOLUME] if known.any() else np.zeros(1)
+    low, high = np.quantile(beside, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     natural = pairs["natural"] if "natural" in pairs else np.concatenate(list(pairs.values()))
     photo, other = natural.ravel(), natural[:, ::-1].ravel()
     right, wrong = (calibrated.doubts_of_readings(*its) for its in ((read, lists), (read[photo], lists[other])))
     every, off = np.concatenate([right, wrong])[:, None], np.repeat([False, True], [len(right), len(wrong)])[:, None]
     mismatch = mismatch_threshold(right, recipe.false_alarms)
-    return replace(calibrated, match=min(mismatch, match_threshold(every, ~off, off, recipe.misses)), mismatch=mismatch)
+    match = min(mismatch, match_threshold(every, ~off, off, recipe.misses))
+    return replace(calibrated, match=match, mismatch=mismatch, low=float(low), high=float(high))
+
+
+def fitted_heads(features: Floats, attributes: Floats, ridge: float) -> Heads:
+    """Heads with the least squared error on these photos, and weights that `ridge` keeps small.
+
+    `features`, [photos, features], are brought to a mean of 0 and a spread of 1 for that.
+    """
+    middle, spread = features.mean(axis=0), features.std(axis=0)
+    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > STILL)
+    fitted = Ridge(ridge, solver="cholesky").fit((features - middle) * scale, attributes)
+    weights = fitted.coef_.T * scale[:, None]
+    return Heads(weights, fitted.intercept_ - middle @ weights)
+
+
+def out_of_fold(features: Floats, attributes: Floats, groups: npt.NDArray[np.str_], folds: int, ridge: float) -> Floats:
+    """What heads read in each photo that learned from photos of other groups alone, [photos, attributes]."""
+    read = np.empty_like(attributes)
+    folds = min(folds, len(np.unique(groups)))
+    for others, own in GroupKFold(folds).split(features, groups=groups):
+        read[own] = fitted_heads(features[others], attributes[others], ridge).read(features[own])
+    return read
 
 
 def _changes(bins: Bins) -> Floats:
@@ -126,7 +156,7 @@ def _centre(lists: Floats) -> tuple[Floats, Floats]:
 
 def _scale(spread: Floats) -> Floats:
     """What to divide by: the spread, and 1 where all is the same."""
-    return np.where(spread > heads.STILL, spread, 1.0)
+    return np.where(spread > STILL, spread, 1.0)
 
 
 def _questions(pairs: Mapping[str, Ints], inputs: Callable[[Ints, Ints], Floats]) -> tuple[Floats, Masks, Floats]:

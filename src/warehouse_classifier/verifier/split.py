@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from warehouse_classifier.bins.sizes import attributes
+from warehouse_classifier.bins.sizes import VOLUME, attributes
 from warehouse_classifier.evaluation.arrays import Floats, Ints
 from warehouse_classifier.verifier.verifier import Verifier
 
@@ -23,6 +23,13 @@ class SplitVerifier:
     def of(cls, verifier: Verifier, features: Floats, items: Sequence[Sequence[Mapping[str, Any]]]) -> "SplitVerifier":
         """`items`: the list of each photo."""
         return cls(verifier, features, np.array([attributes(its) for its in items]))
+
+    def covered(self) -> float:
+        """The share of the photos whose list's total volume lies where the photo is said to look like; NaN where none is known."""
+        volume = np.exp(self.lists[:, VOLUME])
+        known = ~np.isnan(volume)
+        low, high = self.verifier.volumes(self.features[known]).T
+        return float(np.mean((low <= volume[known]) & (volume[known] <= high))) if known.any() else float("nan")
 
     def doubts(self, photos: Ints, lists: Ints) -> Floats:
         """How much the list of each question is doubted, [questions]."""

@@ -32,6 +32,8 @@ class Verifier:
     more: Floats  # the direction in which features go when items are put in, [features]
     match: float = -1.0  # the largest doubt of a list that is a match; -1 where none is
     mismatch: float = 1.0  # the largest doubt that is no mismatch
+    low: float = 0.0  # of what the volume's logarithm lies above its reading, scaled: the range that a photo looks like
+    high: float = 0.0
 
     def doubts(self, features: Floats, lists: Floats) -> Floats:
         """The probability that each photo's list does not fit where as many do as do not, [photos]."""
@@ -47,6 +49,11 @@ class Verifier:
         `before`, `after`: features of two photos of one bin; `first`, `second`: the lists before and after, as the record has them.
         """
         return np.asarray(expit(-recorded(first, second) * ((after - before) @ self.more)))
+
+    def volumes(self, features: Floats) -> Floats:
+        """From where to where the total volume of what each photo shows lies, cubic inches, [photos, 2], at learning.COVERAGE."""
+        read = self.heads.read(features)[:, VOLUME, None] + np.array([self.low, self.high])
+        return np.asarray(np.exp(read * self.spread[VOLUME] + self.middle[VOLUME]))
 
     def scaled(self, lists: Floats) -> Floats:
         """Lists as heads read them."""

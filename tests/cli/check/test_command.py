@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from support.bins import bins, jpeg, metadata, mirror
-from support.predictors import tiny
+from support.predictors import tiny, verified
 from support.s3 import S3
 from warehouse_classifier.cli.__main__ import answer
 from warehouse_classifier.cli.check.inspection import inspect
@@ -166,6 +166,48 @@ def test_a_bucket_says_the_same_wherever_it_is(check: Run, s3: S3, tmp_path: Pat
     assert rows["00004"]["predicted"]
     assert rows["00005"]["reason"].startswith("is no JPEG")
     assert {rows[id]["verdict"] for id in ("00003", "00004", "00005")} == {"look"}
+
+
+@pytest.mark.slow
+def test_a_buckets_lists_are_judged_where_there_is_a_verifier(check: Run, tmp_path: Path) -> None:
+    """Its metadata says how large each item is; without a verifier the number alone is judged, and that is said."""
+    bucket = "synthetic://?pairs=12&seed=7"
+    status, out, err = check(bucket, "--format", "jsonl", model="average")
+    counted = [json.loads(line) for line in out.splitlines()]
+    assert err.splitlines()[0] == "models holds no verifier, so that verdicts go by the number of items alone"
+    models = tiny(tmp_path / "with")
+    verified(models)
+    status, out, err = check(bucket, "--models", str(models), "--format", "jsonl", model="average")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert "no verifier" not in err
+    assert status == 1
+    assert [row["predicted"] for row in rows] == [row["predicted"] for row in counted]
+    judged = [(row, other) for row, other in zip(rows, counted, strict=True) if other["doubt"] is not None]
+    assert len(judged) > 5
+    assert all(row["doubt"] != other["doubt"] for row, other in judged)
+    words = re.compile(r"\d items? of about [\d,.]+ cubic inches expected; this looks like 50 to 200")
+    for row, _ in judged:
+        assert (row["verdict"] == "match") == (row["reason"] is None)
+        assert row["reason"] is None or words.fullmatch(row["reason"])
+    outside = [row for row in rows if row["expected"] not in range(1, 6)]
+    assert all(row["reason"].endswith("the model knows 1 to 5") for row in outside)
+    # and no word of it where a number is given, or one network counts
+    assert "no verifier" not in check(bucket, "--expected", "3", "--most", "1", model="average")[2]
+    assert "no verifier" not in check(bucket, "--most", "1", model="vit")[2]
+
+
+@pytest.mark.slow
+def test_another_verifier_makes_parts_anew(check: Run, tmp_path: Path) -> None:
+    argv = ["synthetic://?pairs=4&seed=7", "--models", str(verified(tiny(tmp_path / "with"))), "--output", "parts/"]
+    check(*argv, model="average")
+    (part,) = Path("parts").glob("part-*.csv")
+    before = part.stat().st_mtime_ns
+    check(*argv, model="average")
+    assert part.stat().st_mtime_ns == before
+    verified(tmp_path / "with", volume=5000.0)
+    check(*argv, model="average")
+    (other,) = Path("parts").glob("part-*.csv")
+    assert other.name != part.name
 
 
 def test_synthetic_bins_are_a_bucket(check: Run) -> None:

@@ -20,7 +20,7 @@ class BucketPhotos:
 
     def __init__(self, url: str, expected: Expectations | None, concurrency: int) -> None:
         """`expected`: None for what the bucket's metadata says. Raises UserError for a URL that names no bucket."""
-        self.name, self.expected = f"bucket {url}", expected
+        self.name, self.expected, self.lists = f"bucket {url}", expected, expected is None
         self.bucket: Bucket = open_bucket(url, concurrency)
 
     def listing(self) -> Iterator[Photo]:
@@ -93,7 +93,7 @@ def _seen(photo: Photo, metadata: Body | None, body: Body) -> Seen:
     if isinstance(metadata, Unreadable):
         return Seen(replace(photo, expected=Unknown(f"its metadata: {metadata.reason}")), body, metadata.again)
     try:
-        quantity, _ = parse(metadata)
+        quantity, items = parse(metadata)
     except ValueError as error:
         return Seen(replace(photo, expected=Unknown(f"its metadata {error}")), body)
-    return Seen(replace(photo, expected=quantity), body)
+    return Seen(replace(photo, expected=quantity, items=tuple(items)), body)

@@ -61,7 +61,8 @@ def check(
     """Count the items in photos of bins, and say where somebody should look.
 
     The verdict is **match**, **mismatch**, or **look** where the photo leaves it open, or for the reason beside it. Doubt
-    is 1 minus the probability of the expected quantity.
+    is 1 minus the probability of the expected quantity; of a bucket, whose metadata lists the items, the verifier's
+    probability that the list does not fit.
 
     Exit status: 0 if everything matches or nothing was expected, 1 if anything is a mismatch or wants a look, 2 if this
     could not be done.
@@ -86,9 +87,11 @@ def check(
 
         from warehouse_classifier.cli.check.inspection import inspect
         from warehouse_classifier.cli.check.pictures import Pictures
-        from warehouse_classifier.serving.predictor import opened
+        from warehouse_classifier.serving.list_predictor import identity, opened
 
         counter = stack.enter_context(opened(models, model, threads=1))  # in each of the threads that count
+        if source.lists and model == AVERAGE and not counter.by_lists:
+            Screen().say(f"{models} holds no verifier, so that verdicts go by the number of items alone")
         processors = len(os.sched_getaffinity(0))
         # an explanation hangs hooks on the networks, which another thread must not run into
         counters = 1 if explain or counter.device.type != "cpu" else threads or processors
@@ -106,7 +109,14 @@ def check(
 
         if folder:
             parts = PartFiles(
-                folder, form, part, counter.name, counter.precision, counter.calibration.model_dump(), str(explain)
+                folder,
+                form,
+                part,
+                counter.name,
+                counter.precision,
+                counter.calibration.model_dump(),
+                str(explain),
+                identity(models, counter),
             )
             taken = parts.take(chosen, source.mark, part, look, pictures.there if pictures else None)
         else:

@@ -60,11 +60,12 @@ def _weight(read: Seen) -> int:
 def _findings(
     counter: Predictor, group: list[tuple[Seen, Pixels | Unreadable]], draw: Draw | None
 ) -> Iterator[Finding]:
-    counted = [(read.photo.expected, pixels) for read, pixels in group if not isinstance(pixels, Unreadable)]
+    counted = [(read.photo, pixels) for read, pixels in group if not isinstance(pixels, Unreadable)]
     answers: Iterator[Answer] = iter(())
     if counted:
-        asked = [None if isinstance(expected, Unknown) else expected for expected, _ in counted]
-        answers = iter(counter.answers(counter.probabilities(np.stack([pixels for _, pixels in counted])), asked))
+        asked = [None if isinstance(photo.expected, Unknown) else photo.expected for photo, _ in counted]
+        lists = [photo.items for photo, _ in counted]
+        answers = iter(counter.inspect(np.stack([pixels for _, pixels in counted]), asked, lists))
     for read, pixels in group:
         name, expected = read.photo.name, read.photo.expected
         quantity, unknown = (None, expected.reason) if isinstance(expected, Unknown) else (expected, None)

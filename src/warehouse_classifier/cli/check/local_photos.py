@@ -17,7 +17,7 @@ class LocalPhotos:
     def __init__(self, paths: Sequence[str], expected: Expectations) -> None:
         """Raises UserError where `expected` cannot tell the photos apart."""
         self.paths, self.expected = paths, expected
-        self.name = paths[0]
+        self.name, self.lists = paths[0], False
         self.total: int | None = len(paths)
         self.longest = max(map(len, paths))
         self._root = os.path.commonpath({os.path.dirname(os.path.abspath(path)) for path in paths})  # noqa: PTH100, PTH120

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from warehouse_classifier.bucket.objects import Body, ObjectInfo
 from warehouse_classifier.cli.check.expectations import Expected
@@ -20,6 +20,7 @@ class Photo:
     expected: Expected
     image: ObjectInfo | None = None  # of a bucket; None for what is no <id>.jpg
     metadata: ObjectInfo | None = None
+    items: tuple[dict[str, Any], ...] | None = None  # that are expected, as bins/metadata.py has them; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Photos(Protocol):
 
     name: str
     total: int | None  # how many there are; None where only listing them all tells
+    lists: bool  # whether it may tell which items are expected, not only how many
     longest: int  # characters of a name, of those listed so far
 
     def listing(self) -> Iterator[Photo]: ...
