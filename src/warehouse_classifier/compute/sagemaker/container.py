@@ -76,7 +76,11 @@ class Container:
         launcher: list[str] = []
         if len(self.hosts) > 1:
             launcher = self._torchrun()
-            environment |= {"GLOO_SOCKET_IFNAME": self.interface, "NCCL_SOCKET_IFNAME": self.interface}
+            environment |= {
+                "GLOO_SOCKET_IFNAME": self.interface, "NCCL_SOCKET_IFNAME": self.interface,
+                # torchrun's own: it tells of machines that end one after the other with a traceback; what failed, the stage tells
+                "LOGLEVEL": "CRITICAL",
+            }  # fmt: skip
         command = [sys.executable, *launcher, "-m", "warehouse_classifier.compute", self.stage, *self.argv]
         last: deque[str] = deque(maxlen=LAST_LINES)
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as self.process:
