@@ -72,10 +72,13 @@ def test_what_speaks_against_a_list_is_said_in_words(judge: ListPredictor) -> No
         asked(judge, 3, items(900))[0].reason == "3 items of about 900 cubic inches expected; this looks like 50 to 200"
     )
     assert asked(judge, 3, items(100))[0].reason is None
+    assert in_words(2, 90.0, 50.0, 200.0).endswith(
+        "this looks like 50 to 200, yet their number or single sizes fit less"
+    )
     assert in_words(1, 1234.0, 0.456, 98.7) == "1 item of about 1,200 cubic inches expected; this looks like 0.5 to 99"
 
 
-@pytest.mark.parametrize("its", [None, items(None)])
+@pytest.mark.parametrize("its", [None, items(None), items(100, 2) + items(None, 1)])
 def test_without_sizes_the_number_alone_is_judged(judge: ListPredictor, its: Items | None) -> None:
     answer, counted = asked(judge, 3, its)
     assert (answer.verdict, answer.reason) == (counted.verdict, counted.reason)

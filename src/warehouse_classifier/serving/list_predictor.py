@@ -32,7 +32,7 @@ class ListPredictor(Predictor):
         self.by_lists = True
 
     def inspect(self, pixels: Pixels, expected: Sequence[int | None], lists: Sequence[ItemList | None]) -> list[Answer]:
-        """As a counter does; of a list whose sizes are known, doubt and verdict are the verifier's, with what it says in words."""
+        """As a counter does; of a list whose sizes are all known, doubt and verdict are the verifier's, with what it says in words."""
         probabilities, features = self._read(pixels)
         counted = self.answers(probabilities, expected)
         return [
@@ -57,9 +57,9 @@ class ListPredictor(Predictor):
             return replace(
                 counted, doubt=None, verdict="look", reason=f"{expected} expected, its items add up to {held}"
             )
+        if any(np.isnan(attributes([item])[VOLUME]) for item in items if item["quantity"]):
+            return counted  # without that item's size the list would seem to hold less
         listed = np.array([attributes(items)])
-        if np.isnan(listed[0, VOLUME]):  # without a size there is a number alone
-            return counted
         doubt = float(self.verifier.doubts(features[None], listed)[0])
         verdict = str(judge(np.array(doubt), self.verifier.match, self.verifier.mismatch))
         low, high = self.verifier.volumes(features[None])[0]
@@ -70,7 +70,8 @@ class ListPredictor(Predictor):
 def in_words(expected: int, volume: float, low: float, high: float) -> str:
     """What is expected and what a photo looks like, in cubic inches."""
     items = f"{expected} item{'s' if expected != 1 else ''}"
-    return f"{items} of about {short(volume)} cubic inches expected; this looks like {short(low)} to {short(high)}"
+    looks = f"{items} of about {short(volume)} cubic inches expected; this looks like {short(low)} to {short(high)}"
+    return looks if not low <= volume <= high else f"{looks}, yet their number or single sizes fit less"
 
 
 def short(volume: float) -> str:
