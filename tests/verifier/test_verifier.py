@@ -169,6 +169,20 @@ def test_where_all_lists_are_equal_there_is_nothing_to_learn() -> None:
         learn(bins, equal, QUANTITIES, RECIPE)
 
 
+def test_one_group_alone_is_one_line() -> None:
+    bins = drawn(1, 20)
+    with pytest.raises(UserError, match="all photos to learn from are of one group; raise max_images"):
+        learn(replace(bins, groups=np.full(20, "0")), bins, QUANTITIES, RECIPE)
+
+
+def test_what_is_wrong_on_the_validation_split_is_not_believed_and_not_turned() -> None:
+    """Every doubt is one half, where as many lists are right as wrong."""
+    bins, other = drawn(1), drawn(2)
+    verifier = learn(bins, replace(other, features=-other.features), QUANTITIES, RECIPE)
+    own = np.arange(400)
+    assert asked(verifier, other).doubts(own, own) == pytest.approx(np.full(400, 0.5))
+
+
 # ---- heads and evidence
 
 

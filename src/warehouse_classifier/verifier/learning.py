@@ -69,6 +69,8 @@ def learn(train: Bins, validation: Bins, quantities: Sequence[int], recipe: Veri
 
     Raises UserError where there is nothing to learn from.
     """
+    if len(np.unique(train.groups)) < 2:
+        raise UserError("train_verifier: all photos to learn from are of one group; raise max_images")
     middle, spread = _centre(train.lists)
     lists = (train.lists - middle) / spread
     wanted = np.nan_to_num(lists)
@@ -101,7 +103,8 @@ def _calibrated(raw: Verifier, bins: Bins, quantities: Sequence[int], recipe: Ve
         return (evidence.against(raw.scatter, read[photo], lists[its]) @ raw.weights + raw.bias)[:, None]
 
     (slope,), offset = _logistic(*_questions(pairs, logit), LOOSE)
-    slope, sharp = max(slope, 0.0), 1.0  # on a handful of bins chance may turn them
+    slope, offset = (slope, offset) if slope > 0 else (0.0, 0.0)  # on a handful of bins chance may turn it
+    sharp = 1.0
     if len(bins.visits):
         sharp = max(_even((_changes(bins) @ raw.more)[:, None], LOOSE)[0], 0.0)
     calibrated = replace(raw, weights=slope * raw.weights, bias=float(slope * raw.bias + offset), more=sharp * raw.more)
