@@ -185,7 +185,8 @@ class Bins:
         its_fold = real.fold_of(index, folds, SEED)
         self.fold = np.array([its_fold[id] for id in index["id"]])
         self.inside = np.isin(self.quantity, QUANTITIES)
-        pairs = rows_of(visits(real.articles(folder / "metadata.parquet")), index)
+        listed = np.array([sum(item["quantity"] for item in items) for items in metadata["items"]])
+        pairs = rows_of(visits(real.articles(folder / "metadata.parquet")), index, listed)
         self.natural = pairs[self.inside[pairs].all(1)]
 
     def kinds(self, side: npt.NDArray[np.bool_], draws: int, draw: np.random.Generator) -> dict[str, Ints]:

@@ -12,7 +12,7 @@ Prints for each network and their average, over all tested bins, with 95 % inter
 right, RMSE of the most probable quantity and of the mean one, NLL; AUROC of natural mismatches (photos of one bin at two visits,
 each with its own list and with the other's) and the share of them found when 5 % are wrong and 5 % are looked at; and the same of
 changes (the two photos in their order and in the other, by the difference of their mean quantities). Then for the verifier that was
-trained with these networks the same, and of other bins' lists of as many items and of one more or fewer, exchanged. With --against
+trained with these networks R2 of the total volume that it reads, the same, and of other bins' lists of as many items and of one more or fewer, exchanged. With --against
 the differences to that recipe, paired.
 """
 
@@ -39,11 +39,12 @@ from warehouse_classifier.bins import contents
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.groups import articles_of, siblings, visits
 from warehouse_classifier.bins.selection import OUTSIDE
+from warehouse_classifier.bins.sizes import VOLUME
 from warehouse_classifier.bins.split import share_out
 from warehouse_classifier.compute import parameters, stage_code
 from warehouse_classifier.dataset.shards import INDEX, Shards
-from warehouse_classifier.evaluation import results
 from warehouse_classifier.evaluation.counters import COUNTERS
+from warehouse_classifier.evaluation.mismatches import lists as list_kinds
 from warehouse_classifier.evaluation.mismatches.roc import Curve
 from warehouse_classifier.evaluation.mismatches.visits import rows_of
 from warehouse_classifier.evaluation.predictions import of_split
@@ -135,7 +136,7 @@ def answered(tree: dict[str, Any], folder: Path, folds: int, fold: int, keep: Pa
     }
     work = keep / "folds" / digest(made_of)
     sections = {name: tree[name][SCALE] for name in ("train_verifier", "evaluate")}
-    key = digest({**made_of, **sections, "verifier": code("verifier", "evaluation", "evaluation/mismatches")})
+    key = digest({**made_of, **sections, "verifier": code("verifier", "evaluation", "evaluation/mismatches", "bins")})
     files = [keep / "answers" / f"{key}{ending}.parquet" for ending in ("", "-lists")]
     if not all(file.exists() for file in files):
         networks = trained(tree, folder, folds, fold, work)
@@ -182,16 +183,16 @@ def asked(tree: dict[str, Any], folder: Path, work: Path, networks: dict[str, Pa
     for counter in COUNTERS:
         facts[counter] = list(test.probabilities[counter])
     inside = contents.read(folder / "metadata.parquet", facts["id"].tolist())
-    every = rows_of(visits(contents.articles(facts["id"].tolist(), inside)), facts)
+    facts["listed"] = contents.listed(inside)
+    every = rows_of(visits(contents.articles(facts["id"].tolist(), inside)), facts, facts["listed"].to_numpy())
     small = every[np.isin(test.quantity, params.quantities)[every].all(1)]
     seen = answers.features[(everything["split"] == "test").to_numpy()]
-    verifier = SplitVerifier.of(
-        folders.load(work / "verifier", networks, params.mirror), seen, inside["items"].tolist()
-    )
-    pairs = results.list_pairs(test, small, inside, params.quantities, tree["seed"])
-    kinds = results.verified(verifier, test.quantity, pairs)
+    verifier = SplitVerifier.of(folders.load(work / "verifier", networks, mirror=params.mirror), seen, inside)
+    facts["volume"], facts["volume read"] = verifier.lists[:, VOLUME], verifier.verifier.volumes_read(seen)
+    pairs = list_kinds.pairs(test.quantity, verifier.lists, test.groups, small, params.quantities, seed=tree["seed"])
+    kinds = list_kinds.verified(verifier, test.quantity, pairs)
     kinds |= {
-        f"{kind}, all": its for kind, its in results.verified(verifier, test.quantity, {"natural": every}).items()
+        f"{kind}, all": its for kind, its in list_kinds.verified(verifier, test.quantity, {"natural": every}).items()
     }
     lists = [
         pd.DataFrame({"kind": kind, "group": test.groups[its.photo], "right": its.right, "wrong": its.wrong})
@@ -231,7 +232,7 @@ class Figures:
             "RMSE of the mean": (self.mean[inside] - quantity[inside]) ** 2.0,
             "NLL": -np.log(np.maximum(shares[inside][np.arange(len(label)), label], 1e-12)),
         }
-        every = rows_of(visits(articles), facts)
+        every = rows_of(visits(articles), facts, facts["listed"].to_numpy())
         small = inside[every].all(1)
         both = every[small]
         label = np.searchsorted(numbers, quantity[both].clip(*numbers[[0, -1]]))
@@ -267,10 +268,15 @@ class VerifierFigures:
             str(kind): (np.searchsorted(self.names, its["group"]), its["right"].to_numpy(), its["wrong"].to_numpy())
             for kind, its in lists.groupby("kind", sort=False)
         }
+        known = facts.dropna(subset="volume")
+        self.volume = (np.searchsorted(self.names, known["group"]), *known[["volume", "volume read"]].to_numpy().T)
 
     def all(self, weights: Floats) -> dict[str, float]:
         """`weights`: of each group."""
-        figures = {}
+        group, volume, read = self.volume
+        own = weights[group]
+        spread = np.average((volume - np.average(volume, weights=own)) ** 2, weights=own)
+        figures = {"R2 of the log of the volume": float(1 - np.average((volume - read) ** 2, weights=own) / spread)}
         for kind, (group, right, wrong) in self.kinds.items():
             its = curve(right, wrong, weights[group])
             figures[f"{kind}: AUROC"] = float(its.auroc()[0])

@@ -12,6 +12,7 @@ import argparse
 import functools
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from warehouse_classifier.synthetic.bins import SyntheticBins
 FETCH = ("fetch_metadata", "soak", "metadata.parquet", "unreadable.parquet")
 SELECT = ("select_images", "soak", "metadata.parquet", "selection.csv")
 RESIZE = ("resize_images", "soak", "selection.csv", "images")
+OUTS: dict[tuple[str, ...], tuple[str, ...]] = {FETCH: FETCH[2:], SELECT: SELECT[3:], RESIZE: RESIZE[3:]}
 EVERY: dict[str, Faults] = {
     "flipped bits, 20 %": plan(1, {"flip": 0.2}, {"flip": 0.2}),
     "short bodies, 20 %": plan(2, {"short": 0.2}, {"short": 0.2}),
@@ -158,7 +160,7 @@ class Soak:
         """Each stage killed again and again at random moments, until it ends."""
         drawn = random.Random(7)
         for stage in (FETCH, RESIZE):
-            killed, rounds, broken = 0, 0, self.broken
+            killed = rounds = failed = others = left_behind = 0
             with self.serve(latency=0.02) as served:
                 began = time.monotonic()
                 while killed < count:
@@ -177,11 +179,14 @@ class Soak:
                         rounds += 1
                         got = left(folder)
                         same = all(self.truth.files[name] == body for name, body in got.files.items())
-                        self.broken += status != 0 or not same or not got.files or any((folder / ".work").iterdir())
+                        behind = any((folder / ".work").iterdir())
+                        self.broken += status != 0 or not same or not got.files or behind
+                        failed, others, left_behind = failed + (status != 0), others + (not same), left_behind + behind
                 requests = sum(served.record().requests.values())
                 print(
                     f"kill -9 of {stage[0]}: {killed} times, {rounds} times to the end, {requests / rounds:.0f} requests each,"
-                    f" {time.monotonic() - began:.0f} s; {self.broken - broken} ended with other bytes",
+                    f" {time.monotonic() - began:.0f} s; {failed} failed, {others} ended with other bytes, {left_behind} left work"
+                    " behind",
                     flush=True,
                 )
 
@@ -234,6 +239,9 @@ class Soak:
 
 
 def start(folder: Path, stage: tuple[str, ...], served: Served) -> "subprocess.Popen[bytes]":
+    """Without the outputs of an earlier run, as DVC starts a stage."""
+    for out in (folder / name for name in OUTS[stage]):
+        shutil.rmtree(out) if out.is_dir() else out.unlink(missing_ok=True)
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DVC_", "MLFLOW_"))
     }

@@ -22,12 +22,12 @@ def told(*items: Item) -> dict[str, float]:
 
 
 def test_every_attribute_by_hand() -> None:
-    its = told(item(2, (3.0, 1.0, 2.0), 1.5), item(1, (4.0, 10.0, 2.0), None))
+    its = told(item(2, (3.0, 1.0, 2.0), 1.5), item(1, (4.0, 10.0, 2.0), 0.5))
     wanted = {
         "number": math.log(4), "different items": math.log(3), "total volume": math.log(12 + 80),
         "largest volume": math.log(80), "second volume": math.log(6), "smallest volume": math.log(6),
         "longest side": math.log(10), "shortest side": 0.0, "total front": math.log(2 * 6 + 40),
-        "total weight": math.log(3),
+        "total weight": math.log(3.5),
     }  # fmt: skip
     assert its == pytest.approx(wanted)
 
@@ -37,11 +37,21 @@ def test_the_second_of_two_alike_is_as_large_and_a_single_one_has_none() -> None
     assert told(item(1))["second volume"] == pytest.approx(math.log(6 / 20))
 
 
-@pytest.mark.parametrize("sides", [(None, 2.0, 3.0), (0.0, 2.0, 3.0), (-1.0, 2.0, 3.0), (None, None, None)])
-def test_without_sizes_the_number_alone_is_known(sides: tuple[float | None, ...]) -> None:
-    its = told(item(3, sides, None))
+@pytest.mark.parametrize(
+    "sides", [(None, 2.0, 3.0), (0.0, 2.0, 3.0), (-1.0, 2.0, 3.0), (None,) * 3, (1e308, 2.0, 3.0), (1e-200, 2.0, 3.0)]
+)
+@pytest.mark.parametrize("others", [(), (item(2),)])
+def test_without_the_size_of_one_that_of_all_is_not_known(
+    sides: tuple[float | None, ...], others: tuple[Item, ...]
+) -> None:
+    its = told(item(3, sides, None), *others)
     assert [name for name, value in its.items() if not math.isnan(value)] == ["number", "different items"]
-    assert its["number"] == pytest.approx(math.log(4))
+
+
+def test_a_weight_that_is_not_known_leaves_the_sizes_known() -> None:
+    its = told(item(1), item(1, (4.0, 5.0, 6.0), None))
+    assert [name for name, value in its.items() if math.isnan(value)] == ["total weight"]
+    assert its["total volume"] == pytest.approx(math.log(126))
 
 
 def test_nothing_expected_and_thousands() -> None:

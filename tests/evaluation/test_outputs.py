@@ -20,7 +20,7 @@ def test_metrics_tell_of_the_average_and_of_the_accuracy_of_each_network() -> No
     assert list(figures) == [
         "acc", "acc_resnet34", "acc_vit", "macro_f1", "mae", "auroc", "found", "look", "auroc_natural",
         "found_natural_in_5", "auroc_change", "auroc_natural_verifier", "found_natural_in_5_verifier",
-        "auroc_change_verifier",
+        "auroc_change_verifier", "look_verifier",
     ]  # fmt: skip
     accuracies = {network: round(evaluation.metrics[network].accuracy, 3) for network in ("resnet34", "vit")}
     assert {network: figures[f"acc_{network}"] for network in accuracies} == accuracies
@@ -34,7 +34,7 @@ def test_metrics_tell_of_the_average_and_of_the_accuracy_of_each_network() -> No
 
 def test_metrics_of_a_third_network_are_one_more(three: Evaluation) -> None:
     figures = json.loads(outputs.metrics(three))
-    assert len(figures) == 15
+    assert len(figures) == 16
     assert figures["acc_convnext_tiny"] == round(three.metrics["convnext_tiny"].accuracy, 3)
     assert not any(isinstance(value, dict | list) for value in figures.values())
 
@@ -54,6 +54,7 @@ def test_every_pair_of_networks_stands_in_the_details_and_in_mlflow(three: Evalu
         "verification",
         "visits",
         "volumes_covered",
+        "list_verdicts",
         "lists",
     } == tree.keys()
     names = outputs.named(three)

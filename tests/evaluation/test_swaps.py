@@ -29,7 +29,7 @@ def test_pairs_are_of_other_groups_other_lists_and_the_right_numbers(
         assert group[one] != group[other]
         assert content[one] != content[other]
     used = np.bincount(pairs.ravel(), minlength=len(bins))
-    assert used.max(initial=0) <= draws * (1 if kind == "alike" else 2)
+    assert used.max(initial=0) <= draws
     assert np.array_equal(pairs, swaps(kind, quantity, lists, groups, QUANTITIES, seed=3, draws=draws))
 
 
@@ -39,7 +39,7 @@ def test_a_list_alone_and_a_photo_alone_are_at_chance(kind: str) -> None:
     quantity = random.choice(QUANTITIES, 200)
     lists, groups = random.normal(size=(200, 2)), np.arange(200).astype(str)
     pairs = swaps(kind, quantity, lists, groups, QUANTITIES, seed=1, draws=2)
-    assert len(pairs) > 100
+    assert len(pairs) > 80
     own, other = pairs.ravel(), pairs[:, ::-1].ravel()
     wrong = np.repeat([0, 1], len(own))
     for alone in (lists[np.concatenate([own, other]), 0], random.normal(size=200)[np.concatenate([own, own])]):

@@ -62,7 +62,7 @@ def test_a_list_that_fits_is_a_match_and_one_that_is_far_off_is_not(judge: ListP
     }  # fmt: skip
     doubts = [verdicts[volume].doubt for volume in (100, 250, 900)]
     alone = verifier().doubts(
-        np.zeros((3, len(verifier().more))), np.array([attributes(items(v)) for v in (100, 250, 900)])
+        np.zeros((3, len(verifier().direction))), np.array([attributes(items(v)) for v in (100, 250, 900)])
     )
     assert doubts == pytest.approx(alone.tolist(), abs=1e-9)
 

@@ -79,7 +79,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = dict.fromkeys(("height", "length", "width"), 3.0)
     items = [
         [
-            {"asin": f"A{n}", "quantity": 1 if n else row["quantity"], "weight": None, "name": None, **sizes}
+            {"asin": f"A{n}", "quantity": 0 if n else row["quantity"], "weight": None, "name": None, **sizes}
             for n in range(KINDS_OF.get(row["id"], 1))
         ]
         for row in facts
@@ -297,7 +297,10 @@ def test_metrics_are_few_flat_and_those_of_the_average(done: tuple[Path, dict[st
         "auroc_natural_verifier": "verifier_natural_auroc",
         "found_natural_in_5_verifier": "verifier_natural_found_in_5", "auroc_change_verifier": "verifier_change_auroc",
     }  # fmt: skip
-    assert list(figures) == list(wanted)
+    assert list(figures) == [*wanted, "look_verifier"]
+    right = json.loads((out / "evaluation.json").read_text())["list_verdicts"][0]
+    assert (right["case"], right["lists"]) == ("right", 40)
+    assert figures.pop("look_verifier") == round(right["look"], 3)
     assert figures == {key: round(measured[name], 3) for key, name in wanted.items()}
 
 
@@ -377,7 +380,7 @@ def test_without_a_visit_the_report_says_so(trained: Path, tmp_path: Path) -> No
     report = (tmp_path / "out/report.html").read_text()
     assert "so that mismatches as they happen are not measured here" in report
     section = report.partition('<section id="lists">')[2].partition("</section>")[0]
-    assert "Another bin’s list of as many items" in section
+    assert "Another bin’s list of one item more or fewer" in section
     assert "The other photo’s list" not in section
     assert "auroc_natural" not in json.loads((tmp_path / "out/metrics.json").read_text())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from warehouse_classifier.evaluation.metrics import McNemar, measure
-from warehouse_classifier.evaluation.mismatches.asked import PairedVerification
+from warehouse_classifier.evaluation.mismatches.paired import PairedVerification
 from warehouse_classifier.evaluation.mismatches.verification import Estimate, Task, Verification
 from warehouse_classifier.evaluation.results import Evaluation
 
@@ -78,8 +78,12 @@ def measured(titles: dict[str, str]) -> Evaluation:
             for counter, skill in doubting.items()
         },
         visits=np.arange(400).reshape(200, 2),
-        asked={},
+        questions={},
         covered=0.81,
+        list_verdicts=pd.DataFrame(
+            [("right", 400, 0.1, 0.86, 0.04), ("natural", 400, 0.03, 0.83, 0.14), ("alike", 200, 0.01, 0.55, 0.44)],
+            columns=["case", "lists", "match", "look", "mismatch"],
+        ),
         paired={
             **{counter: paired(skill) for counter, skill in doubting.items() if counter != "prior"},
             "verifier": paired(1.2, estimate(0.034)),

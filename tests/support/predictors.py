@@ -61,12 +61,15 @@ def verifier(volume: float = 100.0) -> Verifier:
     weights[1 + VOLUME] = 2.0  # of how far the volume is from that
     return Verifier(
         Heads(np.zeros((FEATURES, count)), bias), np.zeros(count), ones, Spread(np.diag(ones), np.diag(ones)),
-        weights=weights, bias=-2.0, more=np.zeros(FEATURES), match=0.3, mismatch=0.7, low=-np.log(2), high=np.log(2),
+        weights=weights, bias=-2.0, direction=np.zeros(FEATURES), match=0.3, mismatch=0.7, volume_low=-np.log(2),
+        volume_high=np.log(2),
     )  # fmt: skip
 
 
 def verified(models: Path, volume: float = 100.0) -> Path:
     """Such a verifier in a folder of tiny models."""
     (models / VERIFIER).mkdir(exist_ok=True)
-    verifiers.save(verifier(volume), {network: models / network for network in NETWORKS}, False, models / VERIFIER)
+    verifiers.save(
+        verifier(volume), {network: models / network for network in NETWORKS}, models / VERIFIER, mirror=False
+    )
     return models

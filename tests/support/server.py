@@ -456,7 +456,10 @@ class _Connection(asyncio.Protocol):
             case "flip":
                 flipped = bytearray(body)
                 if body:
-                    at = zlib.crc32(key.encode()) % (8 * len(body))
+                    asked = (
+                        self.bucket.asked["get", key] + self.bucket.asked["list", key]
+                    )  # another bit each time, as noise does
+                    at = zlib.crc32(f"{key} {asked}".encode()) % (8 * len(body))
                     flipped[at // 8] ^= 1 << at % 8
                 self.send(whole + flipped, len(body))
             case "short":

@@ -7,15 +7,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold
+from sklearn.preprocessing import StandardScaler
 
 from support.predictors import tiny
 from warehouse_classifier.bins.sizes import ATTRIBUTES, VOLUME
 from warehouse_classifier.evaluation.arrays import Floats
+from warehouse_classifier.evaluation.mismatches import lists
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.verifier import evidence, folder
-from warehouse_classifier.verifier.learning import COVERAGE, Bins, VerifierRecipe, fitted_heads, learn, out_of_fold
+from warehouse_classifier.verifier import fitting, folder
+from warehouse_classifier.verifier.learning import COVERAGE, Bins, VerifierRecipe, learn
 from warehouse_classifier.verifier.split import SplitVerifier
 from warehouse_classifier.verifier.verifier import Verifier, recorded
 
@@ -45,7 +50,7 @@ def asked(verifier: Verifier, bins: Bins) -> SplitVerifier:
 
 
 def auroc(verifier: Verifier, bins: Bins, kind: str) -> float:
-    rows = bins.pairs(QUANTITIES, 1, seed=9)[kind]
+    rows = bins.pairs(QUANTITIES, replace(RECIPE, seed=9, draws=1))[kind]
     photo, other = rows.ravel(), rows[:, ::-1].ravel()
     doubts = [asked(verifier, bins).doubts(photo, its) for its in (photo, other)]
     return float(roc_auc_score(np.repeat([0, 1], len(photo)), np.concatenate(doubts)))
@@ -103,7 +108,7 @@ def test_lists_of_other_groups_teach_nothing() -> None:
 
 def test_doubts_are_probabilities_where_as_many_lists_are_wrong_as_right(verifier: Verifier) -> None:
     bins = drawn(5, 2000)
-    pairs = bins.pairs(QUANTITIES, 1, seed=3)
+    pairs = bins.pairs(QUANTITIES, replace(RECIPE, seed=3, draws=1))
     doubts, wrong = [], []
     for rows in pairs.values():
         photo, other = rows.ravel(), rows[:, ::-1].ravel()
@@ -139,15 +144,37 @@ def test_a_photo_looks_like_a_range_of_volumes_that_holds_most_lists(verifier: V
     assert np.isnan(asked(verifier, nothing).covered())
 
 
+def test_verdicts_are_shares_of_right_lists_and_of_each_kind_of_wrong_ones(verifier: Verifier) -> None:
+    bins = drawn(6, 200)
+    its, pairs = asked(verifier, bins), bins.pairs(QUANTITIES, RECIPE)
+    table = lists.verdicts(its, 200, lists.verified(its, bins.quantity, pairs)).set_index("case")
+    assert list(table.index) == ["right", "natural", "alike", "one_more"]
+    for kind, rows in pairs.items():
+        photo, other = rows.ravel(), rows[:, ::-1].ravel()
+        doubts = its.doubts(photo, other)
+        assert table.loc[kind, "lists"] == len(photo)
+        assert table.loc[kind, "match"] == np.mean(doubts <= verifier.match)
+        assert table.loc[kind, "mismatch"] == np.mean(doubts > verifier.mismatch)
+    own = its.doubts(np.arange(200), np.arange(200))
+    assert table.loc["right", "look"] == np.mean((own > verifier.match) & (own <= verifier.mismatch))
+
+
 @settings(max_examples=30)
 @given(st.lists(st.booleans(), min_size=len(ATTRIBUTES), max_size=len(ATTRIBUTES)))
 def test_what_a_list_does_not_tell_is_no_evidence(verifier: Verifier, missing: list[bool]) -> None:
-    """As if it said what the photo shows; and of nothing at all nothing is doubted more than of what fits."""
-    bins = drawn(7, 20)
-    doubts = verifier.doubts(bins.features, np.where(missing, np.nan, bins.lists))
-    assert np.isfinite(doubts).all()
-    shown = verifier.heads.read(bins.features) * verifier.spread + verifier.middle
-    assert doubts == pytest.approx(verifier.doubts(bins.features, np.where(missing, shown, bins.lists)))
+    """How unlikely a list is beside a photo is then what the two Gaussians say of the rest alone."""
+    bins, pattern = drawn(7, 20), np.array(missing)
+    lists, readings = verifier.scaled(np.where(pattern, np.nan, bins.lists)), verifier.heads.read(bins.features)
+    assert np.isfinite(verifier.doubts(bins.features, np.where(pattern, np.nan, bins.lists))).all()
+    rest, scatter = ~pattern, verifier.scatter
+    apart, usual = (
+        multivariate_normal(np.zeros(rest.sum()), covariance[np.ix_(rest, rest)]).logpdf(values[:, rest])
+        if rest.any()
+        else np.zeros(20)
+        for covariance, values in ((scatter.apart, lists - readings), (scatter.usual, lists))
+    )
+    off = scatter.unlikelihood(readings, lists) + (apart - usual)
+    assert off == pytest.approx(np.full(20, off[0]))  # up to a constant
 
 
 def test_few_bins_and_nulls_are_learned_from() -> None:
@@ -183,6 +210,16 @@ def test_what_is_wrong_on_the_validation_split_is_not_believed_and_not_turned() 
     assert asked(verifier, other).doubts(own, own) == pytest.approx(np.full(400, 0.5))
 
 
+@pytest.mark.parametrize("visits", [0, 1, 9, 10])
+def test_too_few_visits_to_show_the_misses_that_are_allowed_are_not_gone_by(visits: int) -> None:
+    """One of ten lists of another visit may be missed, so twenty are enough to tell; with fewer a single photo would decide."""
+    bins = drawn(2)
+    few = replace(bins, visits=bins.visits[:visits])
+    assert ("natural" in few.pairs(QUANTITIES, RECIPE)) == (visits == 10)
+    verifier = learn(drawn(1), few, QUANTITIES, RECIPE)
+    assert verifier.match > 0
+
+
 # ---- heads and evidence
 
 
@@ -191,33 +228,45 @@ def test_heads_that_learn_out_of_fold_never_see_the_photo_they_read() -> None:
     random = np.random.default_rng(0)
     features, wanted = random.normal(size=(60, 80)), random.normal(size=(60, 2))
     groups = (np.arange(60) // 2).astype(str)
-    seen = fitted_heads(features, wanted, 1e-3).read(features)
-    unseen = out_of_fold(features, wanted, groups, 5, 1e-3)
-    assert np.mean((seen - wanted) ** 2) < 0.01
+    heads, unseen = fitting.fitted_heads(features, wanted, groups, 5, 1e-3)
+    assert np.mean((heads.read(features) - wanted) ** 2) < 0.01
     assert np.mean((unseen - wanted) ** 2) > 0.9 * np.var(wanted)
 
 
-def test_a_feature_that_never_varies_is_left_out() -> None:
-    random = np.random.default_rng(0)
-    features = random.normal(size=(50, 3))
-    still = np.concatenate([features, np.full((50, 1), 7.0)], axis=1)
-    its = fitted_heads(still, features[:, :2], 1e-6)
-    assert its.weights[3].tolist() == [0, 0]
-    assert its.read(still) == pytest.approx(features[:, :2], abs=1e-4)
+@settings(max_examples=20)
+@given(seed=st.integers(0, 999), far=st.sampled_from([0.0, 1e3]), ridge=st.sampled_from([0.1, 30.0]))
+def test_heads_are_scikit_learns_ridge_regression(seed: int, far: float, ridge: float) -> None:
+    """Whole and out of fold, in blocks, of float32, and of features that lie far from 0."""
+    random = np.random.default_rng(seed)
+    features = (far + random.normal(size=(70, 6)) * [0.5, 1, 2, 3, 4, 0]).astype(np.float32)
+    wanted, groups = random.normal(size=(70, 3)), random.integers(0, 20, 70).astype(str)
+
+    def theirs(rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        scaler = StandardScaler().fit(features[rows].astype(float))
+        scaler.scale_[5] = 1  # what never varies is left out
+        both = (scaler.transform(features[its].astype(float)) * [1, 1, 1, 1, 1, 0] for its in (rows, asked))
+        learned, shown = both
+        return Ridge(ridge).fit(learned, wanted[rows]).predict(shown)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "BLOCK", 16)
+        heads, read = fitting.fitted_heads(features, wanted, groups, 4, ridge)
+    every = np.arange(70)
+    assert heads.read(features) == pytest.approx(theirs(every, every), abs=1e-5)
+    assert heads.weights[5].tolist() == [0, 0, 0]
+    for others, own in GroupKFold(4).split(features, groups=groups):
+        assert read[own] == pytest.approx(theirs(others, own), abs=1e-5)
 
 
-def test_the_unlikelihood_is_minus_the_logarithm_of_a_ratio_of_two_gaussians() -> None:
-    from scipy.stats import multivariate_normal
-
-    random = np.random.default_rng(0)
-    readings, lists = random.normal(size=(2, 50, 3))
-    scatter = evidence.Spread.of(readings, lists)
-    given_photo = [
-        multivariate_normal(read, scatter.apart).logpdf(its) for read, its in zip(readings, lists, strict=True)
-    ]
-    alone = multivariate_normal(np.zeros(3), scatter.usual).logpdf(lists)
-    off = scatter.unlikelihood(readings, lists) + (np.array(given_photo) - alone)
-    assert off == pytest.approx(np.full(50, off[0]))  # up to a constant
+@pytest.mark.parametrize("visits", [1, 2, 7])
+def test_a_row_with_its_sign_turned_is_what_each_row_is_told_from(visits: int) -> None:
+    shown = np.random.default_rng(visits).normal(0.5, 1, (visits, 4))
+    scale = np.sqrt((shown**2).mean(axis=0))
+    both = LogisticRegression(C=1 / 5.0, fit_intercept=False, max_iter=2000, tol=1e-8)
+    both.fit(np.concatenate([shown, -shown]) / scale, np.repeat([1, 0], visits))
+    count = 2 if visits == 1 else 1  # one row alone stands twice
+    alone = fitting.antisymmetric(shown, 5.0 * count)
+    assert alone * scale == pytest.approx(both.coef_[0], abs=1e-3)
 
 
 # ---- its folder
@@ -228,7 +277,7 @@ def test_what_is_saved_is_loaded_and_is_the_same_bytes_twice(verifier: Verifier,
     networks = {network: models / network for network in NETWORKS}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        folder.save(verifier, networks, False, tmp_path / name)
+        folder.save(verifier, networks, tmp_path / name, mirror=False)
     assert {file.name for file in (tmp_path / "one").iterdir()} == {"config.json", "model.safetensors"}
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
@@ -246,7 +295,7 @@ def test_a_verifier_of_other_networks_or_none_is_one_line(verifier: Verifier, tm
     with pytest.raises(UserError, match=r"its holds no trained verifier .*`dvc repro train_verifier` makes it"):
         folder.load(tmp_path / "its", networks, mirror=False)
     (tmp_path / "its").mkdir()
-    folder.save(verifier, networks, False, tmp_path / "its")
+    folder.save(verifier, networks, tmp_path / "its", mirror=False)
     weights = networks["vit"] / "model.safetensors"
     weights.write_bytes(weights.read_bytes() + b" ")
     with pytest.raises(UserError, match=r"its was trained with another ViT than the one in .*train_verifier"):

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from warehouse_classifier.bins import sizes
 from warehouse_classifier.runtime.errors import UserError
 
 UNKNOWN = "not known"
@@ -40,6 +42,16 @@ def read(metadata: Path, ids: list[str]) -> pd.DataFrame:
 def articles(ids: list[str], inside: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     """The asins in each bin, by id. `inside`: see read."""
     return {id: tuple(item["asin"] for item in items) for id, items in zip(ids, inside["items"], strict=True)}
+
+
+def listed(inside: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """What the items of each bin add up to: not its quantity, where the inventory is at odds with itself."""
+    return np.array([sum(item["quantity"] for item in items) for items in inside["items"]], dtype=np.int64)
+
+
+def attributes(inside: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """ATTRIBUTES of each bin's list, [bins, attributes], see sizes.py."""
+    return np.array([sizes.attributes(items) for items in inside["items"]]).reshape(len(inside), -1)
 
 
 def quarters(litres: pd.Series) -> pd.Series:

@@ -23,35 +23,35 @@ ATTRIBUTES = (
     "total weight",  # pounds
 )
 VOLUME = ATTRIBUTES.index("total volume")
+THINKABLE = (1e-4, 1e4)  # inches of a side, or pounds; what lies beyond is a damaged file
 ALONE = 20.0  # a bin with a single item has no second one: a twentieth of its volume stands there
 
 
 def attributes(items: Sequence[Mapping[str, Any]]) -> list[float]:
     """ATTRIBUTES of a list; `items`: mappings with quantity, SIDES and weight, in inches and pounds, None for what is not known.
 
-    NaN for what no item tells: of items without sizes (a measure that is None, zero or below) only their number is known.
+    NaN for what is not known of every item: without the size of one, nobody knows that of all. A measure beyond THINKABLE is a
+    damaged file, and not known either.
     """
     held = [item for item in items if item["quantity"] > 0]
-    number = sum(item["quantity"] for item in held)
     figures = dict.fromkeys(ATTRIBUTES, np.nan)
-    figures["number"], figures["different items"] = np.log1p(number), np.log1p(len(held))
-    weights = [item["weight"] * item["quantity"] for item in held if (item["weight"] or 0) > 0]
-    if weights:
-        figures["total weight"] = np.log(sum(weights))
-    boxes = [(sorted(item[side] for side in SIDES), item["quantity"]) for item in held if _measured(item)]
-    if boxes:
-        sides, counts = np.array([box for box, _ in boxes]), np.array([count for _, count in boxes])
+    figures["number"] = np.log1p(sum(item["quantity"] for item in held))
+    figures["different items"] = np.log1p(len(held))
+    if held and all(_known(item["weight"]) for item in held):
+        figures["total weight"] = np.log(sum(item["weight"] * item["quantity"] for item in held))
+    if held and all(_known(item[side]) for item in held for side in SIDES):
+        sides = np.array([sorted(item[side] for side in SIDES) for item in held])
+        counts = np.array([item["quantity"] for item in held])
         volumes = sides.prod(axis=1)
-        order = np.argsort(-volumes, kind="stable")
-        largest = volumes[order[0]]
-        second = largest if counts[order[0]] > 1 else volumes[order[1]] if len(boxes) > 1 else largest / ALONE
+        largest, *others = np.sort(volumes)[::-1]
+        second = largest if counts[volumes.argmax()] > 1 else others[0] if others else largest / ALONE
         figures["total volume"] = np.log(volumes @ counts)
         figures["largest volume"], figures["second volume"] = np.log(largest), np.log(second)
-        figures["smallest volume"] = np.log(volumes[order[-1]])
+        figures["smallest volume"] = np.log(volumes.min())
         figures["longest side"], figures["shortest side"] = np.log(sides.max()), np.log(sides.min())
         figures["total front"] = np.log(sides[:, 1:].prod(axis=1) @ counts)
     return [float(figures[name]) for name in ATTRIBUTES]
 
 
-def _measured(item: Mapping[str, Any]) -> bool:
-    return all((item[side] or 0) > 0 for side in SIDES)
+def _known(measure: float | None) -> bool:
+    return measure is not None and THINKABLE[0] <= measure <= THINKABLE[1]

@@ -6,3 +6,4 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Masks = npt.NDArray[np.bool_]
+Features = npt.NDArray[np.floating]  # what networks see, [photos, features]; float32, which is half as large

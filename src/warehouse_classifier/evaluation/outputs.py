@@ -7,7 +7,8 @@ import numpy as np
 
 from warehouse_classifier.evaluation.counters import BASELINE, VERIFIER
 from warehouse_classifier.evaluation.metrics import flat, rounded
-from warehouse_classifier.evaluation.mismatches.asked import PairedVerification
+from warehouse_classifier.evaluation.mismatches.lists import RIGHT
+from warehouse_classifier.evaluation.mismatches.paired import PairedVerification
 from warehouse_classifier.evaluation.mismatches.verification import Verification
 from warehouse_classifier.evaluation.predictions import Predictions
 from warehouse_classifier.evaluation.results import Evaluation
@@ -21,7 +22,7 @@ def metrics(evaluation: Evaluation) -> str:
 
     `auroc` tells mismatches by one item, `found` is the share of all mismatches among the headline's share of bins, `look` the
     share of right bins that somebody has to look at; auroc_natural, found_natural_in_5 (per cent of the bins) and auroc_change
-    are of bins before and after a visit, where the test split has them (see visits.py); with _verifier at their ends, the verifier's.
+    are of bins before and after a visit, where the test split has them (see visits.py); with _verifier at their ends, and look_verifier of right lists, the verifier's.
     """
     counter = evaluation.counters[-1]
     its, verified = evaluation.metrics[counter], evaluation.verification[counter]
@@ -35,8 +36,8 @@ def metrics(evaluation: Evaluation) -> str:
         "look": evaluation.calibration[counter]["look"],
     }
     budget = evaluation.task.headline
-    for who, ending in ((counter, ""), (VERIFIER, f"_{VERIFIER}")):
-        paired = evaluation.paired[who]
+    for key, ending in ((counter, ""), (VERIFIER, f"_{VERIFIER}")):
+        paired = evaluation.paired[key]
         if "natural" in paired:
             natural = paired["natural"].verification
             figures |= {
@@ -44,6 +45,8 @@ def metrics(evaluation: Evaluation) -> str:
                 f"found_natural_in_{100 * budget:g}{ending}": natural.recall[budget].value,
                 f"auroc_change{ending}": paired["change"].verification.auroc.value,
             }
+    shares = evaluation.list_verdicts.set_index("case")["look"]
+    figures[f"look_{VERIFIER}"] = float(shares[RIGHT])
     return _json(rounded({key: round(value, DIGITS) for key, value in figures.items()}))
 
 
@@ -61,9 +64,10 @@ def details(evaluation: Evaluation) -> str:
         },
         "visits": len(evaluation.visits),
         "volumes_covered": evaluation.covered,
+        "list_verdicts": evaluation.list_verdicts.to_dict("records"),
         "lists": {
-            who: {kind: _figures(paired) for kind, paired in by_kind.items()}
-            for who, by_kind in evaluation.paired.items()
+            key: {kind: _figures(paired) for kind, paired in by_kind.items()}
+            for key, by_kind in evaluation.paired.items()
         },
     }
     return _json(rounded(tree), sort_keys=True)
@@ -77,9 +81,9 @@ def named(evaluation: Evaluation) -> dict[str, float]:
     for counter, by_mismatch in evaluation.verification.items():
         for mismatch, verified in by_mismatch.items():
             values |= {f"{counter}_{mismatch}_{name}": value for name, value in _figures(verified).items()}
-    for who, by_kind in evaluation.paired.items():
+    for key, by_kind in evaluation.paired.items():
         for kind, paired in by_kind.items():
-            values |= {f"{who}_{kind}_{name}": value for name, value in _figures(paired).items()}
+            values |= {f"{key}_{kind}_{name}": value for name, value in _figures(paired).items()}
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 

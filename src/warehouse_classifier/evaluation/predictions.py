@@ -1,7 +1,7 @@
 """The trained networks' logits of images, what they see in them, and the probabilities that calibration makes of them."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from warehouse_classifier.dataset.batches import Rows, batches, evenly
@@ -21,8 +22,9 @@ from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.models.inference import read
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
-from warehouse_classifier.runtime.progress import Progress
+from warehouse_classifier.runtime.progress import Bar, Progress
 
+FEATURES = "features"  # beside the networks' keys
 PART = 8192  # images whose answers are kept together when a stage is killed
 
 
@@ -75,7 +77,7 @@ class Answers:
     """Of some images: logits by network, each [images, quantities], and what all networks together see, [images, features]."""
 
     logits: Mapping[str, Floats]
-    features: Floats
+    features: npt.NDArray[np.float32]
 
 
 def answers(
@@ -87,54 +89,74 @@ def answers(
     `keep`: a folder in which parts that are done wait for a run after a kill. Raises UserError where a network fits another
     number of quantities, or answers with what is no number.
     """
-    pixels = images_of(shards, settings.workers, progress)
-    seconds = dict.fromkeys(folders, 0.0)
+    pixels, seconds = images_of(shards, settings.workers, progress), dict.fromkeys(folders, 0.0)
     parts = [rows] if keep is None else evenly(rows, PART)
-    files = [None if keep is None else keep / f"answers-{place}.safetensors" for place in range(len(parts))]
-    done = [None if file is None or not file.exists() else load_file(file) for file in files]
-    begun = sum(len(part) for part, earlier in zip(parts, done, strict=True) if earlier)
+    fresh, begun = 0, 0
+    whole: dict[str, npt.NDArray[np.floating]] = {}
     with (
         arithmetic(stage, settings.precision, settings.threads, deterministic=True) as device,
         torch.inference_mode(),
-        progress.bar(stage, rows.size, "image", begun) as bar,
+        progress.bar(stage, rows.size, "image") as bar,
     ):
         order = layout(settings.precision)
         modules = {
             network: registry.load(network, folder).to(device).to(memory_format=order)
             for network, folder in folders.items()
         }
-        for place, (part, file) in enumerate(zip(parts, files, strict=True)):
-            if done[place] is not None:
-                continue
-            found: dict[str, list[torch.Tensor]] = {
-                name: [] for network in folders for name in (network, seen(network))
-            }
-            for images in batches(pixels, evenly(part, settings.batch), settings.workers, device):
-                for network, module in modules.items():
-                    start = time.perf_counter()
-                    with autocast(device, settings.precision):
-                        both = read(module, images.to(memory_format=order), mirror=settings.mirror)
-                    for name, values in zip((network, seen(network)), both, strict=True):
-                        found[name].append(values.cpu())
-                    seconds[network] += time.perf_counter() - start
-                bar.advance(len(images))
-            done[place] = whole = {name: torch.cat(values).numpy() for name, values in found.items()}
-            if file is not None:
-                with replacing(file) as half:
-                    save_file(whole, half)
-    fresh = rows.size - begun
+        for place, part in enumerate(parts):
+            file = None if keep is None else keep / f"answers-{place}.safetensors"
+            done = _kept(file)
+            if done is None:
+                batched = batches(pixels, evenly(part, settings.batch), settings.workers, device)
+                done = _asked(modules, batched, settings, seconds, bar)
+                fresh += len(part)
+                if file is not None:
+                    with replacing(file) as half:
+                        save_file(done, half)
+            else:
+                bar.advance(len(part))
+            for name, values in done.items():  # copied where they belong: at full scale the features are gigabytes
+                whole.setdefault(name, np.empty((rows.size, values.shape[1]), values.dtype))
+                whole[name][begun : begun + len(part)] = values
+            begun += len(part)
     progress.measure(None, **{f"{net}_images_per_second": fresh / took for net, took in seconds.items() if took})
-    all_parts = [part for part in done if part is not None]
-    every = {name: np.concatenate([part[name] for part in all_parts]) for name in all_parts[0]}
-    return Answers(
-        {network: checked(network, every[network], quantities) for network in folders},
-        np.concatenate([every[seen(network)] for network in folders], axis=1),
-    )
+    features = whole.pop(FEATURES)
+    logits = {network: checked(network, values.astype(np.float64), quantities) for network, values in whole.items()}
+    if not np.isfinite(features).all():
+        raise UserError("a network sees what is no finite number; its weights are damaged, train it again")
+    return Answers(logits, features.astype(np.float32, copy=False))
 
 
-def seen(network: str) -> str:
-    """The name of a network's features beside its own, of its logits."""
-    return f"{network}-features"
+def _asked(
+    modules: Mapping[str, torch.nn.Module], images: Iterator[torch.Tensor], settings: InferenceSettings,
+    seconds: dict[str, float], bar: Bar,
+) -> dict[str, npt.NDArray[np.floating]]:  # fmt: skip
+    """Of some batches of images the logits by network and, as FEATURES, what all networks see. `seconds`, by network, go on."""
+    parts: dict[str, list[torch.Tensor]] = {name: [] for name in (*modules, FEATURES)}
+    for batch in images:
+        seen = []
+        for network, module in modules.items():
+            start = time.perf_counter()
+            with autocast(batch.device, settings.precision):
+                logits, features = read(
+                    module, batch.to(memory_format=layout(settings.precision)), mirror=settings.mirror
+                )
+            parts[network].append(logits.cpu())
+            seen.append(features.float().cpu())
+            seconds[network] += time.perf_counter() - start
+        parts[FEATURES].append(torch.cat(seen, dim=1))
+        bar.advance(len(batch))
+    return {name: torch.cat(values).numpy() for name, values in parts.items()}
+
+
+def _kept(file: Path | None) -> dict[str, npt.NDArray[np.floating]] | None:
+    """What an earlier run has left; a power cut leaves empty files under good names."""
+    if file is None or not file.exists():
+        return None
+    try:
+        return dict(load_file(file))
+    except (OSError, SafetensorError):
+        return None
 
 
 def checked(network: str, logits: Floats, quantities: int) -> Floats:

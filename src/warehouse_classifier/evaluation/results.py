@@ -1,17 +1,15 @@
 """All results of an evaluation, from the counters' predictions for the test split: figures, and the tables behind charts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from warehouse_classifier.bins import contents, groups
-from warehouse_classifier.bins.sizes import attributes
 from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.evaluation import tables
-from warehouse_classifier.evaluation.arrays import Floats, Ints
+from warehouse_classifier.evaluation.arrays import Ints
 from warehouse_classifier.evaluation.calibration import Calibration
 from warehouse_classifier.evaluation.counters import (
     AVERAGE,
@@ -31,15 +29,12 @@ from warehouse_classifier.evaluation.metrics import (
     measure,
     pairwise,
 )
-from warehouse_classifier.evaluation.mismatches import asked, roc, verification, visits
-from warehouse_classifier.evaluation.mismatches.asked import Asked, PairedVerification
+from warehouse_classifier.evaluation.mismatches import lists, paired, roc, verification, visits
 from warehouse_classifier.evaluation.mismatches.expectations import MISMATCHES
-from warehouse_classifier.evaluation.mismatches.swaps import SWAPS, swaps
+from warehouse_classifier.evaluation.mismatches.lists import ListVerifier
+from warehouse_classifier.evaluation.mismatches.paired import PairedQuestions, PairedVerification
 from warehouse_classifier.evaluation.mismatches.verification import Task, Verification
-from warehouse_classifier.evaluation.mismatches.visits import VISIT_MISMATCHES
 from warehouse_classifier.evaluation.predictions import Predictions
-
-PAIRED = {**VISIT_MISMATCHES, **SWAPS}  # kinds of wrong lists and records, by key
 
 
 @dataclass(frozen=True)
@@ -63,10 +58,9 @@ class Evaluation:
     mcnemar: Mapping[tuple[str, str], McNemar]  # of every two networks
     verification: Mapping[str, Mapping[str, Verification]]  # by key and by kind of mismatch (MISMATCHES)
     visits: Ints  # rows of `answers`, [visits, 2]: photos of one bin before and after a visit that changed its number
-    asked: Mapping[
-        str, Mapping[str, Asked]
-    ]  # pairs of right and wrong lists or records by key and by kind, see questions
+    questions: Mapping[str, Mapping[str, PairedQuestions]]  # by key and by kind of wrong lists and records (PAIRED)
     paired: Mapping[str, Mapping[str, PairedVerification]]  # likewise
+    list_verdicts: pd.DataFrame  # of the verifier by case, see lists.verdicts
     covered: float  # share of the lists whose total volume lies where the verifier says that the photo does
     calibration: Mapping[str, Mapping[str, float]]  # see tables.calibration_summary
     verdicts: Mapping[str, pd.DataFrame]  # by case, see tables.cases
@@ -91,19 +85,6 @@ class Evaluation:
         return confusion(actual, predicted, self.quantities)
 
 
-class ListVerifier(Protocol):
-    """The verifier before the test split: photos and lists are rows of it."""
-
-    def covered(self) -> float:
-        """The share of the photos whose list's total volume lies in the range that the verifier says they look like."""
-
-    def doubts(self, photos: Ints, lists: Ints) -> Floats:
-        """How much the list of each question is doubted, [questions]."""
-
-    def doubts_of_change(self, before: Ints, after: Ints, first: Ints, second: Ints) -> Floats:
-        """How much is doubted that between the photos `before` and `after` the list `first` became `second`, [questions]."""
-
-
 def evaluation(
     settings: EvaluationSettings, learned: Quantities, test: Predictions, outside: Predictions,
     calibration: Calibration, inside: pd.DataFrame, verifier: ListVerifier,
@@ -119,12 +100,14 @@ def evaluation(
     reliability, errors = tables.reliabilities(test, encoder, settings.seed)
     verdicts = {key: tables.cases(key, calibration.counters[key], test, outside, encoder) for key in counters}
     curves = {kind: roc.curves(doubts, quantities, test.quantity, kind, task.prevalence) for kind in MISMATCHES}
-    rows = visits.rows_of(groups.visits(contents.articles(answers["id"].tolist(), inside)), answers)
-    pairs = list_pairs(test, rows, inside, quantities, settings.seed)
-    its = {
-        **{key: counted(doubts[key], quantities, test.quantity, pairs) for key in counters},
-        VERIFIER: verified(verifier, test.quantity, pairs),
-        PRIOR: counted(doubts[PRIOR], quantities, test.quantity, pairs),
+    articles = contents.articles(answers["id"].tolist(), inside)
+    rows = visits.rows_of(groups.visits(articles), answers, contents.listed(inside))
+    attributes = contents.attributes(inside)
+    pairs = lists.pairs(test.quantity, attributes, test.groups, rows, quantities, seed=settings.seed)
+    questions = {
+        **{key: lists.counted(doubts[key], quantities, test.quantity, pairs) for key in counters},
+        VERIFIER: lists.verified(verifier, test.quantity, pairs),
+        PRIOR: lists.counted(doubts[PRIOR], quantities, test.quantity, pairs),
     }
     baseline = f"always saying {answers[BASELINE].iloc[0]}"
     by_contents = {
@@ -148,9 +131,10 @@ def evaluation(
         mcnemar=pairwise(test.quantity, {key: predicted[key] for key in test.logits}),
         verification=verification.verify(doubts, quantities, test.quantity, test.groups, task, **draws),
         visits=rows,
-        asked=its,
+        questions=questions,
+        paired=paired.verify_pairs(questions, test.groups, task, against={VERIFIER: counters[-1]}, **draws),
+        list_verdicts=lists.verdicts(verifier, len(answers), questions[VERIFIER]),
         covered=verifier.covered(),
-        paired=asked.tell(its, test.groups, task, against={VERIFIER: counters[-1]}, **draws),
         calibration=tables.calibration_summary(calibration, errors, verdicts),
         verdicts=verdicts,
         reliability=reliability,
@@ -158,47 +142,6 @@ def evaluation(
         roc={kind: its_roc for kind, (its_roc, _) in curves.items()},
         gains={kind: its_gains for kind, (_, its_gains) in curves.items()},
     )
-
-
-def list_pairs(
-    test: Predictions, visits: Ints, inside: pd.DataFrame, quantities: Sequence[int], seed: int
-) -> dict[str, Ints]:
-    """By kind the test images whose lists are exchanged, [pairs, 2]; no kind without a pair."""
-    lists = np.array([attributes(items) for items in inside["items"]]).reshape(len(inside), -1)
-    drawn = {
-        kind: swaps(kind, test.quantity, np.nan_to_num(lists), test.groups, quantities, seed=seed) for kind in SWAPS
-    }
-    return {kind: rows for kind, rows in {"natural": visits, **drawn}.items() if len(rows)}
-
-
-def counted(doubts: Floats, quantities: Sequence[int], actual: Ints, pairs: Mapping[str, Ints]) -> dict[str, Asked]:
-    """What a counter says to each pair of lists and, as `change`, to the records of the visits."""
-    its = {kind: visits.lists(doubts, quantities, actual, rows) for kind, rows in pairs.items()}
-    return _with_change(its, lambda rows: visits.change(doubts, quantities, actual, rows), pairs)
-
-
-def verified(verifier: ListVerifier, actual: Ints, pairs: Mapping[str, Ints]) -> dict[str, Asked]:
-    """The same by the verifier."""
-
-    def lists(rows: Ints) -> Asked:
-        photo, other = rows.ravel(), rows[:, ::-1].ravel()
-        doubts = verifier.doubts(photo, photo), verifier.doubts(photo, other)
-        return Asked(*doubts, np.repeat(rows[:, 0], 2), visits.parts(actual, rows))
-
-    def change(rows: Ints) -> Asked:
-        before, after = rows.T
-        right = verifier.doubts_of_change(before, after, before, after)
-        return Asked(right, verifier.doubts_of_change(after, before, before, after), before, {})
-
-    return _with_change({kind: lists(rows) for kind, rows in pairs.items()}, change, pairs)
-
-
-def _with_change(
-    its: Mapping[str, Asked], change: Callable[[Ints], Asked], pairs: Mapping[str, Ints]
-) -> dict[str, Asked]:
-    """Kinds in the order of PAIRED: `change` stands behind `natural`, where there are visits."""
-    every = {**its, **({"change": change(pairs["natural"])} if "natural" in pairs else {})}
-    return {kind: every[kind] for kind in PAIRED if kind in every}
 
 
 def answered(test: Predictions, encoder: QuantityEncoder, learned: Quantities) -> pd.DataFrame:

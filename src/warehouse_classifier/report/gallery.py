@@ -71,7 +71,7 @@ def wrong_lists(
     no two of one group. `inside`: what is in the bins, as contents.read has it."""
     if not len(evaluation.visits):
         return []
-    table = visits.wrong_lists(evaluation.asked[VERIFIER]["natural"], evaluation.visits, evaluation.task)
+    table = visits.wrong_lists(evaluation.questions[VERIFIER]["natural"], evaluation.visits, evaluation.task)
     ids, rows = test.facts["id"].tolist(), shards.rows("test")
 
     def its_list(row: int) -> ItemList:

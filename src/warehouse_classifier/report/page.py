@@ -15,9 +15,10 @@ from markupsafe import Markup
 
 from warehouse_classifier.evaluation.counters import BASELINE, PRIOR, VERIFIER
 from warehouse_classifier.evaluation.mismatches.expectations import CASES, HOLDS, MISMATCHES
+from warehouse_classifier.evaluation.mismatches.lists import PAIRED, RIGHT
 from warehouse_classifier.evaluation.mismatches.verification import Estimate
 from warehouse_classifier.evaluation.mismatches.visits import VISIT_MISMATCHES
-from warehouse_classifier.evaluation.results import PAIRED, Evaluation
+from warehouse_classifier.evaluation.results import Evaluation
 from warehouse_classifier.evaluation.thresholds import VERDICTS
 from warehouse_classifier.report.formatting import comparisons
 from warehouse_classifier.report.gallery import Bin, WrongList
@@ -76,6 +77,8 @@ def page(evaluation: Evaluation, data: ReportData) -> str:
         unrecorded=unrecorded(evaluation),
         paired=PAIRED,
         verifier=VERIFIER,
+        verdicts=VERDICTS,
+        right=RIGHT,
         disguised=disguised(evaluation),
         mismatches={kind: CASES[kind] for kind in MISMATCHES},
         rows=ROWS,

@@ -14,7 +14,6 @@ from warehouse_classifier.dataset.photo import Pixels
 from warehouse_classifier.evaluation import temperature
 from warehouse_classifier.evaluation.arrays import Floats
 from warehouse_classifier.evaluation.counters import AVERAGE, VERIFIER
-from warehouse_classifier.evaluation.thresholds import judge
 from warehouse_classifier.models.device import autocast, layout
 from warehouse_classifier.models.inference import read
 from warehouse_classifier.serving import predictor
@@ -57,11 +56,11 @@ class ListPredictor(Predictor):
             return replace(
                 counted, doubt=None, verdict="look", reason=f"{expected} expected, its items add up to {held}"
             )
-        if any(np.isnan(attributes([item])[VOLUME]) for item in items if item["quantity"]):
-            return counted  # without that item's size the list would seem to hold less
         listed = np.array([attributes(items)])
+        if np.isnan(listed[0, VOLUME]):  # without the size of each item there is a number alone
+            return counted
         doubt = float(self.verifier.doubts(features[None], listed)[0])
-        verdict = str(judge(np.array(doubt), self.verifier.match, self.verifier.mismatch))
+        verdict = str(self.verifier.verdicts(np.array(doubt)))
         low, high = self.verifier.volumes(features[None])[0]
         reason = in_words(expected, float(np.exp(listed[0, VOLUME])), float(low), float(high))
         return replace(counted, doubt=doubt, verdict=verdict, reason=None if verdict == "match" else reason)
@@ -90,7 +89,7 @@ def opened(models: Path, name: str = AVERAGE, threads: int | None = None) -> Ite
             yield counter
             return
         networks = {network: models / network for network in counter.networks}
-        yield ListPredictor(counter, folder.load(models / VERIFIER, networks, counter.calibration.mirror))
+        yield ListPredictor(counter, folder.load(models / VERIFIER, networks, mirror=counter.calibration.mirror))
 
 
 def identity(models: Path, counter: Predictor) -> Mapping[str, Any]:

@@ -73,7 +73,7 @@ def evaluate(
     literature, histories, shards = inputs.published(published), inputs.histories(folders), Shards(images)
     inside = contents.read(metadata, shards.index["id"].iloc[shards.rows("test")].tolist())
     shards.verify(params.workers)
-    verifier = folder.load(models / VERIFIER, folders, params.mirror)
+    verifier = folder.load(models / VERIFIER, folders, mirror=params.mirror)
 
     facts, answers = answered(params, shards, folders, progress)
     logits = answers.logits
@@ -84,8 +84,8 @@ def evaluate(
     )
     learned = shards.index.iloc[shards.rows("train")]["quantity"].to_numpy()
     seen = answers.features[(facts["split"] == "test").to_numpy()]
-    asked = SplitVerifier.of(verifier, seen, inside["items"].tolist())
-    results = evaluation(settings, learned, test, outside, calibration, inside, asked)
+    verified = SplitVerifier.of(verifier, seen, inside)
+    results = evaluation(settings, learned, test, outside, calibration, inside, verified)
 
     charts = drawings(results, histories)
     origins = provenance(params.model_dump(), images, metadata, folders)

@@ -64,11 +64,13 @@ def train_verifier(
     rows = shards.index["split"].isin(("train", "validation")).to_numpy().nonzero()[0]
     facts = shards.index.iloc[rows]
     inside = contents.read(metadata, facts["id"].tolist())
+    shards.verify(params.workers)
     settings = InferenceSettings(params.batch, params.workers, params.threads, params.precision, params.mirror)
     seen = answers("train_verifier", shards, rows, folders, len(params.quantities), settings, progress, keep=work)
 
+    train, validation = (bins_of(split, facts, inside, seen) for split in ("train", "validation"))
+    del seen  # some gigabytes at full scale
     with threadpool_limits(params.threads):  # sums in another order end in other digits
-        train, validation = (bins_of(split, facts, inside, seen) for split in ("train", "validation"))
         recipe = VerifierRecipe(
             seed=params.seed, folds=params.folds, ridge=params.ridge, penalty=params.penalty,
             change_penalty=params.change_penalty, draws=params.draws,
@@ -77,7 +79,7 @@ def train_verifier(
         result = learn(train, validation, params.quantities, recipe)
     with replacing(verifier) as half:
         half.mkdir()
-        folder.save(result, folders, params.mirror, half)
+        folder.save(result, folders, half, mirror=params.mirror)
     progress.measure(train_images=learned_from.size, validation_images=held_out.size, visits=len(train.visits))
     progress.say(f"{learned_from.size} photos and their lists, {len(train.visits)} visits learned from")
 
@@ -87,16 +89,15 @@ def bins_of(split: str, facts: "pd.DataFrame", inside: "pd.DataFrame", answers: 
     import numpy as np
 
     from warehouse_classifier.bins import contents, groups
-    from warehouse_classifier.bins.sizes import attributes
     from warehouse_classifier.evaluation.mismatches.visits import rows_of
     from warehouse_classifier.verifier.learning import Bins
 
     own = (facts["split"] == split).to_numpy().nonzero()[0]
     its, items = facts.iloc[own], inside.iloc[own]
-    visits = rows_of(groups.visits(contents.articles(its["id"].tolist(), items)), its)
+    visits = rows_of(groups.visits(contents.articles(its["id"].tolist(), items)), its, contents.listed(items))
     return Bins(
         features=answers.features[own],
-        lists=np.array([attributes(row) for row in items["items"]]),
+        lists=contents.attributes(items),
         quantity=its["quantity"].to_numpy(dtype=np.int64),
         groups=its["group"].to_numpy(dtype=str),
         visits=visits,

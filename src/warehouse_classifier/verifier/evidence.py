@@ -1,7 +1,8 @@
 """What speaks against a list: how far it is from what heads read in the photo, and how likely photo and list are together.
 
 Readings and lists are attributes (bins/sizes.py) scaled to a mean of 0 and a spread of 1 over the lists that were learned from,
-[questions, attributes]. What a list does not tell, NaN, neither fits nor misfits.
+[questions, attributes]. What a list does not tell, NaN, is given the value that is likeliest beside what it tells, so that it adds
+nothing to how unlikely the list is.
 """
 
 from dataclasses import dataclass
@@ -33,24 +34,39 @@ class Spread:
         return np.asarray(np.sqrt(np.diag(self.apart)))
 
     def unlikelihood(self, readings: Floats, lists: Floats) -> Floats:
-        """-log p(list | reading) / p(list) of two Gaussians, up to a constant, [questions].
+        """-log p(list | reading) / p(list) of two Gaussians, of what is known of the list, up to a constant for each set of known
+        attributes, [questions].
 
         The less a photo and a list have in common, the larger: their pointwise mutual information with the sign turned.
         """
-        return _half(lists - readings, self.apart) - _half(lists, self.usual)
+        return _half(completed(lists - readings, self.apart), self.apart) - _half(
+            completed(lists, self.usual), self.usual
+        )
 
 
-def known(readings: Floats, lists: Floats) -> Floats:
-    """The lists with the reading in place of what they do not tell."""
-    return np.where(np.isnan(lists), readings, lists)
+def completed(values: Floats, covariance: Floats) -> Floats:
+    """The values, of a mean of 0 and this covariance, with the mean of what is NaN given the rest in its place.
+
+    Their squared Mahalanobis distance is then that of the rest alone (conditional Gaussians: Bishop 2006, section 2.3.1).
+    """
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    whole = values.copy()
+    for pattern in np.unique(missing, axis=0):
+        rows = (missing == pattern).all(axis=1)
+        rest = ~pattern
+        solved = np.linalg.solve(covariance[np.ix_(rest, rest)], values[np.ix_(rows, rest)].T)
+        whole[np.ix_(rows, pattern)] = (covariance[np.ix_(pattern, rest)] @ solved).T
+    return whole
 
 
 def against(spread: Spread, readings: Floats, lists: Floats) -> Floats:
     """What a list is doubted by, [questions, evidence]: how unlikely the two are together, how far they are apart, and the list
     and what the photo shows of it, since both are believed less where they are far out."""
-    lists = known(readings, lists)
-    off = (lists - readings) / spread.each
     both = spread.unlikelihood(readings, lists)[:, None]
+    apart = completed(lists - readings, spread.apart)
+    lists, off = readings + apart, apart / spread.each
     return np.concatenate([both, np.abs(off), off**2, lists, lists**2, lists * readings], axis=1)
 
 

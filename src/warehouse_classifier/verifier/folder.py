@@ -16,12 +16,13 @@ from warehouse_classifier.verifier.evidence import Spread
 from warehouse_classifier.verifier.heads import Heads
 from warehouse_classifier.verifier.verifier import Verifier
 
-NUMBERS = ("bias", "match", "mismatch", "low", "high")  # of a Verifier, in CONFIG
+NUMBERS = ("bias", "match", "mismatch", "volume_low", "volume_high")  # of a Verifier, in CONFIG
 VERSION = 1  # of the folder; another one means something else
 
 
-def save(verifier: Verifier, networks: Mapping[str, Path], mirror: bool, folder: Path) -> None:
-    """`mirror`: whether features were the mean of both views. `networks`: the folder of each network that the verifier sees with. The same bytes for the same verifier."""
+def save(verifier: Verifier, networks: Mapping[str, Path], folder: Path, *, mirror: bool) -> None:
+    """The same bytes for the same verifier. `networks`: the folder of each network that it sees with; `mirror`: whether features were
+    the mean of both views."""
     arrays = {
         "heads.weights": verifier.heads.weights,
         "heads.bias": verifier.heads.bias,
@@ -30,7 +31,7 @@ def save(verifier: Verifier, networks: Mapping[str, Path], mirror: bool, folder:
         "scatter.apart": verifier.scatter.apart,
         "scatter.usual": verifier.scatter.usual,
         "evidence.weights": verifier.weights,
-        "change.more": verifier.more,
+        "change.direction": verifier.direction,
     }
     save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, folder / WEIGHTS)
     facts = {
@@ -43,7 +44,7 @@ def save(verifier: Verifier, networks: Mapping[str, Path], mirror: bool, folder:
     (folder / CONFIG).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def load(folder: Path, networks: Mapping[str, Path], mirror: bool) -> Verifier:
+def load(folder: Path, networks: Mapping[str, Path], *, mirror: bool) -> Verifier:
     """The verifier of `folder`, for the networks that it was trained with, by their folders, and for photos seen as it saw them.
 
     Raises UserError if there is none, one of another version, of other networks, or of photos that were seen otherwise.
@@ -56,7 +57,7 @@ def load(folder: Path, networks: Mapping[str, Path], mirror: bool) -> Verifier:
         verifier = Verifier(
             Heads(arrays["heads.weights"], arrays["heads.bias"]), arrays["lists.middle"], arrays["lists.spread"],
             Spread(arrays["scatter.apart"], arrays["scatter.usual"]),
-            weights=arrays["evidence.weights"], more=arrays["change.more"],
+            weights=arrays["evidence.weights"], direction=arrays["change.direction"],
             **{name: float(facts[name]) for name in NUMBERS},
         )  # fmt: skip
         expected = {network: {name: facts["sha256"][network][name] for name in BELONGS} for network in networks}

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from warehouse_classifier.evaluation.arrays import Floats
+import numpy as np
+
+from warehouse_classifier.evaluation.arrays import Features, Floats
 
 
 @dataclass(frozen=True)
@@ -12,6 +14,6 @@ class Heads:
     weights: Floats  # [features, attributes]
     bias: Floats  # [attributes]
 
-    def read(self, features: Floats) -> Floats:
+    def read(self, features: Features) -> Floats:
         """What each photo's list should say, [photos, attributes]."""
-        return features @ self.weights + self.bias
+        return np.asarray(features @ self.weights + self.bias)

@@ -1,13 +1,14 @@
 """The verifier before the photos and lists of a split, which are asked about by their rows."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
-from warehouse_classifier.bins.sizes import VOLUME, attributes
-from warehouse_classifier.evaluation.arrays import Floats, Ints
+from warehouse_classifier.bins import contents
+from warehouse_classifier.bins.sizes import VOLUME
+from warehouse_classifier.evaluation.arrays import Features, Floats, Ints
 from warehouse_classifier.verifier.verifier import Verifier
 
 
@@ -16,20 +17,25 @@ class SplitVerifier:
     """Features of photos and attributes of their lists, by row; what is asked is evaluation's ListVerifier."""
 
     verifier: Verifier
-    features: Floats
+    features: Features
     lists: Floats
 
     @classmethod
-    def of(cls, verifier: Verifier, features: Floats, items: Sequence[Sequence[Mapping[str, Any]]]) -> "SplitVerifier":
-        """`items`: the list of each photo."""
-        return cls(verifier, features, np.array([attributes(its) for its in items]))
+    def of(cls, verifier: Verifier, features: Features, inside: pd.DataFrame) -> "SplitVerifier":
+        """`inside`: what is in the bin of each photo, as contents.read has it."""
+        return cls(verifier, features, contents.attributes(inside))
 
     def covered(self) -> float:
         """The share of the photos whose list's total volume lies where the photo is said to look like; NaN where none is known."""
-        volume = np.exp(self.lists[:, VOLUME])
-        known = ~np.isnan(volume)
-        low, high = self.verifier.volumes(self.features[known]).T
-        return float(np.mean((low <= volume[known]) & (volume[known] <= high))) if known.any() else float("nan")
+        listed = np.flatnonzero(~np.isnan(self.lists[:, VOLUME]))
+        if not listed.size:
+            return float("nan")
+        volume, (low, high) = np.exp(self.lists[listed, VOLUME]), self.verifier.volumes(self.features[listed]).T
+        return float(np.mean((low <= volume) & (volume <= high)))
+
+    def verdicts(self, doubts: Floats) -> npt.NDArray[np.str_]:
+        """What each doubt of a list comes to."""
+        return self.verifier.verdicts(doubts)
 
     def doubts(self, photos: Ints, lists: Ints) -> Floats:
         """How much the list of each question is doubted, [questions]."""

@@ -8,10 +8,12 @@ the opposite.
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import expit
 
 from warehouse_classifier.bins.sizes import ATTRIBUTES, VOLUME
-from warehouse_classifier.evaluation.arrays import Floats
+from warehouse_classifier.evaluation.arrays import Features, Floats
+from warehouse_classifier.evaluation.thresholds import judge
 from warehouse_classifier.verifier import evidence
 from warehouse_classifier.verifier.evidence import Spread
 from warehouse_classifier.verifier.heads import Heads
@@ -29,13 +31,13 @@ class Verifier:
     scatter: Spread
     weights: Floats  # of the evidence against a list, [evidence]
     bias: float
-    more: Floats  # the direction in which features go when items are put in, [features]
+    direction: Floats  # in which features go when items are put in, [features]
     match: float = -1.0  # the largest doubt of a list that is a match; -1 where none is
     mismatch: float = 1.0  # the largest doubt that is no mismatch
-    low: float = 0.0  # of what the volume's logarithm lies above its reading, scaled: the range that a photo looks like
-    high: float = 0.0
+    volume_low: float = -np.inf  # how far the scaled volume lies above its reading, from here
+    volume_high: float = np.inf  # to there, in the share learning.COVERAGE of all bins
 
-    def doubts(self, features: Floats, lists: Floats) -> Floats:
+    def doubts(self, features: Features, lists: Floats) -> Floats:
         """The probability that each photo's list does not fit where as many do as do not, [photos]."""
         return self.doubts_of_readings(self.heads.read(features), self.scaled(lists))
 
@@ -43,17 +45,25 @@ class Verifier:
         """The same by what heads read, and by scaled lists."""
         return np.asarray(expit(evidence.against(self.scatter, readings, lists) @ self.weights + self.bias))
 
-    def doubts_of_change(self, before: Floats, after: Floats, first: Floats, second: Floats) -> Floats:
+    def doubts_of_change(self, before: Features, after: Features, first: Floats, second: Floats) -> Floats:
         """The probability that the opposite of a record happened, where as many records are right as wrong, [visits].
 
         `before`, `after`: features of two photos of one bin; `first`, `second`: the lists before and after, as the record has them.
         """
-        return np.asarray(expit(-recorded(first, second) * ((after - before) @ self.more)))
+        return np.asarray(expit(-recorded(first, second) * ((after - before) @ self.direction)))
 
-    def volumes(self, features: Floats) -> Floats:
+    def volumes_read(self, features: Features) -> Floats:
+        """The logarithm of the total volume that each photo shows, in cubic inches, [photos]."""
+        return np.asarray(self.heads.read(features)[:, VOLUME] * self.spread[VOLUME] + self.middle[VOLUME])
+
+    def volumes(self, features: Features) -> Floats:
         """From where to where the total volume of what each photo shows lies, cubic inches, [photos, 2], at learning.COVERAGE."""
-        read = self.heads.read(features)[:, VOLUME, None] + np.array([self.low, self.high])
-        return np.asarray(np.exp(read * self.spread[VOLUME] + self.middle[VOLUME]))
+        beside = np.array([self.volume_low, self.volume_high]) * self.spread[VOLUME]
+        return np.asarray(np.exp(self.volumes_read(features)[:, None] + beside))
+
+    def verdicts(self, doubts: Floats) -> npt.NDArray[np.str_]:
+        """What each doubt of a list comes to, of thresholds.VERDICTS."""
+        return judge(doubts, self.match, self.mismatch)
 
     def scaled(self, lists: Floats) -> Floats:
         """Lists as heads read them."""

@@ -19,7 +19,7 @@ def swaps(
     kind: str, quantity: Ints, lists: Floats, groups: npt.NDArray[np.str_], quantities: Sequence[int],
     *, seed: int, draws: int = 1,
 ) -> Ints:  # fmt: skip
-    """Rows of bins, [pairs, 2], of one of SWAPS. In each draw a bin is in one pair at most of those that hold as many.
+    """Rows of bins, [pairs, 2], of one of SWAPS. In each draw a bin is in one pair at most.
 
     `quantity`: items, [bins]; `lists`: attributes, [bins, attributes], of equal lists equal; `groups`, [bins]. Only bins
     of `quantities` are taken, and no two of one group.
@@ -27,14 +27,13 @@ def swaps(
     random, more = np.random.default_rng(seed), MORE[kind]
     parts = [np.empty((0, 2), np.int64)]
     for _ in range(draws):
+        # of the bins that hold as many, one half is the first of its pair and the other the second
+        halves = {n: np.array_split(random.permutation(np.flatnonzero(quantity == n)), 2) for n in quantities}
         for number in quantities:
-            first, second = (random.permutation(np.flatnonzero(quantity == holds)) for holds in (number, number + more))
-            if number + more not in quantities:
-                continue
-            if not more:
-                first, second = np.array_split(first, 2)
-            size = min(len(first), len(second))
-            parts.append(np.stack([first[:size], second[:size]], axis=1))
+            if number + more in halves:
+                first, second = halves[number][0], halves[number + more][1]
+                size = min(len(first), len(second))
+                parts.append(np.stack([first[:size], second[:size]], axis=1))
     pairs: Ints = np.concatenate(parts)
     one, other = pairs.T
     apart = (groups[one] != groups[other]) & (lists[one] != lists[other]).any(axis=1)

@@ -20,7 +20,7 @@ from warehouse_classifier.evaluation.mismatches.verification import (
 
 
 @dataclass(frozen=True)
-class Asked:
+class PairedQuestions:
     """Right and wrong questions in pairs, `right` and `wrong` their doubts, [questions]; `photo`: row of the image with whose
     group each pair is drawn, the same for all questions of two bins whose lists are exchanged."""
 
@@ -55,7 +55,7 @@ class PairedVerification:
     verification: Verification
     forced_choice: Estimate  # share of the pairs of whose two questions the right one is doubted less
     found: Mapping[str, Estimate]  # of the parts: what is found for the headline's budget
-    gain: Estimate | None  # AUROC minus that of who it is held against
+    gain: Estimate | None  # AUROC minus that of whom it is held against
 
     def named(self) -> dict[str, Estimate]:
         """Each under one name, beside those of the verification: forced_choice, more_found_in_5 (per cent), auroc_gain."""
@@ -63,33 +63,33 @@ class PairedVerification:
         return {**self.verification.named(), "forced_choice": self.forced_choice, **self.found, **gain}
 
 
-def tell(
-    asked: Mapping[str, Mapping[str, Asked]], groups: npt.NDArray[np.str_], task: Task,
+def verify_pairs(
+    asked: Mapping[str, Mapping[str, PairedQuestions]], groups: npt.NDArray[np.str_], task: Task,
     *, against: Mapping[str, str], seed: int, resamples: int,
 ) -> dict[str, dict[str, PairedVerification]]:  # fmt: skip
-    """By who answered and by kind, as `asked` has them. `groups`, [images]; a pair is drawn with its photo's group.
+    """By key and by kind, as `asked` has them. `groups`, [images]; a pair is drawn with its photo's group.
 
-    `against`: whom somebody is held against, who was asked the same pairs: paired by draw. Intervals as verify has them.
+    `against`: the key that another is held against, which was asked the same pairs: paired by draw. Intervals as verify has them.
     """
-    result: dict[str, dict[str, PairedVerification]] = {who: {} for who in asked}
+    result: dict[str, dict[str, PairedVerification]] = {key: {} for key in asked}
     for kind in dict.fromkeys(kind for by_kind in asked.values() for kind in by_kind):
-        its = {who: by_kind[kind] for who, by_kind in asked.items() if kind in by_kind}
+        its = {key: by_kind[kind] for key, by_kind in asked.items() if kind in by_kind}
         photo = next(iter(its.values())).photo
         names, member = np.unique(groups[photo], return_inverse=True)
-        figures = {who: [questions.figures(np.ones((1, len(photo))), task)] for who, questions in its.items()}
+        figures = {key: [questions.figures(np.ones((1, len(photo))), task)] for key, questions in its.items()}
         rng, count = np.random.default_rng(seed), len(names)
         at_once = max(1, WEIGHTS_AT_ONCE // (2 * len(photo)))
         for start in range(0, resamples, at_once):
             draws = rng.integers(count, size=(min(at_once, resamples - start), count))
             weights = np.stack([np.bincount(draw, minlength=count)[member] for draw in draws]).astype(np.float64)
-            for who, questions in its.items():
-                figures[who].append(questions.figures(weights, task))
-        drawn = {who: np.concatenate(parts[1:]) for who, parts in figures.items()}
-        values = {who: parts[0][0] for who, parts in figures.items()}
-        for who, questions in its.items():
-            other = against.get(who)
-            gain = None if other is None else _estimate(values[who][0] - values[other][0], drawn[who] - drawn[other])
-            result[who][kind] = _verification(values[who], drawn[who], task, questions.parts, gain)
+            for key, questions in its.items():
+                figures[key].append(questions.figures(weights, task))
+        drawn = {key: np.concatenate(parts[1:]) for key, parts in figures.items()}
+        values = {key: parts[0][0] for key, parts in figures.items()}
+        for key, questions in its.items():
+            other = against.get(key)
+            gain = None if other is None else _estimate(values[key][0] - values[other][0], drawn[key] - drawn[other])
+            result[key][kind] = _verification(values[key], drawn[key], task, questions.parts, gain)
     return result
 
 

@@ -1,0 +1,95 @@
+"""What counters and the verifier are asked about lists and records: right ones, and wrong ones of every kind (PAIRED)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from warehouse_classifier.evaluation.arrays import Floats, Ints
+from warehouse_classifier.evaluation.mismatches import visits
+from warehouse_classifier.evaluation.mismatches.paired import PairedQuestions
+from warehouse_classifier.evaluation.mismatches.swaps import SWAPS, swaps
+from warehouse_classifier.evaluation.thresholds import VERDICTS
+
+NATURAL = "natural"
+PAIRED = {**visits.VISIT_MISMATCHES, **SWAPS}  # kinds of wrong lists and records, by key
+RIGHT = "right"  # the case beside them: a photo with its own list
+
+
+class ListVerifier(Protocol):
+    """The verifier before a split: photos and lists are rows of it."""
+
+    def covered(self) -> float:
+        """The share of the photos whose list's total volume lies in the range that the verifier says they look like."""
+
+    def doubts(self, photos: Ints, lists: Ints) -> Floats:
+        """How much the list of each question is doubted, [questions]."""
+
+    def doubts_of_change(self, before: Ints, after: Ints, first: Ints, second: Ints) -> Floats:
+        """How much is doubted that between the photos `before` and `after` the list `first` became `second`, [questions]."""
+
+    def verdicts(self, doubts: Floats) -> npt.NDArray[np.str_]:
+        """What each doubt of a list comes to, of VERDICTS."""
+
+
+def pairs(
+    quantity: Ints, lists: Floats, groups: npt.NDArray[np.str_], visits: Ints, quantities: Sequence[int],
+    *, seed: int, draws: int = 1,
+) -> dict[str, Ints]:  # fmt: skip
+    """By kind the rows of bins whose lists are exchanged, [pairs, 2]; no kind without a pair.
+
+    `quantity`, [bins], in items; `lists`: attributes, [bins, attributes]; `visits`: see rows_of; the rest: see swaps.
+    """
+    equal = np.nan_to_num(lists)  # where the same is not known of two lists
+    drawn = {kind: swaps(kind, quantity, equal, groups, quantities, seed=seed, draws=draws) for kind in SWAPS}
+    return {kind: rows for kind, rows in {NATURAL: visits, **drawn}.items() if len(rows)}
+
+
+def counted(
+    doubts: Floats, quantities: Sequence[int], actual: Ints, pairs: Mapping[str, Ints]
+) -> dict[str, PairedQuestions]:
+    """What a counter says to each pair of lists and, as `change`, to the records of the visits."""
+    its = {kind: visits.lists(doubts, quantities, actual, rows) for kind, rows in pairs.items()}
+    return _with_change(its, lambda rows: visits.change(doubts, quantities, actual, rows), pairs)
+
+
+def verified(verifier: ListVerifier, actual: Ints, pairs: Mapping[str, Ints]) -> dict[str, PairedQuestions]:
+    """The same by the verifier."""
+
+    def lists(rows: Ints) -> PairedQuestions:
+        photo, other = rows.ravel(), rows[:, ::-1].ravel()
+        doubts = verifier.doubts(photo, photo), verifier.doubts(photo, other)
+        return PairedQuestions(*doubts, np.repeat(rows[:, 0], 2), visits.parts(actual, rows))
+
+    def change(rows: Ints) -> PairedQuestions:
+        before, after = rows.T
+        right = verifier.doubts_of_change(before, after, before, after)
+        return PairedQuestions(right, verifier.doubts_of_change(after, before, before, after), before, {})
+
+    return _with_change({kind: lists(rows) for kind, rows in pairs.items()}, change, pairs)
+
+
+def verdicts(verifier: ListVerifier, photos: int, asked: Mapping[str, PairedQuestions]) -> pd.DataFrame:
+    """The share of each verdict by case: RIGHT, of every photo with its own list, then of each kind of wrong lists. `lists`:
+    how many were judged. `asked`: as `verified` has it; a record has no verdict."""
+    every = np.arange(photos)
+    doubts = {
+        RIGHT: verifier.doubts(every, every),
+        **{kind: its.wrong for kind, its in asked.items() if kind != "change"},
+    }
+    rows = []
+    for case, values in doubts.items():
+        judged = verifier.verdicts(values)
+        shares = {verdict: float(np.mean(judged == verdict)) for verdict in VERDICTS}
+        rows.append({"case": case, "lists": len(values), **shares})
+    return pd.DataFrame(rows)
+
+
+def _with_change(
+    its: Mapping[str, PairedQuestions], change: Callable[[Ints], PairedQuestions], pairs: Mapping[str, Ints]
+) -> dict[str, PairedQuestions]:
+    """Kinds in the order of PAIRED: `change` stands behind `natural`, where there are visits."""
+    every = {**its, **({"change": change(pairs[NATURAL])} if NATURAL in pairs else {})}
+    return {kind: every[kind] for kind in PAIRED if kind in every}
