@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -214,6 +216,17 @@ def test_bad_input_is_one_line_and_leaves_nothing(inputs: Path, tmp_path: Path, 
         train(tmp_path, tmp_path / "model")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "model").exists()
+
+
+def test_nothing_is_learned_from_images_of_another_hash(inputs: Path, tmp_path: Path) -> None:
+    """Which decode all the same."""
+    shutil.copytree(inputs / "images", tmp_path / "images")
+    index = pd.read_parquet(tmp_path / "images" / shards.INDEX)
+    index.loc[3, "sha256"] = index.loc[4, "sha256"]
+    index.to_parquet(tmp_path / "images" / shards.INDEX, index=False)
+    _, *others = paths(inputs, tmp_path / "model")
+    with pytest.raises(UserError, match=f"image {index.loc[3, 'id']} is not the one in the index"):
+        act("train_verifier", TrainVerifier(**PARAMS), tmp_path / "images", *others, progress=Watcher())
 
 
 def test_every_network_is_seen_with_or_none_of_it_is_trained(inputs: Path, tmp_path: Path) -> None:

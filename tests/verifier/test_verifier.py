@@ -19,7 +19,7 @@ from warehouse_classifier.evaluation.arrays import Floats
 from warehouse_classifier.evaluation.mismatches import lists
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.verifier import fitting, folder
+from warehouse_classifier.verifier import fitting, folder, learning
 from warehouse_classifier.verifier.learning import COVERAGE, Bins, VerifierRecipe, learn
 from warehouse_classifier.verifier.split import SplitVerifier
 from warehouse_classifier.verifier.verifier import Verifier, recorded
@@ -104,6 +104,18 @@ def test_lists_of_other_groups_teach_nothing() -> None:
     shuffled = learn(bins[0], bins[1], QUANTITIES, RECIPE)
     for kind in ("natural", "alike"):
         assert auroc(shuffled, bins[2], kind) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("left_out", [(), ("one_more",), ("natural",), ("alike", "one_more")])
+def test_lists_of_another_visit_weigh_as_much_as_all_others(left_out: tuple[str, ...]) -> None:
+    pairs = {kind: rows for kind, rows in drawn(1).pairs(QUANTITIES, RECIPE).items() if kind not in left_out}
+    _, _, weights = learning.questions_of(pairs, lambda photo, _: np.zeros((len(photo), 1)))
+    kinds = np.repeat(list(pairs), [4 * len(rows) for rows in pairs.values()])
+    sums = {kind: weights[kinds == kind].sum() for kind in pairs}
+    others = [total for kind, total in sums.items() if kind != "natural"]
+    assert others == pytest.approx([others[0]] * len(others)) if others else sums
+    if others and "natural" in sums:
+        assert sums["natural"] == pytest.approx(sum(others))
 
 
 def test_doubts_are_probabilities_where_as_many_lists_are_wrong_as_right(verifier: Verifier) -> None:

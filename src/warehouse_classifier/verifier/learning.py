@@ -78,7 +78,7 @@ def learn(train: Bins, validation: Bins, quantities: Sequence[int], recipe: Veri
     pairs = train.pairs(quantities, recipe)
     if not pairs:
         raise UserError("train_verifier: no two bins to learn from have lists that differ; raise max_images")
-    questions = _questions(pairs, lambda photo, its: evidence.against(scatter, read[photo], lists[its]))
+    questions = questions_of(pairs, lambda photo, its: evidence.against(scatter, read[photo], lists[its]))
     weights, bias = logistic(*questions, recipe.penalty)
     direction = np.zeros(train.features.shape[1])  # where there is no visit to learn from
     if len(train.visits):
@@ -99,7 +99,7 @@ def _calibrated(raw: Verifier, bins: Bins, quantities: Sequence[int], recipe: Ve
     def logit(photo: Ints, its: Ints) -> Floats:
         return (evidence.against(raw.scatter, read[photo], lists[its]) @ raw.weights + raw.bias)[:, None]
 
-    (slope,), offset = logistic(*_questions(pairs, logit), LOOSE)
+    (slope,), offset = logistic(*questions_of(pairs, logit), LOOSE)
     slope, offset = (slope, offset) if slope > 0 else (0.0, 0.0)  # on a handful of bins chance may turn it
     sharp = 1.0
     if len(bins.visits):
@@ -136,7 +136,7 @@ def _centre(lists: Floats) -> tuple[Floats, Floats]:
     return middle, scale_of(spread)
 
 
-def _questions(pairs: Mapping[str, Ints], inputs: Callable[[Ints, Ints], Floats]) -> tuple[Floats, Masks, Floats]:
+def questions_of(pairs: Mapping[str, Ints], inputs: Callable[[Ints, Ints], Floats]) -> tuple[Floats, Masks, Floats]:
     """Inputs of both photos of every pair with both lists, whether the list is wrong, and weights: as much for `natural` as for
     all other kinds."""
     parts, wrong, weights = [], [], []

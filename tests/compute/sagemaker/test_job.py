@@ -1,5 +1,6 @@
 """A job's name and attempts, what it is asked, and that nobody who leaves one is left without a word."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,12 @@ def test_a_job_that_is_gone_is_told(
     monkeypatch.setenv("SAGEMAKER_POLL_SECONDS", "0.01")
     (tree / "src/warehouse_classifier/stages/fetch_metadata.py").open("a").write("# another work\n")
     assert error_line(capfd, *STAGE).endswith("-1 is gone")
+
+
+def test_torchrun_is_quiet_by_what_the_container_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its agents log a traceback where the first one to end closes the store that the others still wait at (_exit_barrier)."""
+    from torch.distributed.elastic.utils.logging import get_logger
+
+    for name, text in container.QUIET.items():
+        monkeypatch.setenv(name, text)
+    assert not get_logger("of a test").isEnabledFor(logging.ERROR)

@@ -39,6 +39,10 @@ class StageFailed(UserError):
     """The stage itself has failed, and its log holds the reason already."""
 
 
+# Of torchrun, which tells of machines that end one after the other with a traceback; what failed, the stage tells
+QUIET = {"LOGLEVEL": "CRITICAL"}
+
+
 class Container:
     """One machine of a job."""
 
@@ -76,11 +80,7 @@ class Container:
         launcher: list[str] = []
         if len(self.hosts) > 1:
             launcher = self._torchrun()
-            environment |= {
-                "GLOO_SOCKET_IFNAME": self.interface, "NCCL_SOCKET_IFNAME": self.interface,
-                # torchrun's own: it tells of machines that end one after the other with a traceback; what failed, the stage tells
-                "LOGLEVEL": "CRITICAL",
-            }  # fmt: skip
+            environment |= {"GLOO_SOCKET_IFNAME": self.interface, "NCCL_SOCKET_IFNAME": self.interface, **QUIET}
         command = [sys.executable, *launcher, "-m", "warehouse_classifier.compute", self.stage, *self.argv]
         last: deque[str] = deque(maxlen=LAST_LINES)
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as self.process:
