@@ -21,7 +21,7 @@ from support.projects import TOP
 from warehouse_classifier.bins.metadata import PAIRS
 from warehouse_classifier.bins.selection import OUTSIDE
 from warehouse_classifier.dataset import shards
-from warehouse_classifier.evaluation import calibration, predictions
+from warehouse_classifier.evaluation import answers, calibration
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS, VERIFIER
 from warehouse_classifier.models import folder, resnet34, vit
 from warehouse_classifier.models.registry import NETWORKS
@@ -446,4 +446,4 @@ def test_a_bad_parameter_fails_before_anything_slow_is_imported() -> None:
 
 def test_a_network_that_answers_with_nan_is_a_fault() -> None:
     with pytest.raises(UserError, match="ViT answers with what is no finite number"):
-        predictions.checked("vit", np.array([[0.0, np.nan]]), 2)
+        answers.checked("vit", np.array([[0.0, np.nan]]), 2)

@@ -27,8 +27,8 @@ from warehouse_classifier.bins import contents
 from warehouse_classifier.bins.metadata import PAIRS
 from warehouse_classifier.dataset import shards
 from warehouse_classifier.dataset.shards import Shards
-from warehouse_classifier.evaluation import predictions
-from warehouse_classifier.evaluation.predictions import InferenceSettings, answers
+from warehouse_classifier.evaluation import answers as asking
+from warehouse_classifier.evaluation.answers import InferenceSettings, answers
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.stages.train_verifier import TrainVerifier
@@ -136,10 +136,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from support.images import Diary
 from support.launching import act
-from warehouse_classifier.evaluation import predictions
+from warehouse_classifier.evaluation import answers as asking
 from warehouse_classifier.stages.train_verifier import TrainVerifier
 
-predictions.PART = {part}
+asking.PART = {part}
 
 class Watcher(Diary):
     @contextmanager
@@ -172,11 +172,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert not (tmp_path / "model").exists()
     (work,) = (tmp_path / ".work").glob("train_verifier-*/")
     assert len([*work.glob("answers-*.safetensors")]) == 2  # of three parts
-    monkeypatch.setattr(predictions, "PART", PART)
+    monkeypatch.setattr(asking, "PART", PART)
     (work / "answers-1.safetensors").write_bytes(b"")  # as a power cut leaves it
-    asked, batches = [], predictions.batches
+    asked, batches = [], asking.batches
     monkeypatch.setattr(
-        predictions,
+        asking,
         "batches",
         lambda pixels, parts, *more: (asked.extend(map(len, parts)), batches(pixels, parts, *more))[1],
     )

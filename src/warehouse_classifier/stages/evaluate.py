@@ -18,9 +18,10 @@ if TYPE_CHECKING:  # what takes seconds to import is imported where it is used: 
     import pandas as pd
 
     from warehouse_classifier.dataset.shards import Shards
+    from warehouse_classifier.evaluation.answers import Answers
     from warehouse_classifier.evaluation.arrays import Floats
     from warehouse_classifier.evaluation.calibration import Calibration
-    from warehouse_classifier.evaluation.predictions import Answers, Predictions
+    from warehouse_classifier.evaluation.predictions import Predictions
     from warehouse_classifier.evaluation.results import Evaluation
     from warehouse_classifier.report.chart import Chart
     from warehouse_classifier.report.page import ReportData
@@ -97,7 +98,7 @@ def answered(
     params: Evaluate, shards: "Shards", folders: Mapping[str, Path], progress: Progress
 ) -> "tuple[pd.DataFrame, Answers]":
     """Facts of all images that no network learned from, and what the networks say and see of each."""
-    from warehouse_classifier.evaluation.predictions import InferenceSettings, answers
+    from warehouse_classifier.evaluation.answers import InferenceSettings, answers
 
     rows = (shards.index["split"] != "train").to_numpy().nonzero()[0]
     settings = InferenceSettings(params.batch, params.workers, params.threads, params.precision, params.mirror)

@@ -16,7 +16,7 @@ from warehouse_classifier.runtime.progress import Progress
 if TYPE_CHECKING:  # what takes seconds to import is imported where it is used: a bad parameter fails at once
     import pandas as pd
 
-    from warehouse_classifier.evaluation.predictions import Answers
+    from warehouse_classifier.evaluation.answers import Answers
     from warehouse_classifier.verifier.learning import Bins
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -52,7 +52,7 @@ def train_verifier(
 
     from warehouse_classifier.bins import contents
     from warehouse_classifier.dataset.shards import Shards
-    from warehouse_classifier.evaluation.predictions import InferenceSettings, answers
+    from warehouse_classifier.evaluation.answers import InferenceSettings, answers
     from warehouse_classifier.models.registry import NETWORKS
     from warehouse_classifier.verifier import folder
     from warehouse_classifier.verifier.learning import VerifierRecipe, learn

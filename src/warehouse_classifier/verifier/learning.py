@@ -23,6 +23,7 @@ from warehouse_classifier.verifier.evidence import Spread
 from warehouse_classifier.verifier.fitting import antisymmetric, fitted_heads, logistic, scale_of
 from warehouse_classifier.verifier.verifier import Verifier, recorded
 
+FAR = 3.0  # spreads of the lists' volumes, where nobody knows better what a photo's may be
 COVERAGE = 0.8  # of the range of volumes that a photo is said to look like
 ENOUGH = 2  # lists of another visit that may be missed: with fewer the threshold would be one photo's
 LOOSE = 0.01  # penalty of the few numbers that the validation split decides on
@@ -109,7 +110,7 @@ def _calibrated(raw: Verifier, bins: Bins, quantities: Sequence[int], recipe: Ve
     )
     residuals = (lists - read)[:, VOLUME]
     tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
-    low, high = (-np.inf, np.inf) if np.isnan(residuals).all() else np.nanquantile(residuals, tails)
+    low, high = (-FAR, FAR) if np.isnan(residuals).all() else np.nanquantile(residuals, tails)
     hardest = pairs[NATURAL] if NATURAL in pairs else np.concatenate(list(pairs.values()))
     photo, other = hardest.ravel(), hardest[:, ::-1].ravel()
     right, wrong = (calibrated.doubts_of_readings(*its) for its in ((read, lists), (read[photo], lists[other])))

@@ -34,8 +34,8 @@ class Verifier:
     direction: Floats  # in which features go when items are put in, [features]
     match: float = -1.0  # the largest doubt of a list that is a match; -1 where none is
     mismatch: float = 1.0  # the largest doubt that is no mismatch
-    volume_low: float = -np.inf  # how far the scaled volume lies above its reading, from here
-    volume_high: float = np.inf  # to there, in the share learning.COVERAGE of all bins
+    volume_low: float = 0.0  # how far the scaled volume lies above its reading, from here
+    volume_high: float = 0.0  # to there, in the share learning.COVERAGE of all bins
 
     def doubts(self, features: Features, lists: Floats) -> Floats:
         """The probability that each photo's list does not fit where as many do as do not, [photos]."""

@@ -10,8 +10,8 @@ import torch
 from support.images import SIDE, Diary, pack
 from support.predictors import QUANTITIES, tiny
 from warehouse_classifier.dataset.shards import Shards
-from warehouse_classifier.evaluation import predictions
-from warehouse_classifier.evaluation.predictions import InferenceSettings, answers
+from warehouse_classifier.evaluation import answers as asking
+from warehouse_classifier.evaluation.answers import InferenceSettings, answers
 from warehouse_classifier.models import resnet34, vit
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.serving import predictor
@@ -60,9 +60,9 @@ def test_parts_that_are_done_are_not_asked_again(tmp_path: Path, monkeypatch: py
     models, images = tiny(tmp_path / "models"), Shards(pack(tmp_path / "images"))
     folders, rows, keep = {network: models / network for network in NETWORKS}, images.rows("train"), tmp_path / "keep"
     keep.mkdir()
-    monkeypatch.setattr(predictions, "PART", len(rows) // 3)
+    monkeypatch.setattr(asking, "PART", len(rows) // 3)
     asked: list[int] = []
-    batches = predictions.batches
+    batches = asking.batches
 
     def noted(pixels: Shards, parts: list[np.ndarray], *more: object) -> Iterator[torch.Tensor]:
         asked.append(sum(map(len, parts)))
@@ -70,12 +70,12 @@ def test_parts_that_are_done_are_not_asked_again(tmp_path: Path, monkeypatch: py
             raise KeyboardInterrupt
         return batches(pixels, parts, *more)
 
-    monkeypatch.setattr(predictions, "batches", noted)
+    monkeypatch.setattr(asking, "batches", noted)
     with pytest.raises(KeyboardInterrupt):
         answers("evaluate", images, rows, folders, len(QUANTITIES), settings(), Diary(), keep)
     again = answers("evaluate", images, rows, folders, len(QUANTITIES), settings(), Diary(), keep)
     assert sum(asked[2:]) == len(rows) - asked[0]
-    monkeypatch.setattr(predictions, "batches", batches)
+    monkeypatch.setattr(asking, "batches", batches)
     for file in keep.iterdir():
         file.unlink()
     whole = answers("evaluate", images, rows, folders, len(QUANTITIES), settings(), Diary(), keep)
