@@ -11,8 +11,8 @@ repro: $(VENV)/ready
 	dvc repro
 
 # several processes side by side; tests that share what takes long run in one of them, and begin first (tests/support/groups.py)
-# two more of them than processors, at most four: much of a test is waiting for what it started
-PYTEST = pytest --numprocesses $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 2))') --dist loadgroup --no-loadscope-reorder
+# one more of them than processors, at most four: much of a test is waiting for what it started
+PYTEST = pytest --numprocesses $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))') --dist loadgroup --no-loadscope-reorder
 # lines of their own: in `a && b`, a failure of a does not end a shell with -e
 define LINT
 ruff check

@@ -176,8 +176,9 @@ def trained(tree: dict[str, Any], folder: Path, folds: int, fold: int, work: Pat
 def asked(tree: dict[str, Any], folder: Path, work: Path, networks: dict[str, Path], fold: int) -> Fold:
     """What networks and verifier say of the fold."""
     params = parameters.load(Evaluate, "evaluate", SCALE, tree)
-    everything, answers = evaluate.answered(params, Shards(work / "images"), networks, Screen())
-    temperatures = evaluate.calibrated(params, everything, answers.logits, networks).temperatures
+    shards = Shards(work / "images")
+    everything, answers = evaluate.answered(params, shards, networks, Screen())
+    temperatures = evaluate.calibrated(params, shards, everything, answers.logits, networks).temperatures
     test = of_split("test", everything, answers.logits, temperatures)
     facts = test.facts.reset_index(drop=True).assign(fold=fold)
     for counter in COUNTERS:

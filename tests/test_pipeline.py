@@ -50,8 +50,9 @@ def test_repro_again_has_nothing_to_do(project: Project) -> None:
     assert "up to date" in project.run("dvc", "status", STAGE_RUNNER="local")
 
 
+@pytest.mark.soak
 def test_a_rerun_gives_the_same_bytes(project: Project) -> None:
-    """Of the stages that need no torch. A training through DVC: test_interrupted.py; each of the others: its own tests."""
+    """Of the stages that need no torch. All of them a second time, as jobs: tests/compute/sagemaker/test_run.py."""
     before = project.read("dvc.lock")
     others = STAGES[: STAGES.index("train_resnet34")]
     assert ran(project.run("dvc", "repro", "--force", "--no-run-cache", "--single-item", *others)) == others

@@ -220,7 +220,7 @@ def test_who_waits_for_a_bucket_does_not_hold_up_the_end(
     file.write_text(file.read_text().replace("bucket: bins", "bucket: s3://bins", 1))
     with subprocess.Popen([*COMMAND, *ARGV], stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         until = time.monotonic() + 60
-        while served.record().faults["hang"] < 3 and time.monotonic() < until:
+        while served.record().faults["hang"] < 3 and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         began = time.monotonic()
         if ends == "ctrl-c":

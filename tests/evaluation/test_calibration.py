@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from support.outcomes import outcomes
+from support.predictors import LEARNED_FROM
 from warehouse_classifier.evaluation import calibration, temperature
 from warehouse_classifier.evaluation.calibration import OperatingPoint, calibrate
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
@@ -36,7 +37,9 @@ def folders(root: Path) -> dict[str, Path]:
 def models(tmp_path: Path) -> Path:
     """A models folder as evaluate leaves it, with networks that are no networks: nobody loads them here."""
     logits, label = outcomes(1)
-    calibrated = calibrate(dict.fromkeys(NETWORKS, logits), label + 1, PROMISE, folders(tmp_path / "models"))
+    calibrated = calibrate(
+        dict.fromkeys(NETWORKS, logits), label + 1, PROMISE, LEARNED_FROM, folders(tmp_path / "models")
+    )
     calibrated.write(tmp_path / "models" / calibration.FILE)
     return tmp_path / "models"
 
@@ -46,7 +49,9 @@ def models(tmp_path: Path) -> Path:
 
 def test_thresholds_keep_their_promise_on_what_they_were_chosen_on(tmp_path: Path) -> None:
     logits, label = outcomes(7)
-    calibrated = calibrate({"resnet34": logits, "vit": logits[:, ::-1]}, label + 1, PROMISE, folders(tmp_path))
+    calibrated = calibrate(
+        {"resnet34": logits, "vit": logits[:, ::-1]}, label + 1, PROMISE, LEARNED_FROM, folders(tmp_path)
+    )
     assert calibrated.counters.keys() == COUNTERS.keys()
     probabilities = temperature.probabilities(
         {"resnet34": logits, "vit": logits[:, ::-1]},
@@ -64,7 +69,7 @@ def test_thresholds_keep_their_promise_on_what_they_were_chosen_on(tmp_path: Pat
 def test_the_average_has_the_temperature_that_is_best_for_it(tmp_path: Path) -> None:
     logits, label = outcomes(9, temperature=0.5)
     by_network = {"resnet34": logits, "vit": logits + np.random.default_rng(1).normal(0, 2, logits.shape)}
-    calibrated = calibrate(by_network, label + 1, PROMISE, folders(tmp_path))
+    calibrated = calibrate(by_network, label + 1, PROMISE, LEARNED_FROM, folders(tmp_path))
     temperatures = {counter: values.temperature for counter, values in calibrated.counters.items()}
     best = temperatures[AVERAGE]
     losses = [
@@ -96,8 +101,8 @@ def change(models: Path, **values: Any) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"version": 1}, "is of version 1, this program reads 2; `dvc repro evaluate` makes it anew"),
-        ({"version": None}, "is of version None, this program reads 2"),
+        ({"version": 1}, "is of version 1, this program reads 3; `dvc repro evaluate` makes it anew"),
+        ({"version": None}, "is of version None, this program reads 3"),
         ({"side": "64"}, "side: input should be a valid integer"),
         ({"side": 0}, "side: input should be greater than 0"),
         ({"more": 1}, "more: extra inputs are not permitted"),

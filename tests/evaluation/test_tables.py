@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from support.predictors import LEARNED_FROM
 from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.evaluation import tables as evidence
 from warehouse_classifier.evaluation.calibration import Calibrated, Calibration
@@ -104,7 +105,7 @@ def test_accuracy_by_group_is_of_each_counter(test: Predictions) -> None:
 @pytest.mark.slow
 def test_promises_stand_beside_what_was_met(test: Predictions) -> None:
     calibrated = Calibration(
-        version=2, quantities=[1, 2, 3], side=32, quality=90, precision="fp32", mirror=False, false_alarms=0.2, misses=0.1,
+        version=3, learned_from=LEARNED_FROM, quantities=[1, 2, 3], side=32, quality=90, precision="fp32", mirror=False, false_alarms=0.2, misses=0.1,
         sha256={net: dict.fromkeys(BELONGS, "") for net in NETWORKS},
         counters={counter: Calibrated(temperature=value, match=0.1, mismatch=0.9) for counter, value in TEMPERATURES.items()},
     )  # fmt: skip

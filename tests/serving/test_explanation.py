@@ -13,6 +13,7 @@ from PIL import Image
 from scipy.ndimage import convolve1d
 from torch import nn
 
+from support.predictors import LEARNED_FROM
 from warehouse_classifier.dataset.photo import Pixels
 from warehouse_classifier.evaluation.arrays import Floats
 from warehouse_classifier.evaluation.calibration import Calibrated, Calibration
@@ -71,7 +72,7 @@ def seeing_light() -> nn.Module:
 def counter(name: str, **networks: nn.Module) -> Predictor:
     counted = {key: Calibrated(temperature=1.0, match=0.3, mismatch=0.9) for key in ("resnet34", "vit", AVERAGE)}
     calibrated = Calibration(
-        version=2, quantities=[1, 2, 3], side=64, quality=95, precision="fp32", mirror=False, false_alarms=0.05, misses=0.05,
+        version=3, learned_from=LEARNED_FROM, quantities=[1, 2, 3], side=64, quality=95, precision="fp32", mirror=False, false_alarms=0.05, misses=0.05,
         counters=counted, sha256={network: dict.fromkeys(BELONGS, "") for network in NETWORKS},
     )  # fmt: skip
     return Predictor(name, calibrated, networks, torch.device("cpu"))

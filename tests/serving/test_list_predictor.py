@@ -9,11 +9,12 @@ import pytest
 
 from support.bins import jpeg
 from support.predictors import tiny, verified, verifier
+from warehouse_classifier.bins.expectation import Expectation
 from warehouse_classifier.bins.sizes import attributes
 from warehouse_classifier.evaluation.counters import AVERAGE
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.serving.list_predictor import ListPredictor, in_words, opened
-from warehouse_classifier.serving.predictor import Answer
+from warehouse_classifier.serving.predictor import Answer, Question
 
 Items = list[dict[str, Any]]
 
@@ -48,7 +49,7 @@ def asked(judge: ListPredictor, expected: int | None, its: Items | None) -> tupl
     """What is said with the list, and by the number alone."""
     pixels = judge.pixels(jpeg(1))[None]
     (answer,), (counted,) = (
-        judge.inspect(pixels, [expected], [its]),
+        judge.inspect(pixels, [Question(None if expected is None else Expectation(expected, its))]),
         judge.answers(judge.probabilities(pixels), [expected]),
     )
     assert (answer.predicted, answer.probability) == (counted.predicted, pytest.approx(counted.probability, abs=1e-6))

@@ -22,14 +22,16 @@ import screenshot
 from support import predictors
 from support.bins import jpeg, png_header
 from warehouse_classifier.bins import metadata
+from warehouse_classifier.bins.expectation import Expectation, item
 from warehouse_classifier.compute import model_registry, stage_spec
 from warehouse_classifier.compute.sagemaker import outputs
 from warehouse_classifier.compute.sagemaker import run as sagemaker
 from warehouse_classifier.evaluation.counters import COUNTERS
 from warehouse_classifier.models.registry import NETWORKS
-from warehouse_classifier.serving import mlflow_model, request
-from warehouse_classifier.serving.predictor import opened
+from warehouse_classifier.serving import list_predictor, mlflow_model, request
+from warehouse_classifier.serving.predictor import Question, opened
 from warehouse_classifier.serving.request import BadRequest
+from warehouse_classifier.synthetic.bins import SyntheticBins
 from warehouse_classifier.tracking.mlflow_run import MlflowRun
 
 pytestmark = pytest.mark.slow
@@ -143,6 +145,7 @@ def test_a_version_tells_where_it_comes_from(project: Path) -> None:
     assert version.tags["weights_resnet34"] == hashes["resnet34"]["model.safetensors"]
     assert version.tags["weights_vit"] == hashes["vit"]["model.safetensors"]
     assert len(version.tags["calibration"]) == 64
+    assert version.tags["learned_from"] == "40 photos of s3://bins"
     (alone,) = versions(project, "vit")
     assert "weights_resnet34" not in alone.tags
 
@@ -209,8 +212,14 @@ def test_nothing_is_pickled_and_nothing_of_the_training_travels(project: Path) -
     code = [Path(file) for file in files if file.startswith("code/")]
     rooms, modules = {file.parent.name for file in code}, {file.stem for file in code}
     assert {"predictor", "calibration", "photo", "registry", "resnet34", "vit"} <= modules
-    assert not {"bins", "training", "bucket", "tracking", "report", "stages", "compute", "cli"} & rooms
-    assert not {"metadata", "loop", "client", "mlflow_run", "shards", "page", "evaluate", "results"} & modules
+    assert not {"training", "bucket", "tracking", "report", "stages", "compute", "cli"} & rooms
+    assert (
+        not {"metadata", "loop", "client", "mlflow_run", "shards", "page", "evaluate", "results", "learning"} & modules
+    )
+    beside = {
+        room: {file.stem for file in code if file.parent.name == room} - {"__init__"} for room in ("bins", "synthetic")
+    }
+    assert beside == {"bins": {"expectation", "sizes"}, "synthetic": {"mark"}}
     assert [file for file in files if file.startswith("artifacts/")] == [
         "artifacts/models/calibration.json",
         "artifacts/models/resnet34/config.json",
@@ -273,6 +282,35 @@ def test_the_numbers_are_those_of_the_counter(project: Path, name: str) -> None:
     assert records[4]["reason"] == "0 expected, the model knows 1 to 5"
 
 
+def test_lists_are_judged_by_the_verifier_and_drawings_are_told(tmp_path: Path) -> None:
+    models = predictors.verified(predictors.tiny(tmp_path / "models"))
+    served = mlflow_model.Served()
+    served.load_context(SimpleNamespace(artifacts={"models": str(models)}))  # type: ignore[arg-type]
+    cubes = [{"quantity": 3, "length": edge, "width": edge, "height": edge, "unit": "cm"} for edge in (8.2, 25.0)]
+    drawn = SyntheticBins(3, 1).photo("00001")
+    asked = pd.DataFrame(
+        {
+            "photo": [*[jpeg(1)] * 4, drawn],
+            "expected": [3, None, 2, 3, 3],
+            "expected_items": [[cubes[0]], [cubes[1]], [cubes[0]], None, None],
+        },
+        dtype=object,
+    )
+    rows = served.predict(None, asked).to_dict("records")  # type: ignore[arg-type]
+    with list_predictor.opened(models) as counter:
+        pixels = counter.pixels(jpeg(1))[None]
+        questions = [Question(Expectation(3, [item(its)])) for its in cubes]
+        answers = [counter.inspect(pixels, [question])[0] for question in questions]
+    assert [vars(answer) for answer in answers] == [{name: row[name] for name in vars(answers[0])} for row in rows[:2]]
+    assert "cubic inches expected" in rows[1]["reason"]
+    assert rows[2]["reason"] == "2 expected, its items add up to 3"
+    assert rows[3]["doubt"] not in (None, rows[0]["doubt"])
+    assert (rows[4]["verdict"], rows[4]["reason"]) == (
+        "look",
+        "a drawing, and the networks have seen 40 photos of s3://bins",
+    )
+
+
 def test_a_photo_that_is_none_is_a_row_to_look_at(model: Any) -> None:
     asked = pd.DataFrame({"photo": [b"", jpeg(1), b"GIF89a..."], "expected": [1, 7, 2]})
     rows = model.predict(asked).to_dict("records")
@@ -313,6 +351,11 @@ def test_more_photos_than_the_networks_see_at_once(model: Any, monkeypatch: pyte
         ({"photo": [b"x"], "expected": [1.5]}, r"row 0: expected is 1\.5, it must be"),
         ({"photo": [b"x"], "expected": [math.inf]}, "row 0: expected is inf, it must be"),
         ({"photo": [b"x"], "expected": ["3"]}, "row 0: expected is '3', it must be"),
+        ({"photo": [b"x"], "expected_items": [3]}, "row 0: expected_items must be an array of objects with quantity, length"),
+        ({"photo": [b"x"], "expected_items": [["3"]]}, "row 0: expected_items must be an array of objects"),
+        ({"photo": [b"x"], "expected_items": [[{"quantity": 1, "length": 2}]]}, "row 0: expected_items, item 0: length needs a unit: in, cm or mm"),
+        ({"photo": [b"x"], "expected_items": [[{"quantity": 1}] * 10_001]}, "row 0: expected_items has 10,001 items, it may have 10,000"),
+        ({"photo": [b"x"], "expected_items": [[{"quantity": 1_000_000}] * 2]}, "row 0: expected_items adds up to 2,000,000, more than 1,000,000"),
         ({"photo": [b"x"], "expected": [True]}, "row 0: expected is True, it must be"),
         ({"photo": [b"x"], "expected": [[1]]}, r"row 0: expected is \[1\], it must be"),
     ],
@@ -325,8 +368,8 @@ def test_a_request_that_is_wrong_as_a_whole(model: Any, asked: dict[str, list[An
 
 
 def test_no_more_is_expected_than_an_inventory_can_say(model: Any) -> None:
-    assert request.MOST_EXPECTED == metadata.LARGEST
-    (row,) = model.predict(pd.DataFrame({"photo": [jpeg(1)], "expected": [request.MOST_EXPECTED]})).to_dict("records")
+    assert request.LARGEST == metadata.LARGEST
+    (row,) = model.predict(pd.DataFrame({"photo": [jpeg(1)], "expected": [request.LARGEST]})).to_dict("records")
     assert row["reason"] == "1000000 expected, the model knows 1 to 5"
 
 

@@ -1,5 +1,6 @@
 """The seventh stage, whole, on a handful of tiny bins."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -31,6 +32,7 @@ from warehouse_classifier.runtime.progress import NullProgress
 from warehouse_classifier.serving import predictor
 from warehouse_classifier.stages import evaluate as stage
 from warehouse_classifier.stages.train_verifier import TrainVerifier, train_verifier
+from warehouse_classifier.verifier import outliers
 
 QUANTITIES = [1, 2, 3, 4, 5]
 PUBLISHED = TOP / "data" / "published.csv"
@@ -44,7 +46,7 @@ PARAMS = stage.Evaluate(
 
 VERIFYING = TrainVerifier(
     seed=1, quantities=QUANTITIES, batch=16, workers=1, threads=1, precision="fp32", mirror=False, folds=2, ridge=10.0,
-    penalty=10.0, change_penalty=10.0, draws=2, false_alarms=0.1, misses=0.1,
+    penalty=10.0, change_penalty=10.0, draws=2, false_alarms=0.1, misses=0.1, outliers=0.02,
 )  # fmt: skip
 
 
@@ -243,6 +245,23 @@ def test_a_counter_says_of_a_photo_what_the_stage_said_of_it(
         assert answer.doubt == pytest.approx(1 - shares[1])
 
 
+def test_the_calibration_says_what_was_learned_from(trained: Path, done: tuple[Path, dict[str, float]]) -> None:
+    learned_from = calibration.load(done[0]).learned_from
+    index = shards.Shards(trained / "images").index
+    assert learned_from.bucket == "synthetic://?pairs=9"
+    assert learned_from.drawn
+    assert learned_from.images == (index["split"] == "train").sum()
+    assert learned_from.sha256 == hashlib.sha256((trained / "images/index.parquet").read_bytes()).hexdigest()
+
+
+def test_what_is_unlike_is_measured_on_the_test_split(done: tuple[Path, dict[str, float]]) -> None:
+    unlike = json.loads((done[0] / "evaluation.json").read_text())["unlike"]
+    assert set(unlike) == {outliers.USUAL, *outliers.KINDS}
+    assert all(0 <= share <= 1 for share in unlike.values())
+    page = (done[0] / "report.html").read_text()
+    assert "upside down" in page
+
+
 def test_what_the_thresholds_promise_and_what_they_met(done: tuple[Path, dict[str, float]]) -> None:
     out, measured = done
     calibrated = calibration.load(out)
@@ -299,7 +318,7 @@ def test_metrics_are_few_flat_and_those_of_the_average(done: tuple[Path, dict[st
     }  # fmt: skip
     assert list(figures) == [*wanted, "look_verifier"]
     right = json.loads((out / "evaluation.json").read_text())["list_verdicts"][0]
-    assert (right["case"], right["lists"]) == ("right", 40)
+    assert (right["case"], right["judged"]) == ("right", 40)
     assert figures.pop("look_verifier") == round(right["look"], 3)
     assert figures == {key: round(measured[name], 3) for key, name in wanted.items()}
 

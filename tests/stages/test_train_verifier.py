@@ -38,7 +38,7 @@ from warehouse_classifier.verifier.split import SplitVerifier
 QUANTITIES = [1, 2, 3, 4, 5]
 PARAMS: dict[str, Any] = {
     "seed": 1, "quantities": QUANTITIES, "batch": 8, "workers": 1, "threads": 1, "precision": "fp32", "mirror": False,
-    "folds": 3, "ridge": 10.0, "penalty": 10.0, "change_penalty": 1000.0, "draws": 2, "false_alarms": 0.1, "misses": 0.1,
+    "folds": 3, "ridge": 10.0, "penalty": 10.0, "change_penalty": 1000.0, "draws": 2, "false_alarms": 0.1, "misses": 0.1, "outliers": 0.02,
 }  # fmt: skip
 BINS = 160
 
@@ -198,7 +198,7 @@ def test_a_bucket_without_neighbours_is_learned_from(inputs: Path, tmp_path: Pat
     images, _, *others = paths(inputs, tmp_path / "model")
     act("train_verifier", params, images, tmp_path / "metadata.parquet", *others, progress=diary)
     assert diary.said[-1] == "80 photos and their lists, 0 visits learned from"
-    assert json.loads((tmp_path / "model/config.json").read_text())["mismatch"] > 0
+    assert json.loads((tmp_path / "model/config.json").read_text())["of_list"]["mismatch"] > 0
 
 
 @pytest.mark.parametrize(
@@ -240,6 +240,7 @@ def test_every_network_is_seen_with_or_none_of_it_is_trained(inputs: Path, tmp_p
     [
         ("folds", 1, "folds is 1, it must be at least 2"),
         ("ridge", 0.0, "ridge is 0.0, it must be above 0"),
+        ("outliers", 0, "outliers is 0, it must be above 0"),
         ("misses", 1.0, "misses is 1.0, it must be below 1"),
         ("draws", 0, "draws is 0, it must be at least 1"),
     ],

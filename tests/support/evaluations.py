@@ -79,10 +79,17 @@ def measured(titles: dict[str, str]) -> Evaluation:
         },
         visits=np.arange(400).reshape(200, 2),
         questions={},
+        unlike={"as they are": 0.008, "turned left": 0.97, "dark": 1.0},
         covered=0.81,
         list_verdicts=pd.DataFrame(
-            [("right", 400, 0.1, 0.86, 0.04), ("natural", 400, 0.03, 0.83, 0.14), ("alike", 200, 0.01, 0.55, 0.44)],
-            columns=["case", "lists", "match", "look", "mismatch"],
+            [
+                ("right", 400, 0.1, 0.86, 0.04),
+                ("natural", 400, 0.03, 0.83, 0.14),
+                ("alike", 200, 0.01, 0.55, 0.44),
+                ("right change", 200, 0.7, 0.26, 0.04),
+                ("change", 200, 0.05, 0.4, 0.55),
+            ],
+            columns=["case", "judged", "match", "look", "mismatch"],
         ),
         paired={
             **{counter: paired(skill) for counter, skill in doubting.items() if counter != "prior"},

@@ -13,10 +13,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 
-from support.predictors import tiny
+from support.predictors import tiny, usual
 from warehouse_classifier.bins.sizes import ATTRIBUTES, VOLUME
 from warehouse_classifier.evaluation.arrays import Floats
 from warehouse_classifier.evaluation.mismatches import lists
+from warehouse_classifier.evaluation.thresholds import Limits
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.verifier import fitting, folder, learning
@@ -138,11 +139,11 @@ def test_thresholds_promise_false_alarms_and_misses() -> None:
         drawn(6, 2000, noise=4.0),
     )
     its, own = asked(verifier, bins), np.arange(2000)
-    assert np.mean(its.doubts(own, own) > verifier.mismatch) == pytest.approx(0.1, abs=0.05)
+    assert np.mean(its.doubts(own, own) > verifier.of_list.mismatch) == pytest.approx(0.1, abs=0.05)
     photo, other = bins.visits.ravel(), bins.visits[:, ::-1].ravel()
     wrong = its.doubts(photo, other)
-    assert np.mean(wrong <= verifier.match) == pytest.approx(0.1, abs=0.06)
-    assert 0 < verifier.match < verifier.mismatch < 1
+    assert np.mean(wrong <= verifier.of_list.match) == pytest.approx(0.1, abs=0.06)
+    assert 0 < verifier.of_list.match < verifier.of_list.mismatch < 1
 
 
 def test_a_photo_looks_like_a_range_of_volumes_that_holds_most_lists(verifier: Verifier) -> None:
@@ -159,16 +160,40 @@ def test_a_photo_looks_like_a_range_of_volumes_that_holds_most_lists(verifier: V
 def test_verdicts_are_shares_of_right_lists_and_of_each_kind_of_wrong_ones(verifier: Verifier) -> None:
     bins = drawn(6, 200)
     its, pairs = asked(verifier, bins), bins.pairs(QUANTITIES, RECIPE)
-    table = lists.verdicts(its, 200, lists.verified(its, bins.quantity, pairs)).set_index("case")
-    assert list(table.index) == ["right", "natural", "alike", "one_more"]
+    table = lists.verdicts(its, 200, lists.verified(its, bins.quantity, pairs), bins.visits).set_index("case")
+    assert list(table.index) == ["right", "natural", "alike", "one_more", "right change", "change"]
     for kind, rows in pairs.items():
         photo, other = rows.ravel(), rows[:, ::-1].ravel()
         doubts = its.doubts(photo, other)
-        assert table.loc[kind, "lists"] == len(photo)
-        assert table.loc[kind, "match"] == np.mean(doubts <= verifier.match)
-        assert table.loc[kind, "mismatch"] == np.mean(doubts > verifier.mismatch)
+        assert table.loc[kind, "judged"] == len(photo)
+        assert table.loc[kind, "match"] == np.mean(doubts <= verifier.of_list.match)
+        assert table.loc[kind, "mismatch"] == np.mean(doubts > verifier.of_list.mismatch)
     own = its.doubts(np.arange(200), np.arange(200))
-    assert table.loc["right", "look"] == np.mean((own > verifier.match) & (own <= verifier.mismatch))
+    assert table.loc["right", "look"] == np.mean((own > verifier.of_list.match) & (own <= verifier.of_list.mismatch))
+
+    right, _ = of_change(verifier, bins)
+    assert table.loc["right change", "judged"] == table.loc["change", "judged"] == len(right)
+    assert np.mean(right > verifier.of_record.mismatch) <= table.loc["right change", "mismatch"] < 0.25
+    assert table.loc["change", "mismatch"] > 0.5
+
+
+def test_the_record_decides_but_for_a_list_that_is_a_mismatch_by_itself(verifier: Verifier) -> None:
+    """And where the record says nothing, the list does."""
+    bins = drawn(6, 40)
+    before, after = bins.visits.T
+    photos, lists_ = (bins.features[before], bins.features[after]), (bins.lists[before], bins.lists[after])
+    limits = {"match": Limits(2, 2), "look": Limits(-1, 2), "mismatch": Limits(-1, -1)}
+    for by_list, by_record, says in (
+        ("match", "match", "match"), ("match", "look", "look"), ("match", "mismatch", "mismatch"),
+        ("look", "match", "match"), ("mismatch", "match", "look"), ("mismatch", "look", "mismatch"),
+    ):  # fmt: skip
+        its = replace(verifier, of_list=limits[by_list], of_record=limits[by_record])
+        assert {*its.verdicts_of_visit(*photos, *lists_)} == {says}
+        assert {*its.verdicts_of_visit(*photos, lists_[0], lists_[0])} == {by_list}
+        nothing = np.full_like(lists_[1], np.nan)
+        nothing[:, 0] = lists_[1][:, 0]
+        numbers = recorded(lists_[0], nothing) != 0
+        assert {*its.verdicts_of_visit(*photos, lists_[0], nothing)[numbers]} == {by_record}
 
 
 @settings(max_examples=30)
@@ -229,7 +254,7 @@ def test_too_few_visits_to_show_the_misses_that_are_allowed_are_not_gone_by(visi
     few = replace(bins, visits=bins.visits[:visits])
     assert ("natural" in few.pairs(QUANTITIES, RECIPE)) == (visits == 10)
     verifier = learn(drawn(1), few, QUANTITIES, RECIPE)
-    assert verifier.match > 0
+    assert verifier.of_list.match > 0
 
 
 # ---- heads and evidence
@@ -289,7 +314,7 @@ def test_what_is_saved_is_loaded_and_is_the_same_bytes_twice(verifier: Verifier,
     networks = {network: models / network for network in NETWORKS}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        folder.save(verifier, networks, tmp_path / name, mirror=False)
+        folder.save(verifier, usual(), networks, tmp_path / name, mirror=False)
     assert {file.name for file in (tmp_path / "one").iterdir()} == {"config.json", "model.safetensors"}
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
@@ -298,7 +323,7 @@ def test_what_is_saved_is_loaded_and_is_the_same_bytes_twice(verifier: Verifier,
     one, two = (asked(its, bins).doubts(own, own) for its in (again, verifier))
     assert one.tobytes() == two.tobytes()
     assert of_change(again, bins).tobytes() == of_change(verifier, bins).tobytes()
-    assert (again.match, again.mismatch) == (verifier.match, verifier.mismatch)
+    assert (again.of_list, again.of_record) == (verifier.of_list, verifier.of_record)
 
 
 def test_a_verifier_of_other_networks_or_none_is_one_line(verifier: Verifier, tmp_path: Path) -> None:
@@ -307,7 +332,7 @@ def test_a_verifier_of_other_networks_or_none_is_one_line(verifier: Verifier, tm
     with pytest.raises(UserError, match=r"its holds no trained verifier .*`dvc repro train_verifier` makes it"):
         folder.load(tmp_path / "its", networks, mirror=False)
     (tmp_path / "its").mkdir()
-    folder.save(verifier, networks, tmp_path / "its", mirror=False)
+    folder.save(verifier, usual(), networks, tmp_path / "its", mirror=False)
     weights = networks["vit"] / "model.safetensors"
     weights.write_bytes(weights.read_bytes() + b" ")
     with pytest.raises(UserError, match=r"its was trained with another ViT than the one in .*train_verifier"):
@@ -316,8 +341,8 @@ def test_a_verifier_of_other_networks_or_none_is_one_line(verifier: Verifier, tm
     with pytest.raises(UserError, match=r"its was trained with mirror: false, and evaluate has mirror: true; give"):
         folder.load(tmp_path / "its", networks, mirror=True)
     config = tmp_path / "its/config.json"
-    config.write_text(config.read_text().replace('"version": 1', '"version": 2'))
-    with pytest.raises(UserError, match=r"it is of version 2, this program reads 1"):
+    config.write_text(config.read_text().replace('"version": 2', '"version": 3'))
+    with pytest.raises(UserError, match=r"it is of version 3, this program reads 2"):
         folder.load(tmp_path / "its", networks, mirror=False)
     (tmp_path / "its/model.safetensors").write_bytes(b"cut")
     with pytest.raises(UserError, match="holds no trained verifier"):

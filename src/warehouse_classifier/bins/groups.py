@@ -58,5 +58,10 @@ def visits(articles: Mapping[str, Collection[Hashable]]) -> list[tuple[str, str]
     ]
 
 
+def before(id: str) -> str | None:
+    """The id whose photo may be of the same bin at the visit before; None of an id that is none of a sequence."""
+    return str(int(id) - 1).zfill(5) if _in_sequence(id) and int(id) else None
+
+
 def _in_sequence(id: str) -> bool:
     return id.isascii() and id.isdigit() and (len(id) == 5 or (len(id) > 5 and id[0] != "0"))

@@ -38,7 +38,7 @@ def models(run: MlflowRun, stage: str, argv: list[str]) -> None:
 
 def _models(run: MlflowRun, folder: Path, data: str) -> None:
     from warehouse_classifier.evaluation import calibration  # with scipy, which no other stage waits for
-    from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
+    from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS, VERIFIER
     from warehouse_classifier.models.folder import BELONGS, WEIGHTS
     from warehouse_classifier.serving import mlflow_model
 
@@ -52,7 +52,8 @@ def _models(run: MlflowRun, folder: Path, data: str) -> None:
         networks = [network for network in NETWORKS if name in (network, AVERAGE)]
         with tempfile.TemporaryDirectory() as beside:
             artifact, package = Path(beside, mlflow_model.MODELS), Path(beside, PACKAGE.name)
-            files = [calibration.FILE, *(f"{net}/{name}" for net in networks for name in BELONGS)]
+            parts = [*networks, *([VERIFIER] if (folder / VERIFIER).is_dir() else [])]
+            files = [calibration.FILE, *(f"{part}/{name}" for part in parts for name in BELONGS)]
             for file in files:
                 _lay(folder / file, artifact / file)
             for module in code:
@@ -63,6 +64,7 @@ def _models(run: MlflowRun, folder: Path, data: str) -> None:
                 content(hashes, [SCRIPT, *code], needed),
                 {
                     "data": data,
+                    "learned_from": str(calibrated.learned_from),
                     "calibration": hashes[calibration.FILE],
                     **{f"weights_{net}": calibrated.sha256[net][WEIGHTS] for net in networks},
                 },

@@ -138,6 +138,12 @@ class Shards:
         except ValueError as error:
             raise self._fault(row, error) from None
 
+    def pixels(self, row: int) -> Pixels:
+        """The RGB pixels of one image, [side, side, 3]. Raises UserError as read_into does."""
+        out = np.empty((self.side, self.side, 3), np.uint8)
+        self.read_into(row, out)
+        return out
+
     def jpeg(self, row: int) -> bytes:
         """The JPEG of a row, as it was packed."""
         return bytes(self._view(row))

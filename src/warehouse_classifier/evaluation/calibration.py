@@ -23,7 +23,8 @@ from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
 
 FILE = "calibration.json"
-VERSION: Literal[2] = 2  # of the file; another one means something else
+DRAWN = "synthetic:"  # how the address of a bucket of drawings begins
+VERSION: Literal[3] = 3  # of the file; another one means something else
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
@@ -41,6 +42,24 @@ class Calibrated(BaseModel):
         if self.match > self.mismatch:
             raise ValueError("match must not be above mismatch")
         return self
+
+
+class LearnedFrom(BaseModel):
+    """The images that the networks learned from."""
+
+    model_config = STRICT
+
+    bucket: str = Field(min_length=1)  # as params.yaml has it
+    images: int = Field(gt=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")  # of their index, which has each image's hash
+
+    @property
+    def drawn(self) -> bool:
+        """Whether they were drawings."""
+        return self.bucket.startswith(DRAWN)
+
+    def __str__(self) -> str:
+        return f"{self.images:,} {'drawn bins' if self.drawn else 'photos'} of {self.bucket}"
 
 
 class OperatingPoint(BaseModel):
@@ -67,7 +86,8 @@ class OperatingPoint(BaseModel):
 class Calibration(OperatingPoint):
     """All of calibration.json."""
 
-    version: Literal[2]
+    version: Literal[3]
+    learned_from: LearnedFrom
     counters: dict[str, Calibrated]
     sha256: dict[str, dict[str, str]]  # by network and by file of its folder: the calibration holds for these alone
 
@@ -134,7 +154,11 @@ def verify(calibration: Calibration, network: str, folder: Path) -> None:
 
 
 def calibrate(
-    logits: Mapping[str, Floats], quantity: Ints, operating_point: OperatingPoint, folders: Mapping[str, Path]
+    logits: Mapping[str, Floats],
+    quantity: Ints,
+    operating_point: OperatingPoint,
+    learned_from: LearnedFrom,
+    folders: Mapping[str, Path],
 ) -> Calibration:
     """Temperatures and thresholds on images that no network learned from.
 
@@ -155,4 +179,6 @@ def calibrate(
         match = min(mismatch, match_threshold(doubts, right, wrong, operating_point.misses))
         counters[counter] = Calibrated(temperature=temperatures[counter], match=match, mismatch=mismatch)
     sha256 = {network: hashes(folder) for network, folder in folders.items()}
-    return Calibration(version=VERSION, counters=counters, sha256=sha256, **operating_point.model_dump())
+    return Calibration(
+        version=VERSION, learned_from=learned_from, counters=counters, sha256=sha256, **operating_point.model_dump()
+    )

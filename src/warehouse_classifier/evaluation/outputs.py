@@ -64,6 +64,7 @@ def details(evaluation: Evaluation) -> str:
         },
         "visits": len(evaluation.visits),
         "volumes_covered": evaluation.covered,
+        "unlike": dict(evaluation.unlike),
         "list_verdicts": evaluation.list_verdicts.to_dict("records"),
         "lists": {
             key: {kind: _figures(paired) for kind, paired in by_kind.items()}

@@ -61,6 +61,9 @@ class Evaluation:
     questions: Mapping[str, Mapping[str, PairedQuestions]]  # by key and by kind of wrong lists and records (PAIRED)
     paired: Mapping[str, Mapping[str, PairedVerification]]  # likewise
     list_verdicts: pd.DataFrame  # of the verifier by case, see lists.verdicts
+    unlike: Mapping[
+        str, float
+    ]  # share of the test photos that are called unlike what was learned from: as they are, and spoilt
     covered: float  # share of the lists whose total volume lies where the verifier says that the photo does
     calibration: Mapping[str, Mapping[str, float]]  # see tables.calibration_summary
     verdicts: Mapping[str, pd.DataFrame]  # by case, see tables.cases
@@ -87,10 +90,10 @@ class Evaluation:
 
 def evaluation(
     settings: EvaluationSettings, learned: Quantities, test: Predictions, outside: Predictions,
-    calibration: Calibration, inside: pd.DataFrame, verifier: ListVerifier,
+    calibration: Calibration, inside: pd.DataFrame, verifier: ListVerifier, unlike: Mapping[str, float],
 ) -> Evaluation:  # fmt: skip
     """`learned`: quantities of the training split. `outside`: predictions for bins of quantities that no network knows.
-    `inside`: what is in the test split's bins, as contents.read has it."""
+    `inside`: what is in the test split's bins, as contents.read has it. `unlike`: see Evaluation."""
     encoder, task = QuantityEncoder(calibration.quantities), settings.task
     quantities, draws = encoder.quantities, {"seed": settings.seed, "resamples": settings.resamples}
     answers = answered(test, encoder, learned)
@@ -133,7 +136,8 @@ def evaluation(
         visits=rows,
         questions=questions,
         paired=paired.verify_pairs(questions, test.groups, task, against={VERIFIER: counters[-1]}, **draws),
-        list_verdicts=lists.verdicts(verifier, len(answers), questions[VERIFIER]),
+        list_verdicts=lists.verdicts(verifier, len(answers), questions[VERIFIER], rows),
+        unlike=unlike,
         covered=verifier.covered(),
         calibration=tables.calibration_summary(calibration, errors, verdicts),
         verdicts=verdicts,

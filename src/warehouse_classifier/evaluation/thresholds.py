@@ -1,5 +1,7 @@
 """The doubts from which on a verdict is look or mismatch: thresholds for the errors that are allowed, and the verdicts."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,6 +9,26 @@ from warehouse_classifier.evaluation.arrays import Floats, Masks
 from warehouse_classifier.evaluation.mismatches.expectations import balanced_weights
 
 VERDICTS = ("match", "look", "mismatch")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where verdicts end."""
+
+    match: float = -1.0  # the largest doubt that is a match; -1 where none is
+    mismatch: float = 1.0  # the largest doubt that is no mismatch
+
+    @classmethod
+    def of(cls, right: Floats, wrong: Floats, false_alarms: float, misses: float) -> "Limits":
+        """From doubts of right and of wrong expectations that nothing was learned from, [expectations] each."""
+        doubts = np.concatenate([right, wrong])[:, None]
+        is_wrong = np.repeat([False, True], [len(right), len(wrong)])[:, None]
+        mismatch = mismatch_threshold(right, false_alarms)
+        return cls(min(mismatch, match_threshold(doubts, ~is_wrong, is_wrong, misses)), mismatch)
+
+    def judge(self, doubts: Floats) -> npt.NDArray[np.str_]:
+        """The verdict of each doubt, in the shape of `doubts`."""
+        return judge(doubts, self.match, self.mismatch)
 
 
 def mismatch_threshold(doubts: Floats, false_alarms: float) -> float:

@@ -13,11 +13,15 @@ LICENCE = "Photos of the Amazon Bin Image Dataset are under CC BY-NC-SA 3.0 US, 
 
 
 def origin(bucket: str) -> str:
-    """In words, what kind of bins these are. Of a local folder only the name: the rest is about the machine."""
+    """In words, what kind of bins these are."""
     if bucket.startswith("synthetic:"):
         return "This run’s bins are synthetic: rendered, not photographed."
-    name = bucket if "://" in bucket else Path(bucket).name
-    return f"This run’s bins are photos from {name}. {LICENCE}"
+    return f"This run’s bins are photos from {named(bucket)}. {LICENCE}"
+
+
+def named(bucket: str) -> str:
+    """The bucket's address; of a local folder only the name: the rest is about the machine."""
+    return bucket if "://" in bucket else Path(bucket).name
 
 
 def separation(test: Sequence[str], others: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from warehouse_classifier.evaluation.counters import BASELINE, PRIOR, VERIFIER
 from warehouse_classifier.evaluation.mismatches.expectations import CASES, HOLDS, MISMATCHES
-from warehouse_classifier.evaluation.mismatches.lists import PAIRED, RIGHT
+from warehouse_classifier.evaluation.mismatches.lists import PAIRED, RIGHT, RIGHT_CHANGE
 from warehouse_classifier.evaluation.mismatches.verification import Estimate
 from warehouse_classifier.evaluation.mismatches.visits import VISIT_MISMATCHES
 from warehouse_classifier.evaluation.results import Evaluation
@@ -78,7 +78,7 @@ def page(evaluation: Evaluation, data: ReportData) -> str:
         paired=PAIRED,
         verifier=VERIFIER,
         verdicts=VERDICTS,
-        right=RIGHT,
+        cases={**PAIRED, RIGHT: "the bin’s own", RIGHT_CHANGE: "the visit’s own record"},
         disguised=disguised(evaluation),
         mismatches={kind: CASES[kind] for kind in MISMATCHES},
         rows=ROWS,

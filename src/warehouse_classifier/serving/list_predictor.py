@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from warehouse_classifier.bins.sizes import VOLUME, attributes
+from warehouse_classifier.bins.expectation import Expectation
+from warehouse_classifier.bins.sizes import ATTRIBUTES, VOLUME, attributes
 from warehouse_classifier.dataset.photo import Pixels
 from warehouse_classifier.evaluation import temperature
 from warehouse_classifier.evaluation.arrays import Floats
@@ -17,9 +18,11 @@ from warehouse_classifier.evaluation.counters import AVERAGE, VERIFIER
 from warehouse_classifier.models.device import autocast, layout
 from warehouse_classifier.models.inference import read
 from warehouse_classifier.serving import predictor
-from warehouse_classifier.serving.predictor import Answer, ItemList, Predictor
+from warehouse_classifier.serving.predictor import Answer, Predictor, Question, Sight
 from warehouse_classifier.verifier import folder
-from warehouse_classifier.verifier.verifier import Verifier
+from warehouse_classifier.verifier.verifier import NUMBER, Verifier, recorded
+
+AGAINST = 0.5  # the doubt from which on two photos speak against a record
 
 
 class ListPredictor(Predictor):
@@ -28,19 +31,10 @@ class ListPredictor(Predictor):
     def __init__(self, counter: Predictor, verifier: Verifier) -> None:
         super().__init__(counter.name, counter.calibration, counter.networks, counter.device)
         self.verifier = verifier
-        self.by_lists = True
+        self.by_lists, self.outliers = True, counter.outliers
 
-    def inspect(self, pixels: Pixels, expected: Sequence[int | None], lists: Sequence[ItemList | None]) -> list[Answer]:
-        """As a counter does; of a list whose sizes are all known, doubt and verdict are the verifier's, with what it says in words."""
-        probabilities, features = self._read(pixels)
-        counted = self.answers(probabilities, expected)
-        return [
-            answer if items is None or answer.doubt is None else self._of_list(answer, quantity or 0, items, seen)
-            for answer, quantity, items, seen in zip(counted, expected, lists, features, strict=True)
-        ]
-
-    def _read(self, pixels: Pixels) -> tuple[Floats, Floats]:
-        """Probabilities [B, quantities] and features [B, features] of photos [B, side, side, 3]."""
+    def see(self, pixels: Pixels) -> Sight:
+        """As a counter does, with what both networks see."""
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device).to(memory_format=layout(self.precision))
         both = {}
         with torch.inference_mode(), autocast(self.device, self.precision):
@@ -48,22 +42,64 @@ class ListPredictor(Predictor):
                 both[network] = [part.cpu().numpy() for part in read(module, images, mirror=self.calibration.mirror)]
         logits = {network: parts[0] for network, parts in both.items()}
         probabilities = temperature.probabilities(logits, self.calibration.temperatures)[self.name]
-        return probabilities, np.concatenate([parts[1] for parts in both.values()], axis=1)
+        return Sight(probabilities, np.concatenate([parts[1] for parts in both.values()], axis=1))
 
-    def _of_list(self, counted: Answer, expected: int, items: ItemList, features: Floats) -> Answer:
-        held = sum(item["quantity"] for item in items)
-        if held != expected:
-            return replace(
-                counted, doubt=None, verdict="look", reason=f"{expected} expected, its items add up to {held}"
-            )
-        listed = np.array([attributes(items)])
-        if np.isnan(listed[0, VOLUME]):  # without the size of each item there is a number alone
+    def judged(self, sight: Sight, questions: Sequence[Question]) -> list[Answer]:
+        """As a counter does. Of a list whose sizes are all known, and of a record of what changed since the photo before, doubt and
+        verdict are the verifier's, with what it says in words."""
+        assert sight.features is not None
+        counted = self.answers(sight.probabilities, [its.quantity for its in questions])
+        earlier = [its.before.pixels for its in questions if its.before]
+        features = self.see(np.stack(earlier)).features if earlier else None
+        seen_before = iter(() if features is None else features)
+        return [
+            self._of_one(answer, its, seen, next(seen_before) if its.before else None)
+            for answer, its, seen in zip(counted, questions, sight.features, strict=True)
+        ]
+
+    def _of_one(self, counted: Answer, asked: Question, seen: Floats, seen_before: Floats | None) -> Answer:
+        """What is said of one photo, by its features and those of the photo before."""
+        expected, before = asked.expected, asked.before
+        if expected is None or counted.doubt is None:
             return counted
-        doubt = float(self.verifier.doubts(features[None], listed)[0])
-        verdict = str(self.verifier.verdicts(np.array(doubt)))
-        low, high = self.verifier.volumes(features[None])[0]
-        reason = in_words(expected, float(np.exp(listed[0, VOLUME])), float(low), float(high))
-        return replace(counted, doubt=doubt, verdict=verdict, reason=None if verdict == "match" else reason)
+        for when, its in (("", expected), *([("before, ", before.held)] if before else [])):
+            if its.items is not None and (held := sum(item["quantity"] for item in its.items)) != its.quantity:
+                sums = f"{when}{its.quantity} expected, its items add up to {held}"
+                return replace(counted, doubt=None, verdict="look", reason=sums)
+        listed = _attributes(expected)
+        by_size = not np.isnan(listed[0, VOLUME])  # without the size of each item there is a number alone
+        reasons = []
+        if before and seen_before is not None and recorded(then := _attributes(before.held), listed)[0]:
+            visit = seen_before[None], seen[None], then, listed
+            doubt, verdict = self.verifier.doubts_of_change(*visit)[0], self.verifier.verdicts_of_visit(*visit)[0]
+            reasons.append(change_in_words(before.held.quantity, expected.quantity, float(doubt)))
+        elif by_size:
+            doubt = self.verifier.doubts(seen[None], listed)[0]
+            verdict = self.verifier.of_list.judge(doubt)
+        else:
+            return counted
+        volume, (low, high) = float(np.exp(listed[0, VOLUME])), self.verifier.volumes(seen[None])[0].tolist()
+        # beside a record that is in doubt, a size that fits is no reason
+        if by_size and (not reasons or not low <= volume <= high):
+            reasons.append(in_words(expected.quantity, volume, low, high))
+        reason = None if verdict == "match" else "; ".join(reasons)
+        return replace(counted, doubt=float(doubt), verdict=str(verdict), reason=reason)
+
+
+def _attributes(expected: Expectation) -> Floats:
+    """Of a list, [1, attributes]; of a number alone it is all that is known."""
+    if expected.items is not None:
+        return np.array([attributes(expected.items)])
+    alone = np.full((1, len(ATTRIBUTES)), np.nan)
+    alone[0, NUMBER] = np.log1p(expected.quantity)
+    return alone
+
+
+def change_in_words(before: int, now: int, doubt: float) -> str:
+    """What two photos say of a record of what changed between them. `doubt`: how likely it was the opposite."""
+    record = f"{before} before and {now} now" if before != now else f"{now} before and now, of another size"
+    looks = "yet the photos look like the opposite" if doubt > AGAINST else "and the photos rather look like it"
+    return f"{record}, {looks}"
 
 
 def in_words(expected: int, volume: float, low: float, high: float) -> str:
@@ -80,12 +116,17 @@ def short(volume: float) -> str:
 
 @contextmanager
 def opened(models: Path, name: str = AVERAGE, threads: int | None = None) -> Iterator[Predictor]:
-    """A counter as predictor.opened has it; of the average the verifier is beside it, if `models` holds one.
+    """A counter as predictor.opened has it; if `models` holds a verifier, it tells which photos are unlike those that were learned
+    from, and beside the average it judges lists.
 
     Raises UserError as that does, and for a verifier of other networks.
     """
     with predictor.opened(models, name, threads) as counter:
-        if name != AVERAGE or not (models / VERIFIER).is_dir():
+        if not (models / VERIFIER).is_dir():
+            yield counter
+            return
+        counter.outliers = folder.load_outliers(models / VERIFIER)
+        if name != AVERAGE:
             yield counter
             return
         networks = {network: models / network for network in counter.networks}
@@ -96,4 +137,4 @@ def identity(models: Path, counter: Predictor) -> Mapping[str, Any]:
     """What the answers of a counter depend on beside its calibration."""
     from warehouse_classifier.models.folder import hashes
 
-    return hashes(models / VERIFIER) if counter.by_lists else {}
+    return hashes(models / VERIFIER) if counter.outliers else {}

@@ -20,9 +20,10 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType
 from PIL import Image
 
+from warehouse_classifier.bins.expectation import Expectation
 from warehouse_classifier.evaluation.counters import AVERAGE
 from warehouse_classifier.models.registry import NETWORKS
-from warehouse_classifier.serving.request import EXPECTED, PHOTO, BadRequest, bodies, expectations
+from warehouse_classifier.serving.request import EXPECTED, ITEMS, PHOTO, BadRequest, bodies, expectations
 
 MODELS = "models"  # the artifact: calibration.json, and a folder for each network
 MOST_BODY = 100_000_000  # bytes, as JSON
@@ -35,9 +36,8 @@ class Served(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Raises UserError if the artifacts are not whole."""
-        from warehouse_classifier.serving.predictor import (
-            opened,  # with torch, which whoever only logs a model does not wait for
-        )
+        # with torch, which whoever only logs a model does not wait for
+        from warehouse_classifier.serving.list_predictor import opened
 
         models = Path(context.artifacts[MODELS])
         there = [network for network in NETWORKS if (models / network).is_dir()]
@@ -57,23 +57,28 @@ class Served(PythonModel):
             rows += self._rows(photos[start : start + AT_ONCE], expected[start : start + AT_ONCE])
         return pd.DataFrame(rows, index=model_input.index, dtype=object)  # which leaves None what it is
 
-    def _rows(self, photos: Sequence[bytes], expected: Sequence[int | None]) -> list[dict[str, Any]]:
+    def _rows(self, photos: Sequence[bytes], expected: Sequence[Expectation | None]) -> list[dict[str, Any]]:
+        from warehouse_classifier.serving.predictor import Question
+
         quantities = self.counter.calibration.quantities
         nothing = {"predicted": None, "probability": None, "doubt": None, "verdict": "look"}
         nobody = dict.fromkeys(map(column, quantities))
         rows: list[dict[str, Any]] = [{}] * len(photos)
-        decoded, places = [], []
-        for place, body in enumerate(photos):
+        decoded, questions, places = [], [], []
+        for place, (body, wanted) in enumerate(zip(photos, expected, strict=True)):
             try:
-                decoded.append(self.counter.pixels(body))
-                places.append(place)
+                pixels = self.counter.pixels(body)
             except ValueError as error:
                 rows[place] = {**nothing, "reason": str(error), **nobody}
+                continue
+            decoded.append(pixels)
+            questions.append(Question(wanted, strange=self.counter.strange(body, pixels)))
+            places.append(place)
         if not places:
             return rows
-        probabilities = self.counter.probabilities(np.stack(decoded))
-        answers = self.counter.answers(probabilities, [expected[place] for place in places])
-        for place, answer, shares in zip(places, answers, probabilities.tolist(), strict=True):
+        sight = self.counter.see(np.stack(decoded))
+        answers = self.counter.say(sight, questions)
+        for place, answer, shares in zip(places, answers, sight.probabilities.tolist(), strict=True):
             rows[place] = {**vars(answer), **dict(zip(map(column, quantities), shares, strict=True))}
         return rows
 
@@ -114,7 +119,7 @@ def signature(quantities: Sequence[int]) -> ModelSignature:
     """Of a model that tells these apart."""
     # any, for MLflow's server cuts 1.5 to the long 1, and knows no long that is missing: `expectations` looks closer
     anything = AnyType()  # type: ignore[no-untyped-call]
-    asked = [ColSpec(DataType.binary, PHOTO), ColSpec(anything, EXPECTED, required=False)]
+    asked = [ColSpec(DataType.binary, PHOTO), *(ColSpec(anything, name, required=False) for name in (EXPECTED, ITEMS))]
     names = {
         "predicted": DataType.long, "probability": DataType.double, "doubt": DataType.double,
         "verdict": DataType.string, "reason": DataType.string, **dict.fromkeys(map(column, quantities), DataType.double),

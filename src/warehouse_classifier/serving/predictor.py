@@ -1,15 +1,15 @@
 """A trained counter: networks and what their answers are worth, ready to say how many items a photo shows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from warehouse_classifier.bins.expectation import Expectation
 from warehouse_classifier.dataset.photo import Pixels, decode, encode, square
 from warehouse_classifier.evaluation import calibration, temperature
 from warehouse_classifier.evaluation.arrays import Floats
@@ -20,6 +20,8 @@ from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.models.inference import logits_of
 from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.synthetic.mark import is_drawn
+from warehouse_classifier.verifier.outliers import OutlierDetector
 
 MOST_PIXELS = 50_000_000  # of a photo; one that claims more is not decoded
 
@@ -35,13 +37,41 @@ class Answer:
     reason: str | None
 
 
-ItemList = Sequence[Mapping[str, Any]]  # each item with quantity, height, length, width and weight, see bins/sizes.py
+@dataclass(frozen=True)
+class Before:
+    """A photo of the same bin, [side, side, 3], at the visit before, and what was in it then."""
+
+    pixels: Pixels
+    held: Expectation
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is expected of a photo, None for nothing; and the photo before, if there is one."""
+
+    expected: Expectation | None
+    before: Before | None = None
+    strange: str | None = None  # see Predictor.strange
+
+    @property
+    def quantity(self) -> int | None:
+        """How many items are expected."""
+        return None if self.expected is None else self.expected.quantity
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Calibrated probabilities of photos, [B, quantities] and, for whoever judges lists, features [B, features]."""
+
+    probabilities: Floats
+    features: Floats | None = None
 
 
 class Predictor:
     """One counter with its networks and its calibration."""
 
     by_lists = False  # whether it judges lists of items
+    outliers: OutlierDetector | None = None  # which tells photos that are unlike those that were learned from
 
     def __init__(
         self, name: str, calibration: Calibration, networks: dict[str, nn.Module], device: torch.device
@@ -57,6 +87,18 @@ class Predictor:
         small = square(decode(body, MOST_PIXELS), self.calibration.side)
         return decode(encode(small, self.calibration.quality), MOST_PIXELS)
 
+    def strange(self, body: bytes, pixels: Pixels) -> str | None:
+        """Why a photo is unlike those that the networks learned from, so that nothing they say of it counts; None if it is not.
+
+        `pixels`: of the photo, as `pixels` has them.
+        """
+        learned_from = self.calibration.learned_from
+        if is_drawn(body) != learned_from.drawn:
+            return f"{'a drawing' if is_drawn(body) else 'a photo'}, and the networks have seen {learned_from}"
+        if self.outliers and self.outliers.unlike(pixels[None])[0]:
+            return f"unlike the {learned_from} that the networks have seen"
+        return None
+
     def probabilities(self, pixels: Pixels) -> Floats:
         """Calibrated probabilities [B, quantities] of photos [B, side, side, 3]."""
         order = layout(self.precision)
@@ -67,9 +109,24 @@ class Predictor:
                 logits[network] = logits_of(module, images, mirror=self.calibration.mirror).cpu().numpy()
         return temperature.probabilities(logits, self.calibration.temperatures)[self.name]
 
-    def inspect(self, pixels: Pixels, expected: Sequence[int | None], lists: Sequence[ItemList | None]) -> list[Answer]:
-        """What is said of photos [B, side, side, 3]; a counter does not look at the `lists` of their items."""
-        return self.answers(self.probabilities(pixels), expected)
+    def inspect(self, pixels: Pixels, questions: Sequence[Question]) -> list[Answer]:
+        """What is said of photos [B, side, side, 3]."""
+        return self.say(self.see(pixels), questions)
+
+    def see(self, pixels: Pixels) -> Sight:
+        """What networks make of photos [B, side, side, 3]."""
+        return Sight(self.probabilities(pixels))
+
+    def say(self, sight: Sight, questions: Sequence[Question]) -> list[Answer]:
+        """What is said of photos that were seen. Of what is strange it is a count, and that somebody must look."""
+        return [
+            answer if its.strange is None else replace(answer, verdict="look", reason=its.strange)
+            for answer, its in zip(self.judged(sight, questions), questions, strict=True)
+        ]
+
+    def judged(self, sight: Sight, questions: Sequence[Question]) -> list[Answer]:
+        """What is said of photos that are like those that were learned from."""
+        return self.answers(sight.probabilities, [its.quantity for its in questions])
 
     def answers(self, probabilities: Floats, expected: Sequence[int | None]) -> list[Answer]:
         """What the probabilities of each photo say of what is expected of it, None for nothing."""

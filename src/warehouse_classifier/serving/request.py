@@ -1,19 +1,21 @@
 """What a request to the served model holds: photos and what is expected of them, within limits."""
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from warehouse_classifier.bins.expectation import FIELDS, LARGEST, Expectation, item
 from warehouse_classifier.dataset.photo import FORMATS
 
-PHOTO, EXPECTED = "photo", "expected"
+PHOTO, EXPECTED, ITEMS = "photo", "expected", "expected_items"
 MOST_ROWS = 1000  # of a request
 MOST_BYTES = 64_000_000  # of its photos together
 MOST_PIXELS = 1_000_000_000  # of its photos together, as of 1,000 with a megapixel each; few bytes can claim many
-MOST_EXPECTED = 1_000_000  # as metadata.LARGEST, whose module would bring pyarrow along with the model
+MOST_ITEMS = 10_000  # different ones of a list
 ENCODED = (b"/9j/", b"iVBORw0KGgo")  # how a JPEG and a PNG begin in base64
 
 
@@ -51,10 +53,31 @@ def pixels(body: bytes) -> int:
         return 0
 
 
-def expectations(asked: pd.DataFrame) -> list[int | None]:
-    """None where nothing is expected. Raises BadRequest for what is no quantity."""
-    given = asked[EXPECTED].tolist() if EXPECTED in asked else [None] * len(asked)
-    return [_quantity(row, value) for row, value in enumerate(given)]
+def expectations(asked: pd.DataFrame) -> list[Expectation | None]:
+    """None where nothing is expected. Raises BadRequest for what is no quantity, or no list of items."""
+    nothing = [None] * len(asked)
+    numbers, lists = (asked[name].tolist() if name in asked else nothing for name in (EXPECTED, ITEMS))
+    return [_expectation(row, *both) for row, both in enumerate(zip(numbers, lists, strict=True))]
+
+
+def _expectation(row: int, number: Any, given: Any) -> Expectation | None:
+    quantity = _quantity(row, number)
+    if given is None or (isinstance(given, (float, np.floating)) and np.isnan(given)):
+        return None if quantity is None else Expectation(quantity)
+    if not isinstance(given, (list, np.ndarray)) or not all(isinstance(one, Mapping) for one in given):
+        raise BadRequest(f"row {row}: {ITEMS} must be an array of objects with {', '.join(FIELDS)}")
+    if len(given) > MOST_ITEMS:
+        raise BadRequest(f"row {row}: {ITEMS} has {len(given):,} items, it may have {MOST_ITEMS:,}")
+    items = []
+    for place, one in enumerate(given):
+        try:
+            items.append(item(one))
+        except ValueError as error:
+            raise BadRequest(f"row {row}: {ITEMS}, item {place}: {error}") from None
+    held = sum(its["quantity"] for its in items)
+    if held > LARGEST:
+        raise BadRequest(f"row {row}: {ITEMS} adds up to {held:,}, more than {LARGEST:,}")
+    return Expectation(held if quantity is None else quantity, items)
 
 
 def _quantity(row: int, value: Any) -> int | None:
@@ -62,6 +85,6 @@ def _quantity(row: int, value: Any) -> int | None:
     if value is None or value is pd.NA or (real and np.isnan(value)):
         return None
     whole = float(value).is_integer() if real else isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or not 0 <= value <= MOST_EXPECTED:
-        raise BadRequest(f"row {row}: {EXPECTED} is {value!r}, it must be a whole number from 0 to {MOST_EXPECTED:,}")
+    if not whole or not 0 <= value <= LARGEST:
+        raise BadRequest(f"row {row}: {EXPECTED} is {value!r}, it must be a whole number from 0 to {LARGEST:,}")
     return int(value)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from warehouse_classifier.runtime.files import replacing
+from warehouse_classifier.runtime.files import replacing, sha256
 from warehouse_classifier.runtime.params import Batch, Params, Precision, Quality, Quantities, Seed, Side, Threads
 from warehouse_classifier.runtime.progress import Progress
 
@@ -67,7 +67,7 @@ def evaluate(
     from warehouse_classifier.report.drawings import drawings
     from warehouse_classifier.report.page import page
     from warehouse_classifier.report.provenance import provenance
-    from warehouse_classifier.verifier import folder
+    from warehouse_classifier.verifier import folder, outliers
     from warehouse_classifier.verifier.split import SplitVerifier
 
     folders = {key: models / key for key in NETWORKS}
@@ -75,10 +75,11 @@ def evaluate(
     inside = contents.read(metadata, shards.index["id"].iloc[shards.rows("test")].tolist())
     shards.verify(params.workers)
     verifier = folder.load(models / VERIFIER, folders, mirror=params.mirror)
+    detector = folder.load_outliers(models / VERIFIER)
 
     facts, answers = answered(params, shards, folders, progress)
     logits = answers.logits
-    calibration = calibrated(params, facts, logits, folders)
+    calibration = calibrated(params, shards, facts, logits, folders)
     test, outside = (of_split(split, facts, logits, calibration.temperatures) for split in ("test", OUTSIDE))
     settings = EvaluationSettings(
         params.seed, params.resamples, Task(params.prevalence, params.recalls, params.budgets)
@@ -86,7 +87,8 @@ def evaluate(
     learned = shards.index.iloc[shards.rows("train")]["quantity"].to_numpy()
     seen = answers.features[(facts["split"] == "test").to_numpy()]
     verified = SplitVerifier.of(verifier, seen, inside)
-    results = evaluation(settings, learned, test, outside, calibration, inside, verified)
+    unlike = outliers.measured(detector, map(shards.pixels, shards.rows("test")), params.seed)
+    results = evaluation(settings, learned, test, outside, calibration, inside, verified, unlike)
 
     charts = drawings(results, histories)
     origins = provenance(params.model_dump(), images, metadata, folders)
@@ -108,10 +110,16 @@ def answered(
 
 
 def calibrated(
-    params: Evaluate, facts: "pd.DataFrame", logits: "Mapping[str, Floats]", folders: Mapping[str, Path]
+    params: Evaluate,
+    shards: "Shards",
+    facts: "pd.DataFrame",
+    logits: "Mapping[str, Floats]",
+    folders: Mapping[str, Path],
 ) -> "Calibration":
     """Temperatures and thresholds by the validation split alone."""
-    from warehouse_classifier.evaluation.calibration import OperatingPoint, calibrate
+    from warehouse_classifier.dataset.shards import INDEX
+    from warehouse_classifier.evaluation.calibration import LearnedFrom, OperatingPoint, calibrate
+    from warehouse_classifier.report.formatting import named
 
     held_out = (facts["split"] == "validation").to_numpy()
     operating_point = OperatingPoint(
@@ -119,7 +127,11 @@ def calibrated(
         mirror=params.mirror, false_alarms=params.false_alarms, misses=params.misses,
     )  # fmt: skip
     quantity = facts.loc[held_out, "quantity"].to_numpy()
-    return calibrate({key: values[held_out] for key, values in logits.items()}, quantity, operating_point, folders)
+    learned_from = LearnedFrom(
+        bucket=named(params.bucket), images=shards.rows("train").size, sha256=sha256(shards.folder / INDEX)
+    )
+    its = {key: values[held_out] for key, values in logits.items()}
+    return calibrate(its, quantity, operating_point, learned_from, folders)
 
 
 def report_data(

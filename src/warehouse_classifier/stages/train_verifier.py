@@ -42,6 +42,7 @@ class TrainVerifier(Params):
     draws: int = Field(ge=1, le=100)  # of wrong lists, for each bin and kind
     false_alarms: Share  # of right lists that may be called a mismatch
     misses: Share  # of the lists of another visit that may be called a match
+    outliers: Share  # of photos like those that are learned from that may be called unlike them
 
 
 def train_verifier(
@@ -54,7 +55,7 @@ def train_verifier(
     from warehouse_classifier.dataset.shards import Shards
     from warehouse_classifier.evaluation.answers import InferenceSettings, answers
     from warehouse_classifier.models.registry import NETWORKS
-    from warehouse_classifier.verifier import folder
+    from warehouse_classifier.verifier import folder, outliers
     from warehouse_classifier.verifier.learning import VerifierRecipe, learn
 
     folders, shards = {path.name: path for path in networks}, Shards(images)
@@ -77,9 +78,11 @@ def train_verifier(
             false_alarms=params.false_alarms, misses=params.misses,
         )  # fmt: skip
         result = learn(train, validation, params.quantities, recipe)
+        photos = map(shards.pixels, outliers.sample(learned_from, params.seed)), map(shards.pixels, held_out)
+        detector = outliers.learn(*photos, params.outliers, params.seed)
     with replacing(verifier) as half:
         half.mkdir()
-        folder.save(result, folders, half, mirror=params.mirror)
+        folder.save(result, detector, folders, half, mirror=params.mirror)
     progress.measure(train_images=learned_from.size, validation_images=held_out.size, visits=len(train.visits))
     progress.say(f"{learned_from.size} photos and their lists, {len(train.visits)} visits learned from")
 

@@ -5,6 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from warehouse_classifier.synthetic.mark import MARK
+
 
 def expose(image: Image.Image, random: np.random.Generator) -> bytes:
     """What the camera does: a warm, flat, dim exposure, light that falls off to the sides, noise. Returns the JPEG."""
@@ -21,5 +23,7 @@ def expose(image: Image.Image, random: np.random.Generator) -> bytes:
     pixels >>= 8
     pixels += random.integers(0, 256, size=pixels.shape, dtype=np.uint8) >> (5 if grain < 0.4 else 4)
     body = io.BytesIO()
-    Image.fromarray(np.minimum(pixels, 255).astype(np.uint8)).save(body, "JPEG", quality=85, subsampling="4:2:0")
+    Image.fromarray(np.minimum(pixels, 255).astype(np.uint8)).save(
+        body, "JPEG", quality=85, subsampling="4:2:0", comment=MARK
+    )
     return body.getvalue()

@@ -23,7 +23,7 @@ from warehouse_classifier.synthetic.items import Item
 from warehouse_classifier.synthetic.placement import Placement, after_visit, seen_from, stow
 from warehouse_classifier.synthetic.sizes import LOWER, UPPER, CellSize
 
-VERSION = 2  # raise it with every change that alters a photo or a JSON: fingerprints are made of it
+VERSION = 3  # raise it with every change that alters a photo or a JSON: fingerprints are made of it
 MOVED = 0.08  # chance that a unit stands elsewhere than at the robot's last visit
 ASIDE = 0.3  # how far the camera may look beside the middle, as a share of the photo's width and height
 SHAKE = 4  # pixels by which the photo is off, at most

@@ -16,7 +16,7 @@ from warehouse_classifier.bins.sizes import VOLUME
 from warehouse_classifier.evaluation.arrays import Features, Floats, Ints, Masks
 from warehouse_classifier.evaluation.mismatches import lists as list_kinds
 from warehouse_classifier.evaluation.mismatches.lists import NATURAL
-from warehouse_classifier.evaluation.thresholds import match_threshold, mismatch_threshold
+from warehouse_classifier.evaluation.thresholds import Limits
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.verifier import evidence
 from warehouse_classifier.verifier.evidence import Spread
@@ -61,6 +61,11 @@ class VerifierRecipe:
     draws: int  # of wrong lists, for each bin and kind
     false_alarms: float  # share of right lists that may be called a mismatch
     misses: float  # share of the lists of another visit that may be called a match
+
+    @property
+    def errors(self) -> tuple[float, float]:
+        """The shares that verdicts may be wrong of: false alarms and misses."""
+        return self.false_alarms, self.misses
 
 
 def learn(train: Bins, validation: Bins, quantities: Sequence[int], recipe: VerifierRecipe) -> Verifier:
@@ -113,12 +118,32 @@ def _calibrated(raw: Verifier, bins: Bins, quantities: Sequence[int], recipe: Ve
     low, high = (-FAR, FAR) if np.isnan(residuals).all() else np.nanquantile(residuals, tails)
     hardest = pairs[NATURAL] if NATURAL in pairs else np.concatenate(list(pairs.values()))
     photo, other = hardest.ravel(), hardest[:, ::-1].ravel()
-    right, wrong = (calibrated.doubts_of_readings(*its) for its in ((read, lists), (read[photo], lists[other])))
-    doubts = np.concatenate([right, wrong])[:, None]
-    is_wrong = np.repeat([False, True], [len(right), len(wrong)])[:, None]
-    mismatch = mismatch_threshold(right, recipe.false_alarms)
-    match = min(mismatch, match_threshold(doubts, ~is_wrong, is_wrong, recipe.misses))
-    return replace(calibrated, match=match, mismatch=mismatch, volume_low=float(low), volume_high=float(high))
+    of_list = Limits.of(
+        calibrated.doubts_of_readings(read, lists),
+        calibrated.doubts_of_readings(read[photo], lists[other]),
+        *recipe.errors,
+    )
+    return replace(
+        calibrated,
+        of_list=of_list,
+        of_record=_of_visits(calibrated, bins, recipe),
+        volume_low=float(low),
+        volume_high=float(high),
+    )
+
+
+def _of_visits(verifier: Verifier, bins: Bins, recipe: VerifierRecipe) -> Limits:
+    """Where verdicts end for doubts of records: right are photos and lists in their order, and wrong the photos in the other.
+
+    Nothing is a match or a mismatch by too few visits.
+    """
+    if len(bins.visits) * recipe.misses < ENOUGH:
+        return Limits()
+    before, after = bins.visits.T
+    right = verifier.doubts_of_change(
+        bins.features[before], bins.features[after], bins.lists[before], bins.lists[after]
+    )
+    return Limits.of(right, 1 - right, *recipe.errors)
 
 
 def _changes(bins: Bins) -> Floats:

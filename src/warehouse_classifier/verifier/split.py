@@ -35,7 +35,7 @@ class SplitVerifier:
 
     def verdicts(self, doubts: Floats) -> npt.NDArray[np.str_]:
         """What each doubt of a list comes to."""
-        return self.verifier.verdicts(doubts)
+        return self.verifier.of_list.judge(doubts)
 
     def doubts(self, photos: Ints, lists: Ints) -> Floats:
         """How much the list of each question is doubted, [questions]."""
@@ -45,3 +45,8 @@ class SplitVerifier:
         """How much is doubted that between the photos `before` and `after` the list `first` became `second`, [questions]."""
         photos = self.features[before], self.features[after]
         return self.verifier.doubts_of_change(*photos, self.lists[first], self.lists[second])
+
+    def verdicts_of_visit(self, before: Ints, after: Ints, first: Ints, second: Ints) -> npt.NDArray[np.str_]:
+        """What is said of the second list, with the photo before and the list of then, [questions]."""
+        photos = self.features[before], self.features[after]
+        return self.verifier.verdicts_of_visit(*photos, self.lists[first], self.lists[second])

@@ -13,12 +13,13 @@ from scipy.special import expit
 
 from warehouse_classifier.bins.sizes import ATTRIBUTES, VOLUME
 from warehouse_classifier.evaluation.arrays import Features, Floats
-from warehouse_classifier.evaluation.thresholds import judge
+from warehouse_classifier.evaluation.thresholds import Limits
 from warehouse_classifier.verifier import evidence
 from warehouse_classifier.verifier.evidence import Spread
 from warehouse_classifier.verifier.heads import Heads
 
 NUMBER = ATTRIBUTES.index("number")
+NONE = Limits()  # nothing is a match, and nothing a mismatch
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Verifier:
     weights: Floats  # of the evidence against a list, [evidence]
     bias: float
     direction: Floats  # in which features go when items are put in, [features]
-    match: float = -1.0  # the largest doubt of a list that is a match; -1 where none is
-    mismatch: float = 1.0  # the largest doubt that is no mismatch
+    of_list: Limits = NONE  # of doubts of a list, by one photo
+    of_record: Limits = NONE  # of doubts of a record, by two photos
     volume_low: float = 0.0  # how far the scaled volume lies above its reading, from here
     volume_high: float = 0.0  # to there, in the share learning.COVERAGE of all bins
 
@@ -52,6 +53,17 @@ class Verifier:
         """
         return np.asarray(expit(-recorded(first, second) * ((after - before) @ self.direction)))
 
+    def verdicts_of_visit(
+        self, before: Features, after: Features, first: Floats, second: Floats
+    ) -> npt.NDArray[np.str_]:
+        """What is said of each record and the list that it ends with, [visits]: two photos are the stronger evidence, so the record
+        decides, but for a list that is a mismatch by itself. Where the record says nothing, the list does."""
+        by_list = self.of_list.judge(self.doubts(after, second))
+        by_list = np.where(np.isnan(second[:, VOLUME]), "look", by_list)  # of a number alone a counter knows more
+        by_record = self.of_record.judge(self.doubts_of_change(before, after, first, second))
+        together = np.where(by_list == "mismatch", np.where(by_record == "match", "look", "mismatch"), by_record)
+        return np.where(recorded(first, second) == 0, by_list, together)
+
     def volumes_read(self, features: Features) -> Floats:
         """The logarithm of the total volume that each photo shows, in cubic inches, [photos]."""
         return np.asarray(self.heads.read(features)[:, VOLUME] * self.spread[VOLUME] + self.middle[VOLUME])
@@ -60,10 +72,6 @@ class Verifier:
         """From where to where the total volume of what each photo shows lies, cubic inches, [photos, 2], at learning.COVERAGE."""
         beside = np.array([self.volume_low, self.volume_high]) * self.spread[VOLUME]
         return np.asarray(np.exp(self.volumes_read(features)[:, None] + beside))
-
-    def verdicts(self, doubts: Floats) -> npt.NDArray[np.str_]:
-        """What each doubt of a list comes to, of thresholds.VERDICTS."""
-        return judge(doubts, self.match, self.mismatch)
 
     def scaled(self, lists: Floats) -> Floats:
         """Lists as heads read them."""

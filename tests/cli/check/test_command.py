@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from support.bins import bins, jpeg, metadata, mirror
-from support.predictors import tiny, verified
+from support.predictors import LEARNED_FROM, tiny, verified
 from support.s3 import S3
 from warehouse_classifier.cli.__main__ import answer
 from warehouse_classifier.cli.check.inspection import inspect
@@ -27,6 +27,7 @@ from warehouse_classifier.serving.predictor import opened
 
 COMMAND = [sys.executable, "-m", "warehouse_classifier.cli", "check"]
 FIELDS = ["photo", "expected", "predicted", "probability", "doubt", "verdict", "reason"]
+DRAWN = LEARNED_FROM.model_copy(update={"bucket": "synthetic://?pairs=60&seed=1"})
 Ran = tuple[int, str, str]
 Run = Callable[..., Ran]
 
@@ -172,10 +173,11 @@ def test_a_bucket_says_the_same_wherever_it_is(check: Run, s3: S3, tmp_path: Pat
 def test_a_buckets_lists_are_judged_where_there_is_a_verifier(check: Run, tmp_path: Path) -> None:
     """Its metadata says how large each item is; without a verifier the number alone is judged, and that is said."""
     bucket = "synthetic://?pairs=12&seed=7"
-    status, out, err = check(bucket, "--format", "jsonl", model="average")
+    bare = str(tiny(tmp_path / "bare", DRAWN))
+    status, out, err = check(bucket, "--models", bare, "--format", "jsonl", model="average")
     counted = [json.loads(line) for line in out.splitlines()]
-    assert err.splitlines()[0] == "models holds no verifier, so that verdicts go by the number of items alone"
-    models = tiny(tmp_path / "with")
+    assert err.splitlines()[0] == f"{bare} holds no verifier, so that verdicts go by the number of items alone"
+    models = tiny(tmp_path / "with", DRAWN)
     verified(models)
     status, out, err = check(bucket, "--models", str(models), "--format", "jsonl", model="average")
     rows = [json.loads(line) for line in out.splitlines()]
@@ -186,7 +188,7 @@ def test_a_buckets_lists_are_judged_where_there_is_a_verifier(check: Run, tmp_pa
     assert len(judged) > 5
     assert all(row["doubt"] != other["doubt"] for row, other in judged)
     words = re.compile(
-        r"\d items? of about [\d,.]+ cubic inches expected; this looks like 50 to 200(, yet their number or single sizes fit less)?"
+        r"\d before and \d now, (and|yet) the photos [\w ]+|(\d before and \d now, (and|yet) the photos [\w ]+; )?\d items? of about [\d,.]+ cubic inches expected; this looks like 50 to 200(, yet their number or single sizes fit less)?"
     )
     for row, _ in judged:
         assert (row["verdict"] == "match") == (row["reason"] is None)
@@ -210,6 +212,36 @@ def test_another_verifier_makes_parts_anew(check: Run, tmp_path: Path) -> None:
     check(*argv, model="average")
     (other,) = Path("parts").glob("part-*.csv")
     assert other.name != part.name
+
+
+def test_whoever_has_seen_drawings_alone_says_that_a_person_must_look_at_photos(check: Run, tmp_path: Path) -> None:
+    """And the other way round; one line on the terminal says it once."""
+    models, line = str(tiny(tmp_path / "drawn", DRAWN)), "40 drawn bins of synthetic://?pairs=60&seed=1"
+    status, out, err = check("shelf/1.jpg", "shelf/2.jpg", "--expected", "3", "--models", models, "--format", "jsonl")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert status == 1
+    assert {(row["verdict"], row["reason"]) for row in rows} == {
+        ("look", f"a photo, and the networks have seen {line}")
+    }
+    assert all(row["predicted"] for row in rows)
+    assert err.splitlines()[0] == f"{models} has learned from {line}, and from no photo: of photos it can tell nothing"
+    status, out, err = check("synthetic://?pairs=3&seed=9", "--models", models, "--format", "jsonl")
+    assert "the networks have seen" not in out
+    assert "it can tell nothing" not in err
+    assert "a drawing, and the networks have seen 40 photos of s3://bins" in check("synthetic://?pairs=3&seed=9")[1]
+
+
+def test_what_is_unlike_the_photos_that_were_learned_from_wants_a_look(check: Run, tmp_path: Path) -> None:
+    """Whichever network counts."""
+    models = verified(tiny(tmp_path / "with"), farthest=0.0)
+    for model in ("vit", "average"):
+        _, out, _ = check("shelf/1.jpg", "--expected", "3", "--models", str(models), "--format", "jsonl", model=model)
+        row = json.loads(out)
+        assert (row["verdict"], row["reason"]) == (
+            "look",
+            "unlike the 40 photos of s3://bins that the networks have seen",
+        )
+        assert row["doubt"] is not None
 
 
 def test_synthetic_bins_are_a_bucket(check: Run) -> None:
@@ -324,9 +356,9 @@ def test_a_mistyped_model_is_told_which_there_are(check: Run) -> None:
         (lambda models: shutil.rmtree(models / "vit"), "holds no trained ViT"),
         (lambda models: (models / "vit" / "model.safetensors").write_bytes(b"x"), "is not the one that calibration.json"),
         (lambda models: (models / "vit" / "config.json").open("a").write(" "), "is not the one that calibration.json"),
-        (lambda models: (models / "calibration.json").write_text('{"version": 1}'), "is of version 1, this program reads 2"),
+        (lambda models: (models / "calibration.json").write_text('{"version": 1}'), "is of version 1, this program reads 3"),
         (lambda models: (models / "calibration.json").write_text("{"), "is not JSON"),
-        (lambda models: (models / "calibration.json").write_text('{"version": 2}'), "quantities: field required"),
+        (lambda models: (models / "calibration.json").write_text('{"version": 3}'), "quantities: field required"),
     ],
 )  # fmt: skip
 def test_bad_models_are_one_line_and_status_2(
@@ -391,7 +423,10 @@ def test_a_closed_pipe_is_no_traceback(shelf: Path, models: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("how", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended")])
+@pytest.mark.parametrize(
+    ("how", "word"),
+    [(signal.SIGINT, "interrupted"), pytest.param(signal.SIGTERM, "ended", marks=pytest.mark.soak)],
+)
 def test_ctrl_c_and_its_like_are_one_line(shelf: Path, how: signal.Signals, word: str) -> None:
     argv = [*COMMAND, "synthetic://?pairs=100000&seed=1", "--model", "vit", "--format", "csv"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

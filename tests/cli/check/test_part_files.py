@@ -189,7 +189,7 @@ def test_another_version_of_the_program_makes_other_parts(
     mirror(bins(3), tmp_path / "bins")
     check("bins")
     before = stamps()
-    monkeypatch.setattr(part_files, "VERSION", 2)
+    monkeypatch.setattr(part_files, "VERSION", 0)
     check("bins")
     assert redone(before) == [0]
 
@@ -259,7 +259,9 @@ def test_a_fault_in_the_middle_leaves_whole_parts_alone(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, *(pytest.param(how, marks=pytest.mark.soak) for how in (signal.SIGINT, signal.SIGTERM))]
+)
 def test_a_run_that_was_killed_goes_on_where_it_was(check: Run, how: signal.Signals) -> None:
     Path("shelf").mkdir()
     names = [f"shelf/{n:03}.jpg" for n in range(200)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
+from warehouse_classifier.runtime.errors import UserError
 
 if TYPE_CHECKING:  # seconds to import, and --help needs none of it
     from warehouse_classifier.cli.check.finding import Finding
@@ -20,9 +21,15 @@ if TYPE_CHECKING:  # seconds to import, and --help needs none of it
 
 SOURCES = "Files, folders, quoted patterns ('shelf/**/*.jpg'), or one bucket: s3://…, synthetic://…, a folder like one."
 EXPECTED = (
-    "How many items each photo should show: a number, or a CSV with the columns photo (a path or a file's name; or id) and"
-    " quantity. Of a bucket, its metadata tells without."
+    "What each photo should show: a number of items, a CSV with the columns photo (a path or a file's name; or id) and"
+    " quantity or, a row for each item, length, width, height and unit (in, cm, mm) as well; or a JSON of the same words."
+    " Of a bucket, its metadata tells without."
 )
+BEFORE = (
+    "A folder with the photos of the same bins at the visit before, under the same names: what changed between both is held"
+    " against what is said to have changed. A column before of the CSV names each by its path instead; a bucket has them."
+)
+EXPECTED_BEFORE = "What those photos showed, as --expected."
 OUTPUT = (
     "A file, or a folder (one that exists, or ends in a slash) for csv or jsonl in parts: part-00000-<digest>.csv. After a"
     " kill the same command goes on: parts of the same photos, expectations, models and options are kept, others are made"
@@ -38,7 +45,9 @@ else:  # typer takes its choices from the annotation, and they are those that th
 
 def check(
     photos: Annotated[list[str], typer.Argument(help=SOURCES, show_default=False)],
-    expected: Annotated[str | None, typer.Option(metavar="N|FILE.csv", help=EXPECTED)] = None,
+    expected: Annotated[str | None, typer.Option(metavar="N|FILE", help=EXPECTED)] = None,
+    before: Annotated[str | None, typer.Option(metavar="FOLDER", help=BEFORE)] = None,
+    expected_before: Annotated[str | None, typer.Option(metavar="N|FILE", help=EXPECTED_BEFORE)] = None,
     model: Annotated[Model, typer.Option(help="Who counts.")] = AVERAGE,
     models: Annotated[Path, typer.Option(help="The folder of trained models.")] = Path("models"),
     format: Annotated[
@@ -61,8 +70,8 @@ def check(
     """Count the items in photos of bins, and say where somebody should look.
 
     The verdict is **match**, **mismatch**, or **look** where the photo leaves it open, or for the reason beside it. Doubt
-    is 1 minus the probability of the expected quantity; of a bucket, whose metadata lists the items, the verifier's
-    probability that the list does not fit.
+    is 1 minus the probability of the expected quantity; where the items are listed with their sizes, the verifier's
+    probability that the list does not fit; where the photo before is at hand, that the opposite of the change happened.
 
     Exit status: 0 if everything matches or nothing was expected, 1 if anything is a mismatch or wants a look, 2 if this
     could not be done.
@@ -72,11 +81,12 @@ def check(
     from warehouse_classifier.cli.check.lock import held
     from warehouse_classifier.cli.check.outputs import printed, written
     from warehouse_classifier.cli.check.part_files import PartFiles
-    from warehouse_classifier.cli.check.sources import listed, not_over, photos_of
+    from warehouse_classifier.cli.check.sources import earlier_of, listed, not_over, photos_of
     from warehouse_classifier.tracking.console import Screen
 
     folder = Path(output) if output and (output.endswith("/") or Path(output).is_dir()) else None
-    source = photos_of(photos, expectation := expectations(expected), concurrency, explain)
+    earlier = earlier_of(before, expected, expected_before)
+    source = photos_of(photos, expectation := expectations(expected), concurrency, explain, earlier)
     with closing(source), ExitStack() as stack:
         chosen = islice(listed(source), most)
         form = form_of(format, output, source.longest, in_parts=folder is not None)
@@ -90,6 +100,15 @@ def check(
         from warehouse_classifier.serving.list_predictor import identity, opened
 
         counter = stack.enter_context(opened(models, model, threads=1))  # in each of the threads that count
+        learned_from = counter.calibration.learned_from
+        if learned_from.drawn and not source.drawn:
+            Screen().say(f"{models} has learned from {learned_from}, and from no photo: of photos it can tell nothing")
+        if source.visits and not counter.by_lists:
+            raise UserError(
+                f"a photo before needs the average and the verifier; {models} holds no verifier"
+                if model == AVERAGE
+                else f"a photo before needs the average and the verifier; leave --model {model} out"
+            )
         if source.lists and model == AVERAGE and not counter.by_lists:
             Screen().say(f"{models} holds no verifier, so that verdicts go by the number of items alone")
         processors = len(os.sched_getaffinity(0))

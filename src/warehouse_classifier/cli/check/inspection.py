@@ -2,24 +2,37 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from warehouse_classifier.bucket.objects import Unreadable
+from warehouse_classifier.bins.expectation import Expectation
+from warehouse_classifier.bucket.objects import Body, Unreadable
 from warehouse_classifier.cli.check.expectations import Unknown
 from warehouse_classifier.cli.check.finding import Finding
 from warehouse_classifier.cli.check.local_photos import body_of
 from warehouse_classifier.cli.check.photos import Photo, Seen
 from warehouse_classifier.dataset.photo import Pixels
-from warehouse_classifier.serving.predictor import Answer, Predictor
+from warehouse_classifier.serving.predictor import Answer, Before, Predictor, Question
 from warehouse_classifier.work.parallel import ordered_map
 
 HEAVY = 1 << 18  # bytes of a body that are worth one more photo ahead
 
 
 Draw = Callable[[Photo, Pixels, Answer, int | None], None]  # the last: what is expected
+
+
+class Picture(NamedTuple):
+    """A photo's pixels, and why it is unlike those that the networks learned from, if it is."""
+
+    pixels: Pixels
+    strange: str | None
+
+
+Decoded = tuple[Picture | Unreadable, Picture | Unreadable | None]  # a photo, and the one before
 
 
 def inspect(
@@ -32,19 +45,14 @@ def inspect(
     Some batches are held, however many photos there are.
     """
 
-    def pixels(read: Seen) -> Pixels | Unreadable:
-        if isinstance(read.body, Unreadable):
-            return read.body
-        try:
-            return counter.pixels(body_of(read.body) if isinstance(read.body, Path) else read.body)
-        except OSError as error:
-            return Unreadable(f"cannot be read ({error.strerror})")
-        except ValueError as error:
-            return Unreadable(str(error), again=False)
+    def decoded(read: Seen) -> Decoded:
+        own = _decoded(counter, read.body)
+        earlier = None if read.before is None or isinstance(own, Unreadable) else _decoded(counter, read.before.body)
+        return own, earlier
 
     readers, counters = ThreadPoolExecutor(workers), ThreadPoolExecutor(threads)
     try:
-        begun = ordered_map(readers, pixels, seen, 2 * batch, _weight)
+        begun = ordered_map(readers, decoded, seen, 2 * batch, _weight)
         groups = iter(lambda: list(islice(begun, batch)), [])
         for _, findings in ordered_map(counters, lambda group: list(_findings(counter, group, draw)), groups, threads):
             yield findings
@@ -53,27 +61,60 @@ def inspect(
         counters.shutdown(cancel_futures=True)
 
 
+def _decoded(counter: Predictor, body: Body | Path) -> Picture | Unreadable:
+    if isinstance(body, Unreadable):
+        return body
+    try:
+        content = body_of(body) if isinstance(body, Path) else body
+        pixels = counter.pixels(content)
+    except OSError as error:
+        return Unreadable(f"cannot be read ({error.strerror})")
+    except ValueError as error:
+        return Unreadable(str(error), again=False)
+    return Picture(pixels, counter.strange(content, pixels))
+
+
 def _weight(read: Seen) -> int:
-    return 1 + (len(read.body) // HEAVY if isinstance(read.body, bytes) else 0)
+    bodies = [read.body, *([read.before.body] if read.before else [])]
+    return 1 + sum(len(body) // HEAVY for body in bodies if isinstance(body, bytes))
 
 
-def _findings(
-    counter: Predictor, group: list[tuple[Seen, Pixels | Unreadable]], draw: Draw | None
-) -> Iterator[Finding]:
-    counted = [(read.photo, pixels) for read, pixels in group if not isinstance(pixels, Unreadable)]
+def _findings(counter: Predictor, group: list[tuple[Seen, Decoded]], draw: Draw | None) -> Iterator[Finding]:
+    counted = [(read, own, before) for read, (own, before) in group if not isinstance(own, Unreadable)]
     answers: Iterator[Answer] = iter(())
     if counted:
-        asked = [None if isinstance(photo.expected, Unknown) else photo.expected for photo, _ in counted]
-        lists = [photo.items for photo, _ in counted]
-        answers = iter(counter.inspect(np.stack([pixels for _, pixels in counted]), asked, lists))
-    for read, pixels in group:
+        questions = [_question(*its) for its in counted]
+        answers = iter(counter.inspect(np.stack([own.pixels for _, own, _ in counted]), questions))
+    for read, (own, before) in group:
         name, expected = read.photo.name, read.photo.expected
-        quantity, unknown = (None, expected.reason) if isinstance(expected, Unknown) else (expected, None)
-        if isinstance(pixels, Unreadable):
-            yield Finding(name, quantity, None, None, None, "look", pixels.reason, pixels.again or read.again)
+        quantity = expected.quantity if isinstance(expected, Expectation) else None
+        if isinstance(own, Unreadable):
+            yield Finding(name, quantity, None, None, None, "look", own.reason, own.again or read.again)
             continue
         answer = next(answers)
         if draw:
-            draw(read.photo, pixels, answer, quantity)
-        verdict, reason = ("look", unknown) if unknown else (answer.verdict, answer.reason)
-        yield Finding(name, quantity, answer.predicted, answer.probability, answer.doubt, verdict, reason, read.again)
+            draw(read.photo, own.pixels, answer, quantity)
+        verdict, reason, again = _said(answer, read, before)
+        yield Finding(name, quantity, answer.predicted, answer.probability, answer.doubt, verdict, reason, again)
+
+
+def _question(read: Seen, own: Picture, before: Picture | Unreadable | None) -> Question:
+    expected, earlier = read.photo.expected, read.before.photo.expected if read.before else None
+    asked = Question(expected if isinstance(expected, Expectation) else None, strange=own.strange)
+    if asked.expected and isinstance(earlier, Expectation) and isinstance(before, Picture) and before.strange is None:
+        return replace(asked, before=Before(before.pixels, earlier))
+    return asked
+
+
+def _said(answer: Answer, read: Seen, before: Picture | Unreadable | None) -> tuple[str | None, str | None, bool]:
+    """Verdict, reason, and whether another run may say something else. What was to be done and could not be is no match."""
+    expected, earlier = read.photo.expected, read.before.photo.expected if read.before else None
+    if isinstance(expected, Unknown):
+        return "look", expected.reason, read.again
+    if answer.verdict == "match" and isinstance(before, Unreadable):
+        return "look", f"the photo before {before.reason}", before.again
+    if answer.verdict == "match" and isinstance(before, Picture) and before.strange:
+        return "look", f"the photo before is {before.strange}", read.again
+    if answer.verdict == "match" and isinstance(earlier, Unknown):
+        return "look", f"the photo before: {earlier.reason}", read.again
+    return answer.verdict, answer.reason, read.again

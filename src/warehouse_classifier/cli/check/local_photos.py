@@ -3,10 +3,11 @@
 import glob
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from warehouse_classifier.bucket.objects import LARGEST, PHOTOS
-from warehouse_classifier.cli.check.expectations import Expectations
+from warehouse_classifier.cli.check.expectations import Expectations, Unknown
 from warehouse_classifier.cli.check.photos import SUFFIXES, Mark, Photo, Seen
 from warehouse_classifier.runtime.errors import UserError
 
@@ -14,31 +15,36 @@ from warehouse_classifier.runtime.errors import UserError
 class LocalPhotos:
     """Photos in folders of this machine, as Photos."""
 
-    def __init__(self, paths: Sequence[str], expected: Expectations) -> None:
-        """Raises UserError where `expected` cannot tell the photos apart."""
-        self.paths, self.expected = paths, expected
-        self.name, self.lists = paths[0], False
+    drawn = False
+
+    def __init__(self, paths: Sequence[str], expected: Expectations, earlier: "Earlier | None" = None) -> None:
+        """Raises UserError where `expected` cannot tell the photos apart, or a photo before is not there."""
+        self.paths, self.expected, self.earlier = paths, expected, earlier
+        self.name, self.lists = paths[0], expected.lists
         self.total: int | None = len(paths)
         self.longest = max(map(len, paths))
         self._root = os.path.commonpath({os.path.dirname(os.path.abspath(path)) for path in paths})  # noqa: PTH100, PTH120
-        for path in paths:
-            expected.of(self._names(path))
+        found = [self._photo(path).before is not None for path in paths]
+        self.visits = any(found)
+        if earlier and not self.visits:
+            raise UserError(
+                f"--before {earlier.folder} holds none of the photos by its name, such as {self._place(paths[0])}"
+            )
 
     def listing(self) -> Iterator[Photo]:
-        for path in self.paths:
-            place = os.path.relpath(path, self._root)
-            yield Photo(path, place, self.expected.of(self._names(path)))
+        yield from map(self._photo, self.paths)
 
     def mark(self, photo: Photo) -> Mark:
         try:
             file = Path(photo.name).stat()
         except OSError as error:
             return [error.errno]
-        return [file.st_size, file.st_mtime_ns, file.st_ino]
+        own: Mark = [file.st_size, file.st_mtime_ns, file.st_ino]
+        return own if photo.before is None else [*own, photo.before.name, *self.mark(photo.before)]
 
     def read(self, photos: Iterable[Photo]) -> Generator[Seen, None, None]:
         for photo in photos:
-            yield Seen(photo, Path(photo.name))
+            yield _seen(photo)
 
     def holds(self, path: str) -> bool:
         """Whether the path is that of a photo, by whatever names its folder goes."""
@@ -53,15 +59,53 @@ class LocalPhotos:
     def close(self) -> None:
         """Nothing is held."""
 
-    def _names(self, path: str) -> list[str]:
+    def _place(self, path: str) -> str:
+        return os.path.relpath(path, self._root)
+
+    def _photo(self, path: str) -> Photo:
+        """Raises UserError where what is expected of it, or of the photo before, cannot be told."""
+        names = self._names(path, self.expected)
+        return Photo(path, self._place(path), self.expected.of(names), before=self._before(path, names))
+
+    def _before(self, path: str, names: Sequence[str]) -> Photo | None:
+        if self.earlier:
+            there = os.path.join(self.earlier.folder, self._place(path))  # noqa: PTH118 -- of the name, as it was given
+            expected = self.earlier.expected.of(self._names(there, self.earlier.expected))
+            return Photo(there, there, expected) if os.path.lexists(there) else None
+        there = self.expected.before(names) or ""
+        if not there:
+            return None
+        if os.path.abspath(there) == names[0]:  # noqa: PTH100
+            raise UserError(f"{path}: the photo before is said to be the photo itself")
+        if not os.path.lexists(there):
+            raise UserError(f"{path}: the photo before, {there}, does not exist")
+        expected = self.expected.of(self._names(there, self.expected))
+        if isinstance(expected, Unknown):
+            raise UserError(
+                f"{path}: of the photo before, {there}, nobody says what was in it then; give it a row of its own"
+            )
+        return Photo(there, there, expected)
+
+    @staticmethod
+    def _names(path: str, expected: Expectations) -> list[str]:
         """What a CSV may call it, in full first."""
         absolute = os.path.abspath(path)  # noqa: PTH100 -- of the name; a link keeps its own
         file = os.path.basename(path)  # noqa: PTH119
         return (
-            [absolute, file.rpartition(".")[0] or file]
-            if self.expected.by_id
-            else [absolute, os.path.normpath(path), file]
+            [absolute, file.rpartition(".")[0] or file] if expected.by_id else [absolute, os.path.normpath(path), file]
         )
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Photos of the same bins at the visit before, under the same names in a folder, and what was in them then."""
+
+    folder: str
+    expected: Expectations
+
+
+def _seen(photo: Photo) -> Seen:
+    return Seen(photo, Path(photo.name), before=None if photo.before is None else _seen(photo.before))
 
 
 def files(named: str) -> list[str]:

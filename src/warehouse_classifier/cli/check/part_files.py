@@ -21,7 +21,7 @@ from warehouse_classifier.cli.check.outputs import Verdicts, verdicts
 from warehouse_classifier.cli.check.photos import Photo
 from warehouse_classifier.cli.check.records import read_back
 
-VERSION = 1  # of what stands in a part
+VERSION = 2  # of what stands in a part
 PART_FILE = re.compile(r"part-(\d{5,})-[0-9a-f]{16}(-again)?\.(csv|jsonl)")
 HALF = ".part.half"
 Look = Callable[[Iterable[Photo]], Iterator[list[Finding]]]
@@ -65,7 +65,8 @@ class PartFiles:
     def path(self, number: int, photos: Sequence[Photo], marks: Sequence[Any]) -> Path:
         """Where the findings of these photos belong."""
         listed = [
-            (encodable(photo.name), repr(photo.expected), mark) for photo, mark in zip(photos, marks, strict=True)
+            (encodable(photo.name), repr(photo.expected), photo.before and repr(photo.before.expected), mark)
+            for photo, mark in zip(photos, marks, strict=True)
         ]
         what = json.dumps([VERSION, self.depends_on, listed], sort_keys=True)
         digest = hashlib.sha256(what.encode()).hexdigest()[:16]

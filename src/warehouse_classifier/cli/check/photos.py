@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from warehouse_classifier.bucket.objects import Body, ObjectInfo
 from warehouse_classifier.cli.check.expectations import Expected
@@ -20,7 +20,7 @@ class Photo:
     expected: Expected
     image: ObjectInfo | None = None  # of a bucket; None for what is no <id>.jpg
     metadata: ObjectInfo | None = None
-    items: tuple[dict[str, Any], ...] | None = None  # that are expected, as bins/metadata.py has them; None: not known
+    before: "Photo | None" = None  # of the same bin at the visit before, and what it held then
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Seen:
     photo: Photo
     body: Body | Path
     again: bool = False  # another run may learn what is expected
+    before: "Seen | None" = None  # of the photo before
 
 
 Mark = list[int | str | None]
@@ -41,6 +42,8 @@ class Photos(Protocol):
     name: str
     total: int | None  # how many there are; None where only listing them all tells
     lists: bool  # whether it may tell which items are expected, not only how many
+    drawn: bool  # whether they are drawings by their address
+    visits: bool  # whether there are photos before, which only a verifier can hold others against
     longest: int  # characters of a name, of those listed so far
 
     def listing(self) -> Iterator[Photo]: ...

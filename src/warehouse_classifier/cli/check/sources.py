@@ -8,8 +8,8 @@ from pathlib import Path
 
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, key_of
 from warehouse_classifier.cli.check.bucket_photos import BucketPhotos
-from warehouse_classifier.cli.check.expectations import Expectations, SameForAll
-from warehouse_classifier.cli.check.local_photos import LocalPhotos, files
+from warehouse_classifier.cli.check.expectations import Expectations, SameForAll, expectations
+from warehouse_classifier.cli.check.local_photos import Earlier, LocalPhotos, files
 from warehouse_classifier.cli.check.photos import SUFFIXES, Photo, Photos
 from warehouse_classifier.runtime.errors import UserError
 
@@ -17,11 +17,17 @@ URL = re.compile(r"(s3|synthetic):|\w+://")
 ONE_BUCKET = "a bucket is checked alone; name it and nothing else"
 
 
-def photos_of(named: Sequence[str], expected: Expectations, concurrency: int, ours: Path | None = None) -> Photos:
+def photos_of(
+    named: Sequence[str],
+    expected: Expectations,
+    concurrency: int,
+    ours: Path | None = None,
+    earlier: Earlier | None = None,
+) -> Photos:
     """What the paths, patterns or the one bucket in `named` stand for, each photo once.
 
     `expected` nothing: of a bucket's bins, what its metadata says. `ours`: a folder of pictures that --explain draws, which
-    are no photos. Raises UserError where there is no photo, or one in `ours`.
+    are no photos. `earlier`: photos of the visit before. Raises UserError where there is no photo, or one in `ours`.
     """
     buckets = [one for one in named if URL.match(one) or _is_bucket(one)]
     if buckets and len(named) > 1:
@@ -30,7 +36,9 @@ def photos_of(named: Sequence[str], expected: Expectations, concurrency: int, ou
         url = buckets[0] if URL.match(buckets[0]) else os.path.abspath(buckets[0])  # noqa: PTH100
         if ours and os.path.abspath(ours) == os.path.join(url, PHOTOS):  # noqa: PTH100, PTH118
             raise UserError(f"--explain {ours} holds the bucket's photos; name a folder for the pictures alone")
-        nothing = isinstance(expected, SameForAll) and expected.quantity is None
+        if earlier:
+            raise UserError(f"--before {earlier.folder}: a bucket has the photos before itself; leave it out")
+        nothing = isinstance(expected, SameForAll) and expected.expected is None
         return BucketPhotos(url, None if nothing else expected, concurrency)
     paths: dict[str, str] = {}
     for one in named:
@@ -39,7 +47,21 @@ def photos_of(named: Sequence[str], expected: Expectations, concurrency: int, ou
     photos = [path for absolute, path in paths.items() if not (ours and _is_picture(absolute, path, ours))]
     if not photos:
         raise UserError(f"{' '.join(named)[:80]} holds no {', '.join(SUFFIXES)}")
-    return LocalPhotos(photos, expected)
+    return LocalPhotos(photos, expected, earlier)
+
+
+def earlier_of(folder: str | None, expected: str | None, held: str | None) -> Earlier | None:
+    """What `--before` and `--expected-before` say. Raises UserError for one without the other, or where nothing is expected now."""
+    if folder is None and held is None:
+        return None
+    if folder is None or held is None:
+        missing = "--before FOLDER" if folder is None else "--expected-before N|FILE"
+        raise UserError(f"of the visit before both photos and what was in the bins must be known; add {missing}")
+    if expected is None:
+        raise UserError("--before: what changed is known only where something is expected now; add --expected N|FILE")
+    if not os.path.isdir(folder):  # noqa: PTH112
+        raise UserError(f"--before {folder} is no folder")
+    return Earlier(folder, expectations(held, "--expected-before"))
 
 
 def listed(photos: Photos) -> Iterator[Photo]:

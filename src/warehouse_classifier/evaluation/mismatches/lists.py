@@ -15,7 +15,11 @@ from warehouse_classifier.evaluation.thresholds import VERDICTS
 
 NATURAL = "natural"
 PAIRED = {**visits.VISIT_MISMATCHES, **SWAPS}  # kinds of wrong lists and records, by key
-RIGHT = "right"  # the case beside them: a photo with its own list
+CHANGE = "change"
+RIGHT, RIGHT_CHANGE = (
+    "right",
+    "right change",
+)  # cases beside them: a photo with its own list, a visit with its own record
 
 
 class ListVerifier(Protocol):
@@ -32,6 +36,9 @@ class ListVerifier(Protocol):
 
     def verdicts(self, doubts: Floats) -> npt.NDArray[np.str_]:
         """What each doubt of a list comes to, of VERDICTS."""
+
+    def verdicts_of_visit(self, before: Ints, after: Ints, first: Ints, second: Ints) -> npt.NDArray[np.str_]:
+        """What is said of each list `second` where the photo before and the list `first` of then are at hand."""
 
 
 def pairs(
@@ -50,7 +57,7 @@ def pairs(
 def counted(
     doubts: Floats, quantities: Sequence[int], actual: Ints, pairs: Mapping[str, Ints]
 ) -> dict[str, PairedQuestions]:
-    """What a counter says to each pair of lists and, as `change`, to the records of the visits."""
+    """What a counter says to each pair of lists and, as CHANGE, to the records of the visits."""
     its = {kind: visits.lists(doubts, quantities, actual, rows) for kind, rows in pairs.items()}
     return _with_change(its, lambda rows: visits.change(doubts, quantities, actual, rows), pairs)
 
@@ -71,25 +78,26 @@ def verified(verifier: ListVerifier, actual: Ints, pairs: Mapping[str, Ints]) ->
     return _with_change({kind: lists(rows) for kind, rows in pairs.items()}, change, pairs)
 
 
-def verdicts(verifier: ListVerifier, photos: int, asked: Mapping[str, PairedQuestions]) -> pd.DataFrame:
-    """The share of each verdict by case: RIGHT, of every photo with its own list, then of each kind of wrong lists. `lists`:
-    how many were judged. `asked`: as `verified` has it; a record has no verdict."""
+def verdicts(verifier: ListVerifier, photos: int, asked: Mapping[str, PairedQuestions], visits: Ints) -> pd.DataFrame:
+    """The share of each verdict by case: RIGHT, of every photo with its own list, then of each kind of wrong lists; RIGHT_CHANGE,
+    of `visits` [visits, 2] with their record, and CHANGE, with the photos in the other order. `judged`: how many there were.
+    `asked`: as `verified` has it."""
     every = np.arange(photos)
-    doubts = {
-        RIGHT: verifier.doubts(every, every),
-        **{kind: its.wrong for kind, its in asked.items() if kind != "change"},
-    }
-    rows = []
-    for case, values in doubts.items():
-        judged = verifier.verdicts(values)
-        shares = {verdict: float(np.mean(judged == verdict)) for verdict in VERDICTS}
-        rows.append({"case": case, "lists": len(values), **shares})
-    return pd.DataFrame(rows)
+    cases = {RIGHT: verifier.verdicts(verifier.doubts(every, every))}
+    cases |= {kind: verifier.verdicts(its.wrong) for kind, its in asked.items() if kind != CHANGE}
+    if len(visits):
+        before, after = visits.T
+        cases[RIGHT_CHANGE] = verifier.verdicts_of_visit(before, after, before, after)
+        cases[CHANGE] = verifier.verdicts_of_visit(after, before, before, after)
+    shares = [{verdict: float(np.mean(its == verdict)) for verdict in VERDICTS} for its in cases.values()]
+    return pd.DataFrame(
+        [{"case": case, "judged": len(its), **own} for (case, its), own in zip(cases.items(), shares, strict=True)]
+    )
 
 
 def _with_change(
     its: Mapping[str, PairedQuestions], change: Callable[[Ints], PairedQuestions], pairs: Mapping[str, Ints]
 ) -> dict[str, PairedQuestions]:
     """Kinds in the order of PAIRED: `change` stands behind `natural`, where there are visits."""
-    every = {**its, **({"change": change(pairs[NATURAL])} if NATURAL in pairs else {})}
+    every = {**its, **({CHANGE: change(pairs[NATURAL])} if NATURAL in pairs else {})}
     return {kind: every[kind] for kind in PAIRED if kind in every}
