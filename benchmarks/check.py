@@ -76,6 +76,7 @@ def learn_nothing(models: Path, photos: Path, side: int) -> None:
 
     from warehouse_classifier.dataset.photo import decode, square
     from warehouse_classifier.evaluation import calibration
+    from warehouse_classifier.evaluation.learned_from import LearnedFrom
     from warehouse_classifier.models import folder, resnet34, vit
     from warehouse_classifier.models.registry import NETWORKS
 
@@ -97,7 +98,7 @@ def learn_nothing(models: Path, photos: Path, side: int) -> None:
         version=calibration.VERSION,
         counters=dict.fromkeys(MODELS, calibration.Calibrated(temperature=1.0, match=0.3, mismatch=0.9)),
         sha256={network: folder.hashes(models / network) for network in NETWORKS},
-        learned_from=calibration.LearnedFrom(bucket="s3://bins", images=1, sha256="0" * 64),
+        learned_from=LearnedFrom(bucket="s3://bins", images=1, sha256="0" * 64),
         quantities=list(QUANTITIES), side=side, quality=95, precision="fp32", mirror=False, false_alarms=0.05, misses=0.05,
     )  # fmt: skip
     calibrated.write(models / calibration.FILE)

@@ -14,7 +14,7 @@ from warehouse_classifier.bins.sizes import attributes
 from warehouse_classifier.evaluation.counters import AVERAGE
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.serving.list_predictor import ListPredictor, in_words, opened
-from warehouse_classifier.serving.predictor import Answer, Question
+from warehouse_classifier.serving.questions import Answer, Question
 
 Items = list[dict[str, Any]]
 

@@ -29,7 +29,8 @@ from warehouse_classifier.compute.sagemaker import run as sagemaker
 from warehouse_classifier.evaluation.counters import COUNTERS
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.serving import list_predictor, mlflow_model, request
-from warehouse_classifier.serving.predictor import Question, opened
+from warehouse_classifier.serving.predictor import opened
+from warehouse_classifier.serving.questions import Question
 from warehouse_classifier.serving.request import BadRequest
 from warehouse_classifier.synthetic.bins import SyntheticBins
 from warehouse_classifier.tracking.mlflow_run import MlflowRun

@@ -13,7 +13,7 @@ from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.serving import predictor
-from warehouse_classifier.serving.predictor import Answer
+from warehouse_classifier.serving.questions import Answer
 from warehouse_classifier.stages.resize_images import ResizeImages, shrink
 
 

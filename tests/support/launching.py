@@ -47,7 +47,7 @@ train_vit:
 train_verifier:
   small:
     {{batch: 8, workers: 1, threads: 1, precision: fp32, mirror: false, folds: 2, ridge: 10.0, penalty: 10.0, change_penalty: 10.0, draws: 2,
-      false_alarms: 0.05, misses: 0.05}}
+      false_alarms: 0.05, misses: 0.05, outliers: 0.01}}
 evaluate:
   small:
     {{batch: 8, workers: 1, threads: 1, precision: fp32, mirror: false, resamples: 1000, false_alarms: 0.05, misses: 0.05, prevalence: 0.05,

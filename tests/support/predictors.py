@@ -8,8 +8,9 @@ import torch
 
 from warehouse_classifier.bins.sizes import ATTRIBUTES, VOLUME
 from warehouse_classifier.evaluation import calibration
-from warehouse_classifier.evaluation.calibration import Calibrated, Calibration, LearnedFrom
+from warehouse_classifier.evaluation.calibration import Calibrated, Calibration
 from warehouse_classifier.evaluation.counters import COUNTERS, VERIFIER
+from warehouse_classifier.evaluation.learned_from import LearnedFrom
 from warehouse_classifier.evaluation.thresholds import Limits
 from warehouse_classifier.models import folder, resnet34, vit
 from warehouse_classifier.models.registry import NETWORKS

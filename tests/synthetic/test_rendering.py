@@ -1,12 +1,16 @@
 """What a drawn photo shows follows from the item's three sides, and what a visit changes is little."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from warehouse_classifier.synthetic import rendering
+from warehouse_classifier.synthetic.bins import SyntheticBins
 from warehouse_classifier.synthetic.cell import SCALE, Cell
 from warehouse_classifier.synthetic.items import Item, invent
+from warehouse_classifier.synthetic.mark import MARK, is_drawn
 from warehouse_classifier.synthetic.placement import Placement, after_visit, move, seen_from, settle, stow
 from warehouse_classifier.synthetic.rendering import _put, draw_bin
 from warehouse_classifier.synthetic.sizes import DEPTH, CellSize, room
@@ -95,3 +99,13 @@ def test_what_is_farther_back_shifts_more_when_the_camera_moves() -> None:
     assert front.x == 20
     assert 24 < back.x < 28
     assert back.x - 20 == pytest.approx(aside.toward(0, 0, 0.9)[0] - CELL.toward(0, 0, 0.9)[0])
+
+
+def test_a_drawing_bears_a_mark_until_it_is_saved_again() -> None:
+    body = SyntheticBins(40, 7).photo("00011")
+    assert is_drawn(body)
+    again = io.BytesIO()
+    Image.fromarray(np.asarray(Image.open(io.BytesIO(body)))).save(again, "JPEG")
+    assert not is_drawn(again.getvalue())
+    assert not is_drawn(b"")
+    assert not is_drawn(again.getvalue() + MARK)  # behind the picture it is no comment

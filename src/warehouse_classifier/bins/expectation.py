@@ -57,7 +57,6 @@ class ExpectedItem(BaseModel):
 
 
 FIELDS = tuple(ExpectedItem.model_fields)
-MEASURES = tuple(name for name in FIELDS if name != "quantity")
 
 
 def item(given: Mapping[str, Any]) -> ItemFacts:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.evaluation.arrays import Floats, Ints
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS
+from warehouse_classifier.evaluation.learned_from import LearnedFrom
 from warehouse_classifier.evaluation.mismatches.expectations import right_mask, wrong_mask
 from warehouse_classifier.evaluation.temperature import STEEPEST, averaged, fit, probabilities, scaled
 from warehouse_classifier.evaluation.thresholds import match_threshold, mismatch_threshold
@@ -23,7 +24,6 @@ from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.runtime.errors import UserError
 
 FILE = "calibration.json"
-DRAWN = "synthetic:"  # how the address of a bucket of drawings begins
 VERSION: Literal[3] = 3  # of the file; another one means something else
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -42,24 +42,6 @@ class Calibrated(BaseModel):
         if self.match > self.mismatch:
             raise ValueError("match must not be above mismatch")
         return self
-
-
-class LearnedFrom(BaseModel):
-    """The images that the networks learned from."""
-
-    model_config = STRICT
-
-    bucket: str = Field(min_length=1)  # as params.yaml has it
-    images: int = Field(gt=0)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")  # of their index, which has each image's hash
-
-    @property
-    def drawn(self) -> bool:
-        """Whether they were drawings."""
-        return self.bucket.startswith(DRAWN)
-
-    def __str__(self) -> str:
-        return f"{self.images:,} {'drawn bins' if self.drawn else 'photos'} of {self.bucket}"
 
 
 class OperatingPoint(BaseModel):

@@ -15,7 +15,8 @@ from warehouse_classifier.evaluation.arrays import Floats
 from warehouse_classifier.models.registry import NETWORKS
 from warehouse_classifier.report.style import house_style, listed, percent
 from warehouse_classifier.serving.heat_maps import METHODS, heat
-from warehouse_classifier.serving.predictor import Answer, Predictor
+from warehouse_classifier.serving.predictor import Predictor
+from warehouse_classifier.serving.questions import Answer
 
 DOTS = 160  # pixels of the picture to an inch
 # inches: a photo of any side is shown at 320 pixels

@@ -18,7 +18,8 @@ from warehouse_classifier.evaluation.counters import AVERAGE, VERIFIER
 from warehouse_classifier.models.device import autocast, layout
 from warehouse_classifier.models.inference import read
 from warehouse_classifier.serving import predictor
-from warehouse_classifier.serving.predictor import Answer, Predictor, Question, Sight
+from warehouse_classifier.serving.predictor import Predictor
+from warehouse_classifier.serving.questions import Answer, Question, Sight
 from warehouse_classifier.verifier import folder
 from warehouse_classifier.verifier.verifier import NUMBER, Verifier, recorded
 

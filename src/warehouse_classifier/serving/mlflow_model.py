@@ -58,7 +58,7 @@ class Served(PythonModel):
         return pd.DataFrame(rows, index=model_input.index, dtype=object)  # which leaves None what it is
 
     def _rows(self, photos: Sequence[bytes], expected: Sequence[Expectation | None]) -> list[dict[str, Any]]:
-        from warehouse_classifier.serving.predictor import Question
+        from warehouse_classifier.serving.questions import Question
 
         quantities = self.counter.calibration.quantities
         nothing = {"predicted": None, "probability": None, "doubt": None, "verdict": "look"}

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from warehouse_classifier.bins.expectation import Expectation
 from warehouse_classifier.dataset.photo import Pixels, decode, encode, square
 from warehouse_classifier.evaluation import calibration, temperature
 from warehouse_classifier.evaluation.arrays import Floats
@@ -20,51 +19,11 @@ from warehouse_classifier.models import registry
 from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.models.inference import logits_of
 from warehouse_classifier.runtime.errors import UserError
+from warehouse_classifier.serving.questions import Answer, Question, Sight
 from warehouse_classifier.synthetic.mark import is_drawn
 from warehouse_classifier.verifier.outliers import OutlierDetector
 
 MOST_PIXELS = 50_000_000  # of a photo; one that claims more is not decoded
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is said of one photo. `verdict` is None where nothing was expected; `reason` says why somebody must look."""
-
-    predicted: int | None  # quantity
-    probability: float | None  # of that quantity
-    doubt: float | None  # 1 minus the probability of the expected quantity
-    verdict: str | None  # match, look or mismatch
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class Before:
-    """A photo of the same bin, [side, side, 3], at the visit before, and what was in it then."""
-
-    pixels: Pixels
-    held: Expectation
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is expected of a photo, None for nothing; and the photo before, if there is one."""
-
-    expected: Expectation | None
-    before: Before | None = None
-    strange: str | None = None  # see Predictor.strange
-
-    @property
-    def quantity(self) -> int | None:
-        """How many items are expected."""
-        return None if self.expected is None else self.expected.quantity
-
-
-@dataclass(frozen=True)
-class Sight:
-    """Calibrated probabilities of photos, [B, quantities] and, for whoever judges lists, features [B, features]."""
-
-    probabilities: Floats
-    features: Floats | None = None
 
 
 class Predictor:

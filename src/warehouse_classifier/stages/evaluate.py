@@ -118,7 +118,8 @@ def calibrated(
 ) -> "Calibration":
     """Temperatures and thresholds by the validation split alone."""
     from warehouse_classifier.dataset.shards import INDEX
-    from warehouse_classifier.evaluation.calibration import LearnedFrom, OperatingPoint, calibrate
+    from warehouse_classifier.evaluation.calibration import OperatingPoint, calibrate
+    from warehouse_classifier.evaluation.learned_from import LearnedFrom
     from warehouse_classifier.report.formatting import named
 
     held_out = (facts["split"] == "validation").to_numpy()

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warehouse_classifier.bins.expectation import Expectation, item
-from warehouse_classifier.cli.check.expectation_files import from_csv, from_json
+from warehouse_classifier.cli.check.expectation_csv import from_csv
+from warehouse_classifier.cli.check.expectation_json import from_json
 from warehouse_classifier.cli.check.expectations import Listed, expectations
 from warehouse_classifier.runtime.errors import UserError
 
@@ -37,6 +38,12 @@ def test_rows_of_a_photo_are_its_list_and_a_json_says_the_same(tmp_path: Path) -
         assert table.of(["a.jpg"]) == Expectation(3, (item(BOOK), item(CUP)))
         assert table.of(["b.jpg"]) == Expectation(4, (item({"quantity": 4}),))
         assert table.unused() is None
+
+
+def test_columns_of_an_inventory_that_are_no_sizes_are_passed_over(tmp_path: Path) -> None:
+    table = of_csv(tmp_path, "photo,quantity,unit,weight,price", "a.jpg,2,each,heavy,1.50")
+    assert table.of(["a.jpg"]) == Expectation(2)
+    assert not table.lists
 
 
 def test_a_json_may_say_numbers_alone_or_a_number_beside_a_list(tmp_path: Path) -> None:

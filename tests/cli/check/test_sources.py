@@ -17,7 +17,7 @@ from support.bins import bins, jpeg, metadata, mirror
 from support.s3 import S3
 from warehouse_classifier.bins.expectation import Expectation
 from warehouse_classifier.bucket.objects import Unreadable
-from warehouse_classifier.cli.check.expectation_files import from_csv
+from warehouse_classifier.cli.check.expectation_csv import from_csv
 from warehouse_classifier.cli.check.expectations import Expected, Listed, SameForAll, Unknown, expectations
 from warehouse_classifier.cli.check.finding import Finding
 from warehouse_classifier.cli.check.inspection import body_of

@@ -13,7 +13,7 @@ from warehouse_classifier.bucket.bucket import Bucket, open_bucket
 from warehouse_classifier.bucket.objects import METADATA, PHOTOS, Body, ObjectInfo, Unreadable, id_of, key_of
 from warehouse_classifier.cli.check.expectations import Expectations, Expected, Unknown
 from warehouse_classifier.cli.check.photos import SUFFIXES, Mark, Photo, Seen
-from warehouse_classifier.evaluation.calibration import DRAWN
+from warehouse_classifier.evaluation.learned_from import DRAWN
 
 T = TypeVar("T")
 NEAR = 16  # bins that may stand between one and the one before, as 10000, 100000, ..., 100009, 10001 do

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from warehouse_classifier.bins.expectation import LARGEST, Expectation
+from warehouse_classifier.bins.expectation import LARGEST, Expectation, ItemFacts
 from warehouse_classifier.runtime.errors import UserError
 
 PHOTO, ID, QUANTITY, BEFORE = "photo", "id", "quantity", "before"  # columns of a CSV, keys of a JSON
@@ -130,7 +130,8 @@ def _briefly(entry: Entry) -> str:
 
 def expectations(expected: str | None, option: str = "--expected") -> Expectations:
     """What an option says: a quantity, or the path of a CSV or a JSON. Raises UserError if that is none of them."""
-    from warehouse_classifier.cli.check.expectation_files import from_csv, from_json
+    from warehouse_classifier.cli.check.expectation_csv import from_csv
+    from warehouse_classifier.cli.check.expectation_json import from_json
 
     if expected is None:
         return SameForAll(None)
@@ -143,6 +144,14 @@ def expectations(expected: str | None, option: str = "--expected") -> Expectatio
         return SameForAll(quantity_of(expected.strip()))
     except ValueError as error:
         raise UserError(f"{option} is {expected[:80]!r}, {error}, nor the path of a CSV with {WANTED}") from None
+
+
+def of_items(path: Path, place: str, items: Sequence[ItemFacts]) -> Expectation:
+    """What items that stand at `place` of a file add up to. Raises UserError if that is more than any bin holds."""
+    quantity = sum(its["quantity"] for its in items)
+    if quantity > LARGEST:
+        raise UserError(f"{path}, {place}: its items add up to {quantity}, more than {LARGEST}")
+    return Expectation(quantity, tuple(items))
 
 
 def quantity_of(text: str) -> int:

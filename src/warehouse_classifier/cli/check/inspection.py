@@ -16,7 +16,8 @@ from warehouse_classifier.cli.check.finding import Finding
 from warehouse_classifier.cli.check.local_photos import body_of
 from warehouse_classifier.cli.check.photos import Photo, Seen
 from warehouse_classifier.dataset.photo import Pixels
-from warehouse_classifier.serving.predictor import Answer, Before, Predictor, Question
+from warehouse_classifier.serving.predictor import Predictor
+from warehouse_classifier.serving.questions import Answer, Before, Question
 from warehouse_classifier.work.parallel import ordered_map
 
 HEAVY = 1 << 18  # bytes of a body that are worth one more photo ahead

@@ -9,7 +9,8 @@ from warehouse_classifier.cli.check.photos import Photo
 from warehouse_classifier.dataset.photo import Pixels
 from warehouse_classifier.runtime.files import replacing
 from warehouse_classifier.serving.explanation import picture
-from warehouse_classifier.serving.predictor import Answer, Predictor
+from warehouse_classifier.serving.predictor import Predictor
+from warehouse_classifier.serving.questions import Answer
 
 LONGEST = 255 - len("..png.half")  # bytes of a photo's own name: the file systems of Linux and macOS end there
 
