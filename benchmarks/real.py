@@ -131,7 +131,7 @@ def answered(tree: dict[str, Any], folder: Path, folds: int, fold: int, keep: Pa
         "fold": fold,
         "lr": tree["lr"],
         "seed": tree["seed"],
-        "code": code("training", "models", "synthetic", "dataset"),
+        "code": code("training", "models", "synthetic", "dataset", "bins"),
         **{name: tree[name][SCALE] for name in ("train_resnet34", "train_vit")},
     }
     work = keep / "folds" / digest(made_of)
@@ -168,7 +168,8 @@ def trained(tree: dict[str, Any], folder: Path, folds: int, fold: int, work: Pat
     for network in NETWORKS:
         if not (work / network).exists():
             began = time.monotonic()
-            stage(f"train_{network}", tree, work / "images", work / network, work=work / f"work-{network}")
+            paths = work / "images", work / network, folder / "metadata.parquet"
+            stage(f"train_{network}", tree, *paths, work=work / f"work-{network}")
             print(f"fold {fold}: {network} in {time.monotonic() - began:.0f} s", file=sys.stderr)
     return {network: work / network for network in NETWORKS}
 

@@ -200,7 +200,8 @@ class Soak:
                 try:
                     folder = self.folder(there)
                     for file, body in self.inputs.items():
-                        (folder / file).write_bytes(body)
+                        if file not in OUTS[stage]:  # or what is taken away as the stage starts would be room
+                            (folder / file).write_bytes(body)
                     room = 0
                     while True:
                         subprocess.run(["mount", "-o", f"remount,size={_used(there) + room}", there], check=True)

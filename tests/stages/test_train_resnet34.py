@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from pydantic import ValidationError
@@ -10,6 +12,8 @@ from safetensors.torch import load_file
 
 from support.images import RECIPE, Diary, pack, run_until_killed
 from support.launching import act
+from warehouse_classifier.bins.metadata import PAIRS
+from warehouse_classifier.dataset.shards import Shards
 from warehouse_classifier.models import resnet34
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import sha256
@@ -67,6 +71,24 @@ def test_bf16_and_another_rate_train_a_step(images: Path, tmp_path: Path) -> Non
     assert metrics["learning_rate"] == 2e-3
     weights = load_file(tmp_path / "model" / "model.safetensors")
     assert weights["conv1.weight"].dtype == torch.float32
+
+
+@pytest.mark.slow
+def test_what_lists_say_is_learned_too_where_the_recipe_asks_for_it(images: Path, tmp_path: Path) -> None:
+    """From the table that the stage is given; the model has torchvision's own parts and no more."""
+    ids = Shards(images).index["id"].tolist()
+    item = {"asin": "A", "quantity": 1, "length": None, "width": 2.0, "height": 3.0, "weight": 0.5, "name": None}
+    rows = [{"id": id, "quantity": 1, "items": [{**item, "length": 1.0 + n}]} for n, id in enumerate(ids)]
+    pq.write_table(pa.Table.from_pylist(rows, PAIRS), tmp_path / "metadata.parquet")
+    params = TrainResnet34(**{**PARAMS, "auxiliary": 1.0, "epochs": 1})
+    act("train_resnet34", params, images, tmp_path / "with", tmp_path / "metadata.parquet", progress=Diary())
+    run(images, tmp_path / "without", epochs=1)
+    both, alone = (load_file(tmp_path / name / "model.safetensors") for name in ("with", "without"))
+    assert both.keys() == alone.keys()
+    assert not torch.equal(both["conv1.weight"], alone["conv1.weight"])
+    pq.write_table(pa.Table.from_pylist(rows[1:], PAIRS), tmp_path / "metadata.parquet")
+    with pytest.raises(UserError, match=f"does not know bin {ids[0]}"):
+        act("train_resnet34", params, images, tmp_path / "lacks", tmp_path / "metadata.parquet", progress=Diary())
 
 
 @pytest.mark.slow

@@ -28,8 +28,12 @@ class Small(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.layers(images.float() / 255)
-        return logits
+        return self.read(images)[0]
+
+    def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits, and what is seen: the convolution's maps."""
+        seen = self.layers[:4](images.float() / 255)
+        return self.layers[4:](seen), seen
 
 
 class Killed(BaseException):
@@ -51,7 +55,7 @@ class Kill(Diary):
 
 def run(
     folder: Path, work: Path, progress: Any = None, network: Callable[[], nn.Module] | None = None,
-    rate: Callable[[float], float] | None = None, **changed: Any,
+    rate: Callable[[float], float] | None = None, attributes: Any = None, **changed: Any,
 ) -> tuple[nn.Module, list[dict[str, Any]]]:  # fmt: skip
     """A training of three epochs; returns the network it leaves and its history."""
     torch.manual_seed(0)
@@ -60,7 +64,9 @@ def run(
     recipe = kind(**{**RECIPE, "weight_decay": 0.01, **changed})
     work.mkdir(exist_ok=True)
     with explained("train_small", recipe):  # as the launcher does
-        return network, train("train_small", network, Shards(folder), LABELS, recipe, work, progress or Diary())
+        return network, train(
+            "train_small", network, Shards(folder), LABELS, recipe, work, progress or Diary(), attributes
+        )
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -1,6 +1,6 @@
 """Train torchvision's ResNet34 to count the items in a bin.
 
-images/ -> models/resnet34/
+images/, metadata.parquet -> models/resnet34/
 """
 
 from pathlib import Path
@@ -33,10 +33,16 @@ class TrainResnet34(Recipe):
         return sha256
 
 
-def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Path, progress: Progress) -> None:
-    """Write the trained network and its history to `model`. Raises UserError, as loop.train does."""
+def train_resnet34(
+    params: TrainResnet34, images: Path, model: Path, metadata: Path | None = None, *, work: Path, progress: Progress
+) -> None:
+    """Write the trained network and its history to `model`. `metadata`: of the bins, where the recipe asks for auxiliary answers.
+
+    Raises UserError, as loop.train does, and where the metadata lacks a bin.
+    """
     import torch
 
+    from warehouse_classifier.bins import contents
     from warehouse_classifier.dataset.shards import Shards
     from warehouse_classifier.models import folder, resnet34
     from warehouse_classifier.training import loop
@@ -45,7 +51,10 @@ def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Pa
     torch.set_num_threads(params.threads)
     encoder, shards = QuantityEncoder(params.quantities), Shards(images)
     network = resnet34.build(len(encoder), params.weights, params.weights_sha256)
-    rows = loop.train("train_resnet34", network, shards, encoder, params, work, progress)
+    lists = None
+    if params.auxiliary and metadata:
+        lists = contents.attributes(contents.read(metadata, shards.index["id"].tolist()))
+    rows = loop.train("train_resnet34", network, shards, encoder, params, work, progress, lists)
     if rank() == 0:
         with replacing(model) as half:
             half.mkdir()

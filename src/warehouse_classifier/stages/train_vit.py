@@ -1,6 +1,6 @@
 """Train a Vision Transformer to count the items in a bin.
 
-images/ -> models/vit/
+images/, metadata.parquet -> models/vit/
 """
 
 from pathlib import Path
@@ -64,10 +64,16 @@ class TrainVit(Recipe):
         return size
 
 
-def train_vit(params: TrainVit, images: Path, model: Path, *, work: Path, progress: Progress) -> None:
-    """Write the trained network and its history to `model`. Raises UserError, as loop.train does."""
+def train_vit(
+    params: TrainVit, images: Path, model: Path, metadata: Path | None = None, *, work: Path, progress: Progress
+) -> None:
+    """Write the trained network and its history to `model`. `metadata`: of the bins, where the recipe asks for auxiliary answers.
+
+    Raises UserError, as loop.train does, and where the metadata lacks a bin.
+    """
     import torch
 
+    from warehouse_classifier.bins import contents
     from warehouse_classifier.dataset.shards import Shards
     from warehouse_classifier.models import folder, vit
     from warehouse_classifier.training import loop
@@ -77,7 +83,10 @@ def train_vit(params: TrainVit, images: Path, model: Path, *, work: Path, progre
     encoder, shards = QuantityEncoder(params.quantities), Shards(images)
     size = params.own_size.model_dump() if params.own_size else None
     network = vit.build(params.model_name, params.revision, size, params.side, encoder.quantities)
-    rows = loop.train("train_vit", network, shards, encoder, params, work, progress)
+    lists = None
+    if params.auxiliary and metadata:
+        lists = contents.attributes(contents.read(metadata, shards.index["id"].tolist()))
+    rows = loop.train("train_vit", network, shards, encoder, params, work, progress, lists)
     if rank() == 0:
         with replacing(model) as half:
             half.mkdir()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from warehouse_classifier.bins.metadata import parse
+from warehouse_classifier.bins.sizes import attributes
 from warehouse_classifier.bucket.objects import PHOTOS, ObjectInfo, Unreadable, key_of
 from warehouse_classifier.bucket.synthetic import SyntheticBucket
 from warehouse_classifier.dataset.batches import Rows
@@ -11,6 +13,7 @@ from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.dataset.photo import Pixels, decode, square
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.progress import Progress
+from warehouse_classifier.training.auxiliary import Attributes
 from warehouse_classifier.training.recipe import Pretraining
 
 HELD_OUT = 0.05  # share of the drawn bins that is not learned from
@@ -19,10 +22,11 @@ LARGEST = 1_000_000  # pixels of a drawing
 
 @dataclass(frozen=True)
 class DrawnBins:
-    """Drawn bins in memory, uint8 [N, side, side, 3], and the label of each: what the drawing shows, int64 [N]."""
+    """Drawn bins in memory, uint8 [N, side, side, 3], the label of each: what the drawing shows, int64 [N], and what its list says."""
 
     pixels: Pixels
     labels: Rows
+    attributes: Attributes  # of their lists
 
     @property
     def side(self) -> int:
@@ -60,7 +64,8 @@ def draw(
                 bar.advance(1)
     finally:
         bucket.close()
-    drawn = DrawnBins(pixels, encoder.encode([shown[id] for id in wanted]))
+    lists = np.array([attributes(parse(bucket.bins.metadata(id))[1]) for id in wanted]).reshape(len(wanted), -1)
+    drawn = DrawnBins(pixels, encoder.encode([shown[id] for id in wanted]), lists)
     if not all(map(len, drawn.rows())):
         raise UserError(
             f"params.yaml: {name}'s pretrain.pairs is {pretraining.pairs}, too few to learn from; draw more"

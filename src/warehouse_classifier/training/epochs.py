@@ -40,6 +40,7 @@ class Epochs:
     title: str
     checkpointer: Checkpointer | None
     progress: Progress
+    lists: torch.Tensor | None = None  # what else the list of every row says, [rows, attributes], on the device
 
     @cached_property
     def bounds(self) -> list[int]:
@@ -103,7 +104,8 @@ class Epochs:
             numbers = torch.from_numpy(drawn.random((len(self.target), DRAWS), dtype=np.float32)).to(device)
             draws = torch.split(numbers[there], sizes)
         images = batches(self.photos, parts, recipe.workers, device)
-        yield from map(MicroBatch, images, labels, flipped, seeds, draws)
+        lists = repeat(None) if self.lists is None else torch.split(self.lists[there], sizes)
+        yield from map(MicroBatch, images, labels, flipped, seeds, draws, lists)
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """Loss, accuracy and RMSE (items) on the held-out images."""

@@ -20,6 +20,7 @@ from warehouse_classifier.models.device import arithmetic, autocast, layout
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.training import checkpoint, distributed
 from warehouse_classifier.training.augmentation import augmented, mirror
+from warehouse_classifier.training.auxiliary import squared_error
 from warehouse_classifier.training.batchnorm import RunningStats
 from warehouse_classifier.training.checkpoint import TrainState
 from warehouse_classifier.training.recipe import Recipe
@@ -27,14 +28,15 @@ from warehouse_classifier.training.targets import softened
 
 
 class MicroBatch(NamedTuple):
-    """`images` uint8 [B, 3, side, side], their `labels` [B], which of them are `mirrored` [B], dropout's seed, and the draws
-    by which they are changed, [B, augmentation.DRAWS], or None."""
+    """`images` uint8 [B, 3, side, side], their `labels` [B], which of them are `mirrored` [B], dropout's seed, the draws by which
+    they are changed, [B, augmentation.DRAWS], or None, and what else their `lists` say, [B, attributes], or None."""
 
     images: torch.Tensor
     labels: torch.Tensor
     mirrored: torch.Tensor
     seed: int
     draws: torch.Tensor | None
+    lists: torch.Tensor | None
 
 
 class TrainStep:
@@ -96,7 +98,7 @@ class TrainStep:
         """One step of the optimizer on a batch of `size` images in all, of which this process takes its micro-batches.
 
         `average`: whether the weights after it are among those that the mean is taken over. Returns the sum of the losses of
-        all images, as a tensor that nobody has to wait for.
+        all images, of their count alone, as a tensor that nobody has to wait for.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -108,11 +110,14 @@ class TrainStep:
             torch.manual_seed(micro_batch.seed)
             last = part == share - 1
             with nullcontext() if last else self.accelerator.no_sync(self.network):
-                logits = self._logits(self.network, self._augmented(micro_batch))
+                logits, answers = self._both(self.network, self._augmented(micro_batch))
                 target = softened(micro_batch.labels, logits.shape[1], self.recipe.neighbours)
                 batch_loss = cross_entropy(logits, target, reduction="sum")
+                whole = batch_loss
+                if answers is not None and micro_batch.lists is not None:
+                    whole = batch_loss + self.recipe.auxiliary * squared_error(answers, micro_batch.lists)
                 # the processes' gradients are averaged, and their sum is wanted
-                (batch_loss * (self.recipe.processes / size)).backward()  # type: ignore[no-untyped-call]
+                (whole * (self.recipe.processes / size)).backward()  # type: ignore[no-untyped-call]
             self.running_stats.accumulate()
             loss += batch_loss.detach()
         self.running_stats.synchronize(self.sum)
@@ -126,7 +131,7 @@ class TrainStep:
     def predict(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [B, answers] of uint8 images [B, 3, side, side], by the mean of the weights as soon as there is one."""
         self.bare.eval()
-        return self._logits(self.average if self.average and self.averaged else self.bare, images)
+        return self._both(self.average if self.average and self.averaged else self.bare, images)[0]
 
     def reset_optimizer(self) -> None:
         """The optimizer begins anew, with the weights as they are."""
@@ -173,11 +178,13 @@ class TrainStep:
             return images
         return augmented(images, micro_batch.draws, self.recipe.augmentation)
 
-    def _logits(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    def _both(self, network: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Logits and, of a network that gives them, auxiliary answers."""
         images = images.to(self.device, memory_format=layout(self.recipe.precision))
         with autocast(self.device, self.recipe.precision):
-            logits: torch.Tensor = network(images).float()
-        return logits
+            said = network(images)
+        logits, answers = said if isinstance(said, tuple) else (said, None)
+        return logits.float(), None if answers is None else answers.float()
 
 
 def mean(averaged: torch.Tensor, newest: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
