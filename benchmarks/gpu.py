@@ -29,7 +29,7 @@ from photos import lay_out
 TOP = Path(__file__).resolve().parents[1]
 SIDE, PHOTOS = 64, 2048
 TIMES = 10  # that each drawn photo is there for `check`: drawing takes longer than reading
-RECIPE = {"epochs": 3, "pretrain": {"pairs": 512, "seed": 1, "epochs": 2}, "deterministic": True}
+RECIPE = {"auxiliary": 0.0, "epochs": 3, "pretrain": {"pairs": 512, "seed": 1, "epochs": 2}, "deterministic": True}
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TOP / "src") + os.pathsep + os.environ.get("PYTHONPATH", "")}
 
 
@@ -44,7 +44,9 @@ def learn(network: str, precision: str, folder: Path, name: str) -> None:
     params = parameters.load(stage_code.params_of(stage), stage, "real", tree)
     work = folder / f"{name}.work"
     work.mkdir(exist_ok=True)
-    stage_code.function_of(stage)(params, folder / "shards", folder / name, work=work, progress=NullProgress())
+    stage_code.function_of(stage)(
+        params, folder / "shards", folder / "metadata", folder / name, work=work, progress=NullProgress()
+    )
 
 
 def started(network: str, precision: str, folder: Path, name: str, seconds: str = "1000") -> subprocess.Popen[bytes]:

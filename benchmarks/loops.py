@@ -141,13 +141,13 @@ def ours(task: Task, meter: Meter, **changes: bool) -> None:
         "patience": None,
     }
     recipe |= {"precision": task.precision, "threads": task.threads, "workers": task.workers}
-    recipe |= {"compile": False, "deterministic": False, **changes}
+    recipe |= {"compile": False, "deterministic": False, "auxiliary": 0.0, **changes}
     if task.network == "vit":
         recipe |= {"side": task.side, "own_size": task.size}
     work = Path(task.scratch, "work")
     work.mkdir()
     train(
-        kind.model_validate({**params, **recipe}), Path(task.shards), Path(task.scratch, "model"),
+        kind.model_validate({**params, **recipe}), Path(task.shards), Path("metadata"), Path(task.scratch, "model"),
         work=work, progress=Steps(meter),
     )  # fmt: skip
 

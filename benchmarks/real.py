@@ -168,7 +168,7 @@ def trained(tree: dict[str, Any], folder: Path, folds: int, fold: int, work: Pat
     for network in NETWORKS:
         if not (work / network).exists():
             began = time.monotonic()
-            paths = work / "images", work / network, folder / "metadata.parquet"
+            paths = work / "images", folder / "metadata.parquet", work / network
             stage(f"train_{network}", tree, *paths, work=work / f"work-{network}")
             print(f"fold {fold}: {network} in {time.monotonic() - began:.0f} s", file=sys.stderr)
     return {network: work / network for network in NETWORKS}

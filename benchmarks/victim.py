@@ -20,7 +20,7 @@ from warehouse_classifier.dataset.photo import encode
 
 SIDE, COUNTS, EPOCHS = 32, {"train": 320, "validation": 96, "test": 8}, {"resnet34": 4, "vit": 10}
 SIZE = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 256, "patch_size": 4}
-RECIPE = {"batch": 16, "learning_rate": 1e-3, "threads": 1, "workers": 1}
+RECIPE = {"auxiliary": 0.0, "batch": 16, "learning_rate": 1e-3, "threads": 1, "workers": 1}
 MOMENTS = ("starting", "learning", "saving", "ending")
 
 Process = subprocess.Popen[bytes]
@@ -58,7 +58,7 @@ class Training:
         }
         environment |= {"CHECKPOINT_SECONDS": saved_every, "PYTHONPATH": str(self.folder.parent)}
         command = [sys.executable, "-m", "warehouse_classifier.compute"]
-        command += [self.stage, "soak", "images", f"models/{self.network}"]
+        command += [self.stage, "soak", "images", "metadata", f"models/{self.network}"]
         self.began = time.time()
         with self.said.open("wb") as log:
             return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)

@@ -17,7 +17,7 @@ from warehouse_classifier.compute import dvc_hash
 
 STAGE = "train_vit"
 BY_DVC = ("dvc", "repro", "--single-item", "--force", "--no-run-cache", STAGE)
-ARGUMENTS = ("sample", "data/images", "models/vit")
+ARGUMENTS = ("sample", "data/images", "data/metadata.parquet", "models/vit")
 ALONE = (sys.executable, "-m", "warehouse_classifier.compute", STAGE, *ARGUMENTS)  # what DVC starts, seconds sooner
 
 

@@ -158,7 +158,7 @@ def test_scale_is_the_whole_change(project: Project) -> None:
     yaml.dump(params, project.folder / "params.yaml")
     output = project.run("dvc", "repro", "--dry")
     assert ran(output) == STAGES
-    assert "train_vit full data/images models/vit" in output
+    assert "train_vit full data/images data/metadata.parquet models/vit" in output
     project.run("git", "checkout", "-q", "--", "params.yaml")
 
 

@@ -51,7 +51,7 @@ class Project:
 
     def start(self, stage: str, model: str, *launcher: str, **environment: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, *launcher, "-m", "warehouse_classifier.compute", stage, "small", "images", model],
+            [sys.executable, *launcher, "-m", "warehouse_classifier.compute", stage, "small", "images", "metadata", model],
             cwd=self.folder, env={**self.environment, **environment}, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip
@@ -66,7 +66,7 @@ class Project:
         """The stage as one process, which is this one."""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
-            act(stage, loaded(stage, "small"), Path("images"), Path(model), progress=NullProgress())
+            act(stage, loaded(stage, "small"), Path("images"), Path("metadata"), Path(model), progress=NullProgress())
 
     def newest(self) -> str:
         """The name of the newest checkpoint, or nothing."""

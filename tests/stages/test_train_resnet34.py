@@ -20,6 +20,7 @@ from warehouse_classifier.runtime.files import sha256
 from warehouse_classifier.stages.train_resnet34 import TrainResnet34
 
 PARAMS: dict[str, Any] = {**RECIPE, "weights": "none", "weights_sha256": None, "learning_rate": 1e-3, "epochs": 2}
+NOTHING = Path("metadata")  # is not read where no further answers are asked for
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(images: Path, model: Path, **changed: Any) -> Diary:
     diary = Diary()
-    act("train_resnet34", TrainResnet34(**{**PARAMS, **changed}), images, model, progress=diary)
+    act("train_resnet34", TrainResnet34(**{**PARAMS, **changed}), images, NOTHING, model, progress=diary)
     return diary
 
 
@@ -81,14 +82,14 @@ def test_what_lists_say_is_learned_too_where_the_recipe_asks_for_it(images: Path
     rows = [{"id": id, "quantity": 1, "items": [{**item, "length": 1.0 + n}]} for n, id in enumerate(ids)]
     pq.write_table(pa.Table.from_pylist(rows, PAIRS), tmp_path / "metadata.parquet")
     params = TrainResnet34(**{**PARAMS, "auxiliary": 1.0, "epochs": 1})
-    act("train_resnet34", params, images, tmp_path / "with", tmp_path / "metadata.parquet", progress=Diary())
+    act("train_resnet34", params, images, tmp_path / "metadata.parquet", tmp_path / "with", progress=Diary())
     run(images, tmp_path / "without", epochs=1)
     both, alone = (load_file(tmp_path / name / "model.safetensors") for name in ("with", "without"))
     assert both.keys() == alone.keys()
     assert not torch.equal(both["conv1.weight"], alone["conv1.weight"])
     pq.write_table(pa.Table.from_pylist(rows[1:], PAIRS), tmp_path / "metadata.parquet")
     with pytest.raises(UserError, match=f"does not know bin {ids[0]}"):
-        act("train_resnet34", params, images, tmp_path / "lacks", tmp_path / "metadata.parquet", progress=Diary())
+        act("train_resnet34", params, images, tmp_path / "metadata.parquet", tmp_path / "lacks", progress=Diary())
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ PARAMS: dict[str, Any] = {
     **RECIPE, "side": 32, "model_name": "own", "revision": None, "own_size": SIZE, "warmup": 0.1, "weight_decay": 0.05,
 }  # fmt: skip
 WEIGHTS = "model.safetensors"
+NOTHING = Path("metadata")  # is not read where no further answers are asked for
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(images: Path, model: Path, **changed: Any) -> Diary:
     diary = Diary()
-    act("train_vit", TrainVit(**{**PARAMS, **changed}), images, model, progress=diary)
+    act("train_vit", TrainVit(**{**PARAMS, **changed}), images, NOTHING, model, progress=diary)
     return diary
 
 

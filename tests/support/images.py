@@ -21,7 +21,7 @@ SIDE = 32
 RECIPE: dict[str, Any] = {
     "lr": None, "seed": 7, "quantities": [1, 2, 3], "batch": 8, "micro_batch": 8, "processes": 1, "learning_rate": 3e-3,
     "warmup": 0.0, "decay": False, "weight_decay": 0.0, "epochs": 3, "patience": None, "augmentation": None,
-    "neighbours": 0.0, "average": 0.0, "pretrain": None, "precision": "fp32", "compile": False, "deterministic": True, "threads": 1,
+    "neighbours": 0.0, "average": 0.0, "auxiliary": 0.0, "pretrain": None, "precision": "fp32", "compile": False, "deterministic": True, "threads": 1,
     "workers": 2,
 }  # fmt: skip
 COUNTS = {"train": 40, "validation": 12, "test": 8}
@@ -104,7 +104,7 @@ class Kill(Diary):
             os.kill(os.getpid(), signal.SIGKILL)
 
 params = params_of({stage!r})(**{params!r})
-act({stage!r}, params, Path({str(images)!r}), Path({str(model)!r}), progress=Kill())
+act({stage!r}, params, Path({str(images)!r}), Path("metadata"), Path({str(model)!r}), progress=Kill())
 """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False

@@ -17,7 +17,7 @@ from warehouse_classifier.runtime.progress import Progress
 
 RECIPE = (
     "batch: 8, micro_batch: 8, processes: 1, learning_rate: 3e-3, decay: false, epochs: 2, patience: null,"
-    " augmentation: null, neighbours: 0.0, average: 0.0, pretrain: null, precision: fp32, compile: false, deterministic: true, threads: 1, workers: 1"
+    " augmentation: null, neighbours: 0.0, average: 0.0, auxiliary: 0.0, pretrain: null, precision: fp32, compile: false, deterministic: true, threads: 1, workers: 1"
 )
 # `other` is a scale of two stages alone
 PARAMS = f"""\

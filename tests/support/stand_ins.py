@@ -9,7 +9,7 @@ from support.projects import Project, shrunk
 # Appended to the stage's module. It saves each step; on a rented machine it does 15, and then waits to be ended.
 TRAIN = """
 
-def train_resnet34(params: TrainResnet34, images: Path, model: Path, *, work: Path, progress: Progress) -> None:
+def train_resnet34(params: TrainResnet34, images: Path, metadata: Path, model: Path, *, work: Path, progress: Progress) -> None:
     import hashlib
     import json
     import os
@@ -68,7 +68,7 @@ def evaluate(
 PACKAGE = "src/warehouse_classifier"
 NEEDED = {  # what is left of their deps
     "train_resnet34": [
-        "data/images", f"{PACKAGE}/dataset/labels.py", f"{PACKAGE}/runtime", f"{PACKAGE}/stages/train_resnet34.py",
+        "data/images", "data/metadata.parquet", f"{PACKAGE}/dataset/labels.py", f"{PACKAGE}/runtime", f"{PACKAGE}/stages/train_resnet34.py",
         f"{PACKAGE}/training/distributed.py", f"{PACKAGE}/training/recipe.py",
     ],
     "train_verifier": [

@@ -56,11 +56,11 @@ def trained(store: Path) -> Path:
     images = pack(store / "images", {"train": 8, "validation": 6, "test": 2})
     resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
     run = mlflow_run.MlflowRun("train_resnet34", {"scale": "sample", "lr": None}, "abc")
-    act("train_resnet34", resnet34, images, store / "resnet34", progress=Screen(run))
+    act("train_resnet34", resnet34, images, Path("metadata"), store / "resnet34", progress=Screen(run))
     run.end("FINISHED")
     vit = TrainVit(**SHARED, side=32, model_name="own", revision=None, own_size=SIZE)
     run = mlflow_run.MlflowRun("train_vit", {"scale": "sample", "batch": 8}, "def")
-    act("train_vit", vit, images, store / "vit", progress=Screen(run))
+    act("train_vit", vit, images, Path("metadata"), store / "vit", progress=Screen(run))
     run.end("FINISHED")
     return store
 
@@ -142,7 +142,14 @@ def test_a_stage_that_fails_before_its_first_figure_has_no_run(tmp_path: Path, m
     run = mlflow_run.MlflowRun("train_resnet34", {}, "")
     resnet34 = TrainResnet34(**SHARED, weights="none", weights_sha256=None)
     with pytest.raises(UserError, match="cannot be read"):
-        act("train_resnet34", resnet34, tmp_path / "images", tmp_path / "model", progress=Screen(run))
+        act(
+            "train_resnet34",
+            resnet34,
+            tmp_path / "images",
+            tmp_path / "metadata",
+            tmp_path / "model",
+            progress=Screen(run),
+        )
     run.end("FAILED")
     assert [path.name for path in tmp_path.rglob("*")] == [".work"]
 

@@ -34,15 +34,15 @@ class TrainResnet34(Recipe):
 
 
 def train_resnet34(
-    params: TrainResnet34, images: Path, model: Path, metadata: Path | None = None, *, work: Path, progress: Progress
+    params: TrainResnet34, images: Path, metadata: Path, model: Path, *, work: Path, progress: Progress
 ) -> None:
-    """Write the trained network and its history to `model`. `metadata`: of the bins, where the recipe asks for auxiliary answers.
+    """Write the trained network and its history to `model`. `metadata` is read where the recipe asks for auxiliary answers.
 
     Raises UserError, as loop.train does, and where the metadata lacks a bin.
     """
     import torch
 
-    from warehouse_classifier.bins import contents
+    from warehouse_classifier.bins import list_attributes
     from warehouse_classifier.dataset.shards import Shards
     from warehouse_classifier.models import folder, resnet34
     from warehouse_classifier.training import loop
@@ -51,9 +51,7 @@ def train_resnet34(
     torch.set_num_threads(params.threads)
     encoder, shards = QuantityEncoder(params.quantities), Shards(images)
     network = resnet34.build(len(encoder), params.weights, params.weights_sha256)
-    lists = None
-    if params.auxiliary and metadata:
-        lists = contents.attributes(contents.read(metadata, shards.index["id"].tolist()))
+    lists = list_attributes.read(metadata, shards.index["id"].tolist()) if params.auxiliary else None
     rows = loop.train("train_resnet34", network, shards, encoder, params, work, progress, lists)
     if rank() == 0:
         with replacing(model) as half:

@@ -64,16 +64,14 @@ class TrainVit(Recipe):
         return size
 
 
-def train_vit(
-    params: TrainVit, images: Path, model: Path, metadata: Path | None = None, *, work: Path, progress: Progress
-) -> None:
-    """Write the trained network and its history to `model`. `metadata`: of the bins, where the recipe asks for auxiliary answers.
+def train_vit(params: TrainVit, images: Path, metadata: Path, model: Path, *, work: Path, progress: Progress) -> None:
+    """Write the trained network and its history to `model`. `metadata` is read where the recipe asks for auxiliary answers.
 
     Raises UserError, as loop.train does, and where the metadata lacks a bin.
     """
     import torch
 
-    from warehouse_classifier.bins import contents
+    from warehouse_classifier.bins import list_attributes
     from warehouse_classifier.dataset.shards import Shards
     from warehouse_classifier.models import folder, vit
     from warehouse_classifier.training import loop
@@ -83,9 +81,7 @@ def train_vit(
     encoder, shards = QuantityEncoder(params.quantities), Shards(images)
     size = params.own_size.model_dump() if params.own_size else None
     network = vit.build(params.model_name, params.revision, size, params.side, encoder.quantities)
-    lists = None
-    if params.auxiliary and metadata:
-        lists = contents.attributes(contents.read(metadata, shards.index["id"].tolist()))
+    lists = list_attributes.read(metadata, shards.index["id"].tolist()) if params.auxiliary else None
     rows = loop.train("train_vit", network, shards, encoder, params, work, progress, lists)
     if rank() == 0:
         with replacing(model) as half:

@@ -3,14 +3,12 @@ learning"). What it then sees of a photo knows how large things are; the answers
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-
-from warehouse_classifier.models.inference import Reader
 
 Attributes = npt.NDArray[np.float64]  # of lists, [rows, attributes], see bins/sizes.py; NaN for what is not known
 
@@ -18,19 +16,21 @@ Attributes = npt.NDArray[np.float64]  # of lists, [rows, attributes], see bins/s
 class WithAuxiliary(nn.Module):
     """A network, and a layer that answers `attributes` from all that it sees of images of `side` pixels."""
 
+    network: Any  # which shows what it sees: models/inference.Reader
+
     def __init__(self, network: nn.Module, attributes: int, side: int) -> None:
         super().__init__()
         self.network = network
         was_training = network.training
         network.eval()  # or a BatchNorm would learn from nothing
         with torch.inference_mode():
-            seen = cast(Reader, network).read(torch.zeros(1, 3, side, side, dtype=torch.uint8))[1]
+            seen = self.network.read(torch.zeros(1, 3, side, side, dtype=torch.uint8))[1]
         network.train(was_training)
         self.answers = nn.Sequential(nn.LayerNorm(seen.shape[1]), nn.Linear(seen.shape[1], attributes))
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits [B, quantities] and answers [B, attributes] of uint8 images [B, 3, side, side]."""
-        logits, seen = cast(Reader, self.network).read(images)
+        logits, seen = self.network.read(images)
         return logits, self.answers(seen)
 
 

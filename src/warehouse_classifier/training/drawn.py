@@ -1,11 +1,12 @@
 """Drawn bins to begin with: what a network sees before the photos that it is to learn."""
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from warehouse_classifier.bins.metadata import parse
-from warehouse_classifier.bins.sizes import attributes
+from warehouse_classifier.bins.sizes import SIDES, attributes
 from warehouse_classifier.bucket.objects import PHOTOS, ObjectInfo, Unreadable, key_of
 from warehouse_classifier.bucket.synthetic import SyntheticBucket
 from warehouse_classifier.dataset.batches import Rows
@@ -64,10 +65,19 @@ def draw(
                 bar.advance(1)
     finally:
         bucket.close()
-    lists = np.array([attributes(parse(bucket.bins.metadata(id))[1]) for id in wanted]).reshape(len(wanted), -1)
+    lists = np.array([attributes(_items(bucket.bins.metadata(id))) for id in wanted]).reshape(len(wanted), -1)
     drawn = DrawnBins(pixels, encoder.encode([shown[id] for id in wanted]), lists)
     if not all(map(len, drawn.rows())):
         raise UserError(
             f"params.yaml: {name}'s pretrain.pairs is {pretraining.pairs}, too few to learn from; draw more"
         )
     return drawn
+
+
+def _items(metadata: bytes) -> list[dict[str, Any]]:
+    """Quantities and measures of a drawn bin's items; the JSON is ours, and needs none of the care that a foreign one does."""
+    items = json.loads(metadata)["BIN_FCSKU_DATA"].values()
+    return [
+        {"quantity": item["quantity"], **{name: (item[name] or {}).get("value") for name in (*SIDES, "weight")}}
+        for item in items
+    ]

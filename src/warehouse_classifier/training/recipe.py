@@ -51,9 +51,7 @@ class Recipe(Params):
     average: (
         ShareOrZero  # share of all steps, the last ones, whose weights are averaged: the result; 0: the best epoch's
     )
-    auxiliary: float = Field(
-        default=0.0, ge=0, le=1000
-    )  # weight of the squared error of what else a list says; 0: not asked
+    auxiliary: float = Field(ge=0, le=1000)  # weight of what else a list says, as answers while it learns; 0: none
     pretrain: Pretraining | None  # null: the network begins with what its stage gives it
     precision: Precision
     compile: bool  # by torch.compile

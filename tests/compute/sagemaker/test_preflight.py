@@ -175,7 +175,7 @@ def test_what_lies_on_this_machine_alone_is_told(tree: Path, capfd: pytest.Captu
     params(tree, "data", bucket="synthetic://?pairs=10&seed=1")
     (tree / "own.pth").touch()
     params(tree, "train_resnet34", weights="own.pth", weights_sha256="0" * 64)
-    message = error_line(capfd, "train_resnet34", "sample", "data/images", "models/resnet34")
+    message = error_line(capfd, "train_resnet34", "sample", "data/images", "data/metadata.parquet", "models/resnet34")
     assert message.startswith("params.yaml: train_resnet34.sample.weights is own.pth, which is on this machine alone")
 
 
@@ -183,7 +183,7 @@ def test_machines_that_no_processes_fall_to_are_told(
     tree: Path, aws: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     aws.setenv("SAGEMAKER_INSTANCES", "{train_vit: {count: 2}}")
-    message = error_line(capfd, "train_vit", "sample", "data/images", "models/vit")
+    message = error_line(capfd, "train_vit", "sample", "data/images", "data/metadata.parquet", "models/vit")
     assert message == (
         "params.yaml: sagemaker.instances.train_vit.count is 2, and train_vit has 1 processes to share out;"
         " set train_vit.sample.processes to a multiple, or the count to 1"
