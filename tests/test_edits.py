@@ -33,7 +33,7 @@ def changed(project: Project) -> list[str]:
     [
         ("bins/metadata.py", ["fetch_metadata"]),
         ("bins/selection.py", ["select_images", "resize_images", "evaluate"]),
-        ("bins/sizes.py", COUNTING),
+        ("bins/sizes.py", [*TRAININGS, "evaluate"]),
         ("bucket/retry.py", ["fetch_metadata", "resize_images"]),
         ("synthetic/placement.py", ["fetch_metadata", "resize_images", *COUNTING]),
         ("dataset/shards.py", ["resize_images", *TRAININGS, "evaluate"]),
