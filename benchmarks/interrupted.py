@@ -1,6 +1,6 @@
 """What kills and full disks do to a training: it ends with the very bytes of one that nobody touched.
 
-    python benchmarks/interrupted.py [--kills 20] [--networks resnet34 vit] [--only kill,two,disk,other] [--seed 7]
+    python benchmarks/interrupted.py [--kills 8] [--networks resnet34 vit] [--only kill,two,disk,other] [--seed 7]
 
 Small trainings of both networks by the command in dvc.yaml. Each is started and killed, again and again, until it happens to
 end; then every file of its model is held against that of one that only saved after epochs. `kill`: so many by SIGKILL at
@@ -223,7 +223,7 @@ class Soak:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=8)
     parser.add_argument("--networks", nargs="+", choices=["resnet34", "vit"], default=["resnet34", "vit"])
     parser.add_argument("--only", default="kill,two,disk,other")
     parser.add_argument("--seed", type=int, default=7)

@@ -38,7 +38,7 @@ from sklearn.metrics import roc_curve
 from warehouse_classifier.bins import contents
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.groups import articles_of, siblings, visits
-from warehouse_classifier.bins.selection import OUTSIDE
+from warehouse_classifier.bins.selection import OTHERS, OUTSIDE
 from warehouse_classifier.bins.sizes import VOLUME
 from warehouse_classifier.bins.split import share_out
 from warehouse_classifier.compute import parameters, stage_code
@@ -131,6 +131,7 @@ def answered(tree: dict[str, Any], folder: Path, folds: int, fold: int, keep: Pa
         "fold": fold,
         "lr": tree["lr"],
         "seed": tree["seed"],
+        "others": tree["select_images"][SCALE]["verifier_images"],
         "code": code("training", "models", "synthetic", "dataset", "bins"),
         **{name: tree[name][SCALE] for name in ("train_resnet34", "train_vit")},
     }
@@ -155,11 +156,14 @@ def trained(tree: dict[str, Any], folder: Path, folds: int, fold: int, work: Pat
     shards = Shards(folder / "images")
     its = pd.Series(fold_of(shards.index, folds, tree["seed"])).reindex(shards.index["id"]).to_numpy()
     inside = shards.index["quantity"].isin(tree["data"][SCALE]["quantities"]).to_numpy()
-    rest = shards.index[(its != fold) & inside]
+    rest = shards.index[its != fold]
     sizes = {"validation": len(rest) // 10, "train": len(rest) - len(rest) // 10}
     quantity, group = (dict(zip(rest["id"], rest[column], strict=True)) for column in ("quantity", "group"))
     shared = share_out(quantity, group, sizes, tree["seed"])
-    split = np.where(its == fold, "test", shards.index["id"].map(shared).fillna(OUTSIDE))
+    sides = shards.index["id"].map(shared).fillna(OUTSIDE)
+    if tree["select_images"][SCALE]["verifier_images"] == 0:
+        sides[~inside] = OUTSIDE
+    split = np.where(its == fold, "test", np.where(inside, sides, sides.replace(OTHERS)))
     (work / "images").mkdir(parents=True, exist_ok=True)
     for part in (folder / "images").glob("*.bin"):
         (work / "images" / part.name).unlink(missing_ok=True)

@@ -56,7 +56,7 @@ def test_what_is_left_out_is_not_known() -> None:
         ({"quantity": 1_000_001}, "quantity is '1000001'; input should be less than or equal to 1000000"),
         ({"quantity": 1, "length": "0", "unit": "in"}, "length is '0'; input should be greater than 0"),
         ({"quantity": 1, "width": "nan", "unit": "in"}, "width is 'nan'; input should be a finite number"),
-        ({"quantity": 1, "height": "two", "unit": "in"}, "height is 'two'; input should be a valid number"),
+        ({"quantity": 1, "height": "two", "unit": "in"}, "height is 'two'; write a number, with a point and without a unit: 9.5"),
         ({"quantity": 1, "height": 2}, "height needs a unit: in, cm or mm"),
         ({"quantity": 1, "weight": 2}, "weight needs a weight_unit: lb, oz, kg or g"),
         ({"quantity": 1, "length": 2, "unit": "furlong"}, "unit is 'furlong'; input should be 'in', 'cm' or 'mm'"),

@@ -54,6 +54,7 @@ def test_every_pair_of_networks_stands_in_the_details_and_in_mlflow(three: Evalu
         "verification",
         "visits",
         "volumes_covered",
+        "by_number",
         "unlike",
         "list_verdicts",
         "lists",

@@ -82,7 +82,8 @@ def test_what_speaks_against_a_list_is_said_in_words(judge: ListPredictor) -> No
 @pytest.mark.parametrize("its", [None, items(None), items(100, 2) + items(None, 1)])
 def test_without_sizes_the_number_alone_is_judged(judge: ListPredictor, its: Items | None) -> None:
     answer, counted = asked(judge, 3, its)
-    assert (answer.verdict, answer.reason) == (counted.verdict, counted.reason)
+    assert answer.verdict == counted.verdict
+    assert answer.reason == (its and "of an item no size is known, so that the number alone is judged")
     assert answer.doubt == pytest.approx(counted.doubt, abs=1e-6)
 
 
@@ -92,10 +93,33 @@ def test_a_list_that_does_not_add_up_wants_a_look(judge: ListPredictor, its: Ite
     assert (answer.doubt, answer.verdict, answer.reason) == (None, "look", f"3 expected, its items add up to {held}")
 
 
-@pytest.mark.parametrize("expected", [None, 0, 6])
-def test_what_the_counter_cannot_judge_the_verifier_does_not_either(judge: ListPredictor, expected: int | None) -> None:
-    answer, counted = asked(judge, expected, items(100, expected or 1))
-    assert (answer.doubt, answer.verdict, answer.reason) == (counted.doubt, counted.verdict, counted.reason)
+@pytest.mark.parametrize(("expected", "its"), [(None, None), (6, None), (6, items(None, 6)), (21, None)])
+def test_without_a_list_the_verifier_says_what_the_counter_says(
+    judge: ListPredictor, expected: int | None, its: Items | None
+) -> None:
+    answer, counted = asked(judge, expected, its)
+    assert (answer.doubt, answer.verdict) == (counted.doubt, counted.verdict)
+    why = "6 expected, the model knows 1 to 5; of an item no size is known, so that the number alone is judged"
+    assert answer.reason == (why if its else counted.reason)
+
+
+def test_lists_of_any_number_that_was_learned_from_are_judged(judge: ListPredictor) -> None:
+    """The counter knows 1 to 5, and the verifier's lists held up to 20."""
+    assert asked(judge, 20, items(100, 20))[0].verdict == "match"
+    answer, _ = asked(judge, 20, items(900, 20))
+    assert answer.verdict == "mismatch"
+    assert answer.reason == "20 items of about 900 cubic inches expected; this looks like 50 to 200"
+    answer, _ = asked(judge, 21, items(100, 21))
+    assert (answer.doubt, answer.verdict) == (None, "look")
+    assert answer.reason == "21 expected, lists of up to 20 items can be judged"
+
+
+@pytest.mark.parametrize("its", [None, []])
+def test_a_bin_that_is_to_be_empty_has_a_list(judge: ListPredictor, its: Items | None) -> None:
+    answer, counted = asked(judge, 0, its)
+    assert counted.doubt is None
+    assert answer.doubt is not None
+    assert in_words(0, 0.0, 50.0, 200.0) == "0 items expected; this looks like 50 to 200 cubic inches"
 
 
 def test_a_single_network_and_a_folder_without_a_verifier_count(models: Path, tmp_path: Path) -> None:

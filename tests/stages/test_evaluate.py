@@ -65,6 +65,10 @@ def photo(shade: int) -> bytes:
     return out.getvalue()
 
 
+def sizes(place: int) -> dict[str, float]:
+    return dict.fromkeys(("height", "length", "width"), 3.0 + place % 3)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """images/, metadata.parquet, models/ as the stages before leave them: 40 test images, networks that learned nothing, and
@@ -78,13 +82,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"id": f"{i:05}", "quantity": holds[split][i % len(holds[split])], "split": split, "group": f"g{i // 2}"}
         for i, split in enumerate(splits)
     ]
-    sizes = dict.fromkeys(("height", "length", "width"), 3.0)
     items = [
         [
-            {"asin": f"A{n}", "quantity": 0 if n else row["quantity"], "weight": None, "name": None, **sizes}
+            {"asin": f"A{n}", "quantity": 0 if n else row["quantity"], "weight": None, "name": None, **sizes(place)}
             for n in range(KINDS_OF.get(row["id"], 1))
         ]
-        for row in facts
+        for place, row in enumerate(facts)
     ]
     rows = [{"id": row["id"], "items": contents} for row, contents in zip(facts, items, strict=True)]
     pq.write_table(pa.Table.from_pylist(rows, PAIRS), root / "metadata.parquet")
@@ -372,6 +375,30 @@ def test_without_bins_outside_the_report_says_nothing_of_them(
     run(trained, tmp_path / "out", images=tmp_path / "images")
     assert "Verdicts of ResNet34. as expected" in (tmp_path / "out" / "report.html").read_text()
     assert "holds 6" not in (tmp_path / "out" / "report.html").read_text()
+    assert "Bins of every number of items" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_lists_with_an_item_exchanged_are_told_beside_who_sees_the_list_alone(
+    done: tuple[Path, dict[str, float]],
+) -> None:
+    out, measured = done
+    lists = json.loads((out / "evaluation.json").read_text())["lists"]
+    for counter in ("resnet34", "vit", "average"):
+        assert lists[counter]["exchanged"]["auroc"] == 0.5  # as many items
+    for key in ("verifier", "prior"):
+        assert lists[key]["exchanged"]["auroc"] == round(measured[f"{key}_exchanged_auroc"], 6)
+    section = (out / "report.html").read_text().partition("Its list with one item exchanged")[2]
+    assert "Such a list betrays itself" in section
+
+
+def test_bins_of_every_number_have_figures_of_their_own(done: tuple[Path, dict[str, float]]) -> None:
+    out, _ = done
+    rows = {row["holds"]: row for row in json.loads((out / "evaluation.json").read_text())["by_number"]}
+    assert {holds: row["bins"] for holds, row in rows.items()} == {"0": 2, "1 to 5": 40, "6 or more": 10}
+    assert rows["1 to 5"]["natural_pairs"] == 39
+    assert rows["0"]["alike"] is None
+    section = (out / "report.html").read_text().partition('aria-label="Bins of every number of items"')[2]
+    assert '<th scope="row">6 or more</th><td>10</td>' in section
 
 
 @pytest.mark.slow

@@ -12,8 +12,9 @@ import pytest
 from support.launching import error_line, loaded
 from support.watching import Noted
 from warehouse_classifier.bins import selection as selections
+from warehouse_classifier.bins.groups import siblings
 from warehouse_classifier.bins.metadata import PAIRS
-from warehouse_classifier.bins.selection import OUTSIDE
+from warehouse_classifier.bins.selection import OTHERS, OUTSIDE
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.stages.select_images import SelectImages, select_images, sizes_of
 
@@ -24,6 +25,7 @@ PARAMS = SelectImages(
     test_images=20,
     validation_share=0.2,
     split="grouped",
+    verifier_images=0,
     outside_images=0,
 )
 
@@ -66,9 +68,73 @@ def test_outside_bins_are_of_groups_from_which_nothing_is_learned(tmp_path: Path
     assert {row["quantity"] for row in outside.values()} == {0, 4, 5, 6}
     learned = {row["group"] for row in selected.values() if row["split"] in ("train", "validation")}
     assert not learned & {row["group"] for row in outside.values()}
-    assert len({row["group"] for row in outside.values()}) == len(outside)  # one of a group
-    eligible = {row["group"] for row in chosen(tmp_path, rows, outside_images=1000, max_images=60).values()}
-    assert len(eligible) > len(outside)  # who learns less leaves more
+    eligible = list(chosen(tmp_path, rows, outside_images=1000, max_images=60).values())
+    assert len([row for row in eligible if row["split"] == OUTSIDE]) > len(outside)  # who learns less leaves more
+
+
+def test_groups_of_outside_bins_are_whole_but_for_the_last(tmp_path: Path) -> None:
+    """So that they hold visits too."""
+    rows = [(f"{n:05}", n % 7, {f"S{n // 3}"}) for n in range(3, 400)]
+    outside = {
+        id: row["group"] for id, row in chosen(tmp_path, rows, outside_images=20).items() if row["split"] == OUTSIDE
+    }
+    every = {
+        id: row["group"] for id, row in chosen(tmp_path, rows, outside_images=1000).items() if row["split"] == OUTSIDE
+    }
+    assert len(outside) == 20 < len(every)
+    cut = [name for name in {*outside.values()} if sum(own == name for own in every.values()) > sum(own == name for own in outside.values())]  # fmt: skip
+    assert len(cut) <= 1
+
+
+def test_bins_whose_sizes_are_learned_are_where_their_groups_are(tmp_path: Path) -> None:
+    rows = [(f"{n:05}", n % 7, {f"S{n // 2}"}) for n in range(1, 400)]  # pairs that share an item
+    selected = chosen(tmp_path, rows, outside_images=10, verifier_images=None)
+    sides: dict[str, set[str]] = {}
+    for row in selected.values():
+        sides.setdefault(row["group"], set()).add(row["split"])
+    allowed = [
+        {"train", "train_other"}, {"validation", "validation_other"}, {"test", OUTSIDE},
+    ]  # fmt: skip
+    assert all(any(its <= pair for pair in allowed) for its in sides.values())
+    assert {"train", "train_other"} in sides.values()
+    assert {row["quantity"] for row in selected.values() if row["split"] in OTHERS.values()} == {0, 4, 5, 6}
+    # all are taken, but for those of the test's groups and of those that are outside
+    left = {id for id, quantity, _ in rows if quantity in (0, 4, 5, 6)} - {*selected}
+    groups = siblings({id: asins for id, _, asins in rows})
+    tested = {row["group"] for row in selected.values() if row["split"] in ("test", OUTSIDE)}
+    assert {groups[id] for id in left} <= tested
+
+
+def test_groups_without_a_chosen_bin_are_dealt_out_by_the_seed_alone(tmp_path: Path) -> None:
+    inside = [(f"{n:05}", 1 + n % 3, {f"A{n}"}) for n in range(100, 160)]
+    others = [(f"{n:05}", 9, {f"B{n}"}) for n in range(200, 400)]
+    got = {seed: chosen(tmp_path, [*inside, *others], verifier_images=None, seed=seed) for seed in (1, 2)}
+    sides = {seed: {id: row["split"] for id, row in its.items() if row["quantity"] == 9} for seed, its in got.items()}
+    assert sides[1] != sides[2]
+    for its in sides.values():
+        assert 20 <= Counter(its.values())["validation_other"] <= 60  # a fifth of 200, as validation_share says
+    again = chosen(tmp_path, [*others, *inside], verifier_images=None, seed=1)
+    assert again == got[1]
+    few = chosen(tmp_path, [*inside, *others], verifier_images=50, seed=1)
+    chosen_few = {id: row["split"] for id, row in few.items() if row["quantity"] == 9}
+    assert len(chosen_few) == 50
+    assert chosen_few.items() <= sides[1].items()
+    assert "validation_other" in chosen_few.values()
+    assert "train_other" in chosen_few.values()
+
+
+def test_bins_whose_sizes_are_learned_change_nothing_for_the_others(tmp_path: Path) -> None:
+    without, every = (chosen(tmp_path, outside_images=5, verifier_images=count) for count in (0, None))
+    assert without.items() < every.items()
+
+
+def test_of_a_random_split_nothing_is_learned_beside_a_tested_sibling(tmp_path: Path) -> None:
+    rows = [(f"{n:05}", n % 7, {f"S{n // 4}"}) for n in range(4, 400)]
+    selected = chosen(tmp_path, rows, split="random", verifier_images=None)
+    tested = {row["group"] for row in selected.values() if row["split"] == "test"}
+    learned = {row["group"] for row in selected.values() if row["split"] in OTHERS.values()}
+    assert learned
+    assert not learned & tested
 
 
 def test_outside_bins_change_nothing_for_those_inside(tmp_path: Path) -> None:

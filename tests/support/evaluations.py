@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from warehouse_classifier.evaluation.by_number import KINDS
 from warehouse_classifier.evaluation.metrics import McNemar, measure
 from warehouse_classifier.evaluation.mismatches.paired import PairedVerification
 from warehouse_classifier.evaluation.mismatches.verification import Estimate, Task, Verification
@@ -53,6 +54,7 @@ def measured(titles: dict[str, str]) -> Evaluation:
             "change": PairedVerification(verified(skill), estimate(0.5 + 0.4 * skill), {}, gain),
             "alike": PairedVerification(verified(skill * 0.3), estimate(0.5 + 0.2 * skill), {}, gain),
             "one_more": PairedVerification(verified(skill * 0.7), estimate(0.5 + 0.3 * skill), found, gain),
+            "exchanged": PairedVerification(verified(skill * 0.4), estimate(0.5 + 0.2 * skill), {}, gain),
         }
 
     rows = {
@@ -81,6 +83,17 @@ def measured(titles: dict[str, str]) -> Evaluation:
         questions={},
         unlike={"as they are": 0.008, "turned left": 0.97, "dark": 1.0},
         covered=0.81,
+        by_number=pd.DataFrame(
+            [
+                {"holds": holds, "bins": 40, "match": 0.1, "look": 0.85, "mismatch": 0.05}
+                | {f"{kind}{ending}": value for kind in KINDS for ending, value in figures.items()}
+                for holds, figures in (
+                    ("0", {"_pairs": 0, "": np.nan, "_low": np.nan, "_high": np.nan}),
+                    ("1 to 5", {"_pairs": 80, "": 0.71, "_low": 0.66, "_high": 0.77}),
+                    ("6 or more", {"_pairs": 30, "": 0.6, "_low": 0.5, "_high": 0.7}),
+                )
+            ]
+        ),
         list_verdicts=pd.DataFrame(
             [
                 ("right", 400, 0.1, 0.86, 0.04),

@@ -31,7 +31,7 @@ fetch_metadata:
   small: {{max_pairs: null, max_rejected: 20, concurrency: 4, part: 10}}
   other: {{max_pairs: null, max_rejected: 20, concurrency: 4, part: 10}}
 select_images:
-  small: {{max_images: null, test_images: 6, validation_share: 0.2, split: grouped, outside_images: 0}}
+  small: {{max_images: null, test_images: 6, validation_share: 0.2, split: grouped, verifier_images: null, outside_images: 0}}
 resize_images:
   small: {{max_pixels: 1000000, max_rejected: 2, concurrency: 4, workers: 2}}
 train_resnet34:

@@ -71,7 +71,8 @@ def verifier(volume: float = 100.0, brighter: float = 0.0) -> Verifier:
     limits = Limits(0.3, 0.7)
     return Verifier(
         Heads(np.zeros((FEATURES, count)), bias), np.zeros(count), ones, Spread(np.diag(ones), np.diag(ones)),
-        weights=weights, bias=-2.0, direction=np.full(FEATURES, brighter), of_list=limits, of_record=limits,
+        weights=weights, bias=-2.0, direction=np.full(FEATURES, brighter), most=20, counted=(1, 5), of_list=limits, of_record=limits,
+        other_list=limits, other_record=limits,
         volume_low=-np.log(2), volume_high=np.log(2),
     )  # fmt: skip
 

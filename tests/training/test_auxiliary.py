@@ -1,19 +1,23 @@
 """Auxiliary answers: what else a list says, learned beside the count and thrown away."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
-from support.images import SIDE, Diary
+from support.images import SIDE, Diary, spoil
 from support.training import Kill, Killed, Small, fingerprint, run
+from warehouse_classifier.bins.selection import OTHERS
 from warehouse_classifier.bins.sizes import ATTRIBUTES
 from warehouse_classifier.dataset.batches import batches
-from warehouse_classifier.dataset.shards import Shards
+from warehouse_classifier.dataset.shards import INDEX, Shards
 from warehouse_classifier.runtime.errors import UserError
-from warehouse_classifier.training import loop
+from warehouse_classifier.training import loop, step
 from warehouse_classifier.training.auxiliary import Attributes, Scale, WithAuxiliary, squared_error
 
 ALL: dict[str, Any] = {  # beside everything else that a training may have
@@ -85,6 +89,70 @@ def test_it_is_learned_beside_the_count(folder: Path, tmp_path: Path, monkeypatc
     counted, _ = run(folder, tmp_path / "alone", epochs=12)
     assert fingerprint(counted) != fingerprint(network)
     assert list(network.state_dict()) == list(counted.state_dict())  # nothing of the further answers is left
+
+
+# ---- bins of other quantities, whose sizes alone are learned
+
+
+@pytest.fixture
+def beside(folder: Path, tmp_path: Path) -> Path:
+    """The folder's images, of which twelve of the training split hold nine items instead."""
+    copy = tmp_path / "images"
+    shutil.copytree(folder, copy)
+    index = pd.read_parquet(copy / INDEX)
+    others = index.index[index["split"] == "train"][-12:]  # the first image says how large all are
+    index.loc[others, ["quantity", "split"]] = [9, OTHERS["train"]]
+    index.to_parquet(copy / INDEX, index=False)
+    return copy
+
+
+@pytest.mark.parametrize("neighbours", [0.0, 0.2])
+def test_the_count_learns_nothing_of_bins_of_other_quantities(
+    beside: Path, tmp_path: Path, neighbours: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have no label, and no loss; their lists are learned."""
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def noted(logits: torch.Tensor, target: torch.Tensor, **how: Any) -> torch.Tensor:
+        logits.retain_grad()
+        seen.append((logits, target))
+        return cross_entropy(logits, target, **how)
+
+    monkeypatch.setattr(step, "cross_entropy", noted)
+    attributes = brightness(beside)
+    _, history = run(beside, tmp_path / "work", attributes=attributes, auxiliary=2.0, neighbours=neighbours, epochs=1)
+    assert sum(len(logits) for logits, _ in seen) == 40
+    unlabelled = 0
+    for logits, target in seen:
+        none = target == -1 if target.ndim == 1 else ~target.any(dim=1)
+        assert logits.grad is not None
+        assert not logits.grad[none].any()
+        assert logits.grad[~none].any(dim=1).all()
+        unlabelled += int(none.sum())
+    assert unlabelled == 12
+    losses = [
+        cross_entropy(logits.detach(), target, ignore_index=-1, reduction="sum").item() for logits, target in seen
+    ]
+    assert history[0]["train_loss"] == pytest.approx(sum(losses) / 28, rel=1e-5)
+
+
+def test_their_lists_are_learned_and_only_where_lists_are(beside: Path, tmp_path: Path) -> None:
+    attributes = brightness(beside)
+    others = (Shards(beside).index["split"] == OTHERS["train"]).to_numpy()
+    changed = np.where(others[:, None], attributes + 100, attributes)
+    left = {
+        (auxiliary, name): fingerprint(
+            run(beside, tmp_path / f"{name}-{auxiliary}", attributes=its, auxiliary=auxiliary)[0]
+        )
+        for auxiliary in (0.0, 2.0)
+        for name, its in (("own", attributes), ("changed", changed))
+    }
+    assert left[0.0, "own"] == left[0.0, "changed"]
+    assert left[2.0, "own"] != left[2.0, "changed"]
+    spoil(beside, OTHERS["train"])  # who does not learn of them does not look at them either
+    assert fingerprint(run(beside, tmp_path / "spoilt")[0]) == left[0.0, "own"]
+    with pytest.raises(UserError):
+        run(beside, tmp_path / "read", attributes=attributes, auxiliary=2.0)
 
 
 @pytest.mark.slow

@@ -40,6 +40,7 @@ def test_neighbours_get_their_share() -> None:
     wanted = [[0.8, 0.2, 0, 0, 0], [0.1, 0.8, 0.1, 0, 0], [0, 0, 0, 0.2, 0.8]]
     torch.testing.assert_close(target, torch.tensor(wanted))
     assert torch.equal(softened(torch.tensor([2, 0]), 5, 0.0), torch.tensor([2, 0]))
+    assert not softened(torch.tensor([-1]), 5, 0.2).any()
 
 
 def test_the_target_is_what_is_learned(folder: Path, tmp_path: Path) -> None:

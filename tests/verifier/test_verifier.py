@@ -51,7 +51,7 @@ def asked(verifier: Verifier, bins: Bins) -> SplitVerifier:
 
 
 def auroc(verifier: Verifier, bins: Bins, kind: str) -> float:
-    rows = bins.pairs(QUANTITIES, replace(RECIPE, seed=9, draws=1))[kind]
+    rows = bins.pairs(replace(RECIPE, seed=9, draws=1))[kind]
     photo, other = rows.ravel(), rows[:, ::-1].ravel()
     doubts = [asked(verifier, bins).doubts(photo, its) for its in (photo, other)]
     return float(roc_auc_score(np.repeat([0, 1], len(photo)), np.concatenate(doubts)))
@@ -109,7 +109,7 @@ def test_lists_of_other_groups_teach_nothing() -> None:
 
 @pytest.mark.parametrize("left_out", [(), ("one_more",), ("natural",), ("alike", "one_more")])
 def test_lists_of_another_visit_weigh_as_much_as_all_others(left_out: tuple[str, ...]) -> None:
-    pairs = {kind: rows for kind, rows in drawn(1).pairs(QUANTITIES, RECIPE).items() if kind not in left_out}
+    pairs = {kind: rows for kind, rows in drawn(1).pairs(RECIPE).items() if kind not in left_out}
     _, _, weights = learning.questions_of(pairs, lambda photo, _: np.zeros((len(photo), 1)))
     kinds = np.repeat(list(pairs), [4 * len(rows) for rows in pairs.values()])
     sums = {kind: weights[kinds == kind].sum() for kind in pairs}
@@ -121,7 +121,7 @@ def test_lists_of_another_visit_weigh_as_much_as_all_others(left_out: tuple[str,
 
 def test_doubts_are_probabilities_where_as_many_lists_are_wrong_as_right(verifier: Verifier) -> None:
     bins = drawn(5, 2000)
-    pairs = bins.pairs(QUANTITIES, replace(RECIPE, seed=3, draws=1))
+    pairs = bins.pairs(replace(RECIPE, seed=3, draws=1))
     doubts, wrong = [], []
     for rows in pairs.values():
         photo, other = rows.ravel(), rows[:, ::-1].ravel()
@@ -159,7 +159,7 @@ def test_a_photo_looks_like_a_range_of_volumes_that_holds_most_lists(verifier: V
 
 def test_verdicts_are_shares_of_right_lists_and_of_each_kind_of_wrong_ones(verifier: Verifier) -> None:
     bins = drawn(6, 200)
-    its, pairs = asked(verifier, bins), bins.pairs(QUANTITIES, RECIPE)
+    its, pairs = asked(verifier, bins), bins.pairs(RECIPE)
     table = lists.verdicts(its, 200, lists.verified(its, bins.quantity, pairs), bins.visits).set_index("case")
     assert list(table.index) == ["right", "natural", "alike", "one_more", "right change", "change"]
     for kind, rows in pairs.items():
@@ -224,6 +224,68 @@ def test_few_bins_and_nulls_are_learned_from() -> None:
         assert np.isfinite(of_change(verifier, other)).all()
 
 
+def test_what_lists_do_not_tell_the_heads_learn_as_what_is_likeliest_beside_the_rest() -> None:
+    """Of a bin without sizes the number alone is known, and larger numbers have more of everything here."""
+    bins = drawn(1)
+    more = bins.lists[:, :1] * 2 + 0.1 * bins.lists
+    more[:, 0] = bins.lists[:, 0]
+    unknown = np.where((np.arange(400) % 4 == 0)[:, None] & (np.arange(len(ATTRIBUTES)) > 0), np.nan, more)
+    shown = replace(bins, features=more @ np.random.default_rng(0).normal(size=(len(ATTRIBUTES), FEATURES)))
+    whole, part = (
+        learn(replace(shown, lists=its), replace(shown, lists=its), QUANTITIES, RECIPE) for its in (more, unknown)
+    )
+    read = [its.volumes_read(shown.features) for its in (whole, part)]
+    assert np.corrcoef(*read)[0, 1] > 0.99
+    assert np.polyfit(*read, 1)[0] == pytest.approx(1, abs=0.1)  # with means in their place it would be 0.75
+
+
+def test_lists_are_judged_up_to_the_number_that_nearly_all_bins_hold() -> None:
+    bins = drawn(1, 1000)
+    held = bins.quantity.copy()
+    held[:8] = [90, 91, 92, 93, 94, 95, 96, 97]
+    assert learn(replace(bins, quantity=held), drawn(2), QUANTITIES, RECIPE).most == 5
+    held[:40] = 30
+    assert learn(replace(bins, quantity=held), drawn(2), QUANTITIES, RECIPE).most == 30
+
+
+def test_lists_of_numbers_that_the_networks_do_not_tell_apart_have_thresholds_of_their_own() -> None:
+    """Their photos show less here; nothing of that reaches the others."""
+
+    def mixed(seed: int) -> Bins:
+        bins, random = drawn(seed, 2000, noise=2.0), np.random.default_rng(seed)
+        many = np.repeat(random.random(1000) < 0.3, 2)
+        lists = bins.lists.copy()
+        lists[many, 0] = np.log1p(bins.quantity[many] + 5)
+        features = bins.features + many[:, None] * 6 * random.normal(size=bins.features.shape)
+        return replace(bins, quantity=bins.quantity + 5 * many, lists=lists, features=features)
+
+    verifier, bins = learn(mixed(1), mixed(2), QUANTITIES, RECIPE), mixed(3)
+    assert verifier.other_list.mismatch > verifier.of_list.mismatch
+    few = bins.quantity <= 5
+    assert (verifier.among_counted(bins.lists) == few).all()
+    its, own = asked(verifier, bins), np.arange(2000)
+    verdicts = its.verdicts(its.doubts(own, own), own)
+    for part in (few, ~few):
+        assert np.mean(verdicts[part] == "mismatch") == pytest.approx(0.1, abs=0.05)
+    right, _ = of_change(verifier, bins)
+    before, after = bins.visits.T
+    said = its.verdicts_of_visit(before, after, before, after)
+    known = few[bins.visits].all(axis=1)
+    assert {*said[known & (right > verifier.of_record.mismatch)]} == {"mismatch"}
+    assert {*said[~known & (right > verifier.other_record.mismatch)]} == {"mismatch"}
+
+
+def test_with_too_few_of_them_lists_of_other_numbers_want_a_look() -> None:
+    bins = drawn(2)
+    quantity, lists = bins.quantity.copy(), bins.lists.copy()
+    quantity[:6] += 5
+    lists[:6, 0] = np.log1p(quantity[:6])
+    verifier = learn(drawn(1), replace(bins, quantity=quantity, lists=lists), QUANTITIES, RECIPE)
+    assert verifier.other_list.mismatch == 1.0
+    assert verifier.other_record == Limits()
+    assert verifier.of_list.mismatch < 1
+
+
 def test_where_all_lists_are_equal_there_is_nothing_to_learn() -> None:
     bins = drawn(1, 20)
     equal = replace(bins, lists=np.zeros_like(bins.lists), visits=bins.visits[:0])
@@ -252,7 +314,7 @@ def test_too_few_visits_to_show_the_misses_that_are_allowed_are_not_gone_by(visi
     """One of ten lists of another visit may be missed, so twenty are enough to tell; with fewer a single photo would decide."""
     bins = drawn(2)
     few = replace(bins, visits=bins.visits[:visits])
-    assert ("natural" in few.pairs(QUANTITIES, RECIPE)) == (visits == 10)
+    assert ("natural" in few.pairs(RECIPE)) == (visits == 10)
     verifier = learn(drawn(1), few, QUANTITIES, RECIPE)
     assert verifier.of_list.match > 0
 
@@ -341,8 +403,8 @@ def test_a_verifier_of_other_networks_or_none_is_one_line(verifier: Verifier, tm
     with pytest.raises(UserError, match=r"its was trained with mirror: false, and evaluate has mirror: true; give"):
         folder.load(tmp_path / "its", networks, mirror=True)
     config = tmp_path / "its/config.json"
-    config.write_text(config.read_text().replace('"version": 2', '"version": 3'))
-    with pytest.raises(UserError, match=r"it is of version 3, this program reads 2"):
+    config.write_text(config.read_text().replace('"version": 3', '"version": 4'))
+    with pytest.raises(UserError, match=r"it is of version 4, this program reads 3"):
         folder.load(tmp_path / "its", networks, mirror=False)
     (tmp_path / "its/model.safetensors").write_bytes(b"cut")
     with pytest.raises(UserError, match="holds no trained verifier"):

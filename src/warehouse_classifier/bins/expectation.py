@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from warehouse_classifier.bins.sizes import THINKABLE
 
 LARGEST = 1_000_000  # items, as of metadata.py, which would bring pyarrow along with the model that is served
 INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
@@ -15,6 +17,9 @@ POUNDS = {"lb": 1.0, "oz": 1 / 16, "kg": 1 / 0.45359237, "g": 1 / 453.59237}  # 
 SIDES = ("length", "width", "height")
 
 Measure = Annotated[float, Field(gt=0)]
+Lower = BeforeValidator(
+    lambda given: given.lower() if isinstance(given, str) else given
+)  # the bucket's metadata has IN
 ItemFacts = Mapping[
     str, Any
 ]  # quantity, SIDES in inches and weight in pounds, None for what is not known: see sizes.py
@@ -37,9 +42,9 @@ class ExpectedItem(BaseModel):
     length: Measure | None = None
     width: Measure | None = None
     height: Measure | None = None
-    unit: Literal["in", "cm", "mm"] | None = None  # of the sides
+    unit: Annotated[Literal["in", "cm", "mm"] | None, Lower] = None  # of the sides
     weight: Measure | None = None  # of one of them
-    weight_unit: Literal["lb", "oz", "kg", "g"] | None = None
+    weight_unit: Annotated[Literal["lb", "oz", "kg", "g"] | None, Lower] = None
 
     @model_validator(mode="after")
     def _name_the_units(self) -> Self:
@@ -48,6 +53,12 @@ class ExpectedItem(BaseModel):
             raise ValueError(f"{side} needs a unit: in, cm or mm")
         if self.weight is not None and self.weight_unit is None:
             raise ValueError("weight needs a weight_unit: lb, oz, kg or g")
+        facts, (least, most) = self.facts(), THINKABLE
+        for name, unit, everyday in (*((side, self.unit, "in") for side in SIDES), ("weight", self.weight_unit, "lb")):
+            if facts[name] is not None and not least <= facts[name] <= most:
+                raise ValueError(
+                    f"{name} is {getattr(self, name):g} {unit}, and no item of a bin has less than {least:g} or more than {most:g} {everyday}"
+                )
         return self
 
     def facts(self) -> ItemFacts:
@@ -70,13 +81,19 @@ def item(given: Mapping[str, Any]) -> ItemFacts:
 def reason(error: ValidationError, skip: int = 0) -> str:
     """The first thing that is wrong, in a line that names it, without the first `skip` parts of its name."""
     first = error.errors()[0]
-    name, what = ".".join(map(str, first["loc"][skip:])), first["msg"].removeprefix("Value error, ")
+    # people count from 1
+    name = ".".join(str(part + 1 if isinstance(part, int) else part) for part in first["loc"][skip:])
+    what = first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         return f"{name} is missing"
     if first["type"] == "extra_forbidden":
         return f"{name[:40]!r} is not known"
     said = f"{what[:1].lower()}{what[1:]}"
-    return said if first["type"] == "value_error" else f"{name} is {str(first['input'])[:40]!r}; {said}"
+    if first["type"] == "float_parsing":
+        said = "write a number, with a point and without a unit: 9.5"
+    if first["type"] == "value_error":
+        return f"{name}: {said}" if name else said
+    return f"{name} is {str(first['input'])[:40]!r}; {said}"
 
 
 def _times(measure: float | None, unit: float) -> float | None:

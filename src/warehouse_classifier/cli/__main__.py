@@ -48,7 +48,7 @@ def told(command: Callable[P, int]) -> Callable[P, int]:
             if is_memory(error):
                 return _say(TOO_MUCH)
             if is_full_disk(error):
-                return _say("the disk is full; free some space and start again, parts that are whole are kept")
+                return _say("the disk is full; free some space and start again (parts that are whole are kept)")
             if isinstance(error, OSError):
                 return _say(f"{error.filename}: {error.strerror}" if error.filename else (error.strerror or str(error)))
             traceback.print_exc()

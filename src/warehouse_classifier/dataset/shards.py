@@ -116,12 +116,12 @@ class Shards:
                         f" SHA-256); run `dvc checkout {self.folder}`, or `dvc repro -f resize_images` to make it again"
                     )
 
-    def rows(self, split: str) -> npt.NDArray[np.int64]:
-        """Row numbers of one split, in the order of ids. Raises UserError if it has none."""
-        rows = np.flatnonzero((self.index["split"] == split).to_numpy())
-        if not rows.size:
+    def rows(self, split: str, *beside: str) -> npt.NDArray[np.int64]:
+        """Row numbers of one split, and of others that may be empty, in the order of ids. Raises UserError if the first has none."""
+        splits = self.index["split"]
+        if not (splits == split).any():
             raise UserError(f"{self.folder} holds no {split} image; look at selection.csv and {self.folder / REJECTED}")
-        return rows
+        return np.flatnonzero(splits.isin((split, *beside)).to_numpy())
 
     @cached_property
     def side(self) -> int:

@@ -65,6 +65,7 @@ def details(evaluation: Evaluation) -> str:
         "visits": len(evaluation.visits),
         "volumes_covered": evaluation.covered,
         "unlike": dict(evaluation.unlike),
+        "by_number": evaluation.by_number.to_dict("records"),
         "list_verdicts": evaluation.list_verdicts.to_dict("records"),
         "lists": {
             key: {kind: _figures(paired) for kind, paired in by_kind.items()}

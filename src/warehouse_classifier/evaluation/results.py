@@ -30,6 +30,7 @@ from warehouse_classifier.evaluation.metrics import (
     pairwise,
 )
 from warehouse_classifier.evaluation.mismatches import lists, paired, roc, verification, visits
+from warehouse_classifier.evaluation.mismatches.exchanged import ListAlone
 from warehouse_classifier.evaluation.mismatches.expectations import MISMATCHES
 from warehouse_classifier.evaluation.mismatches.lists import ListVerifier
 from warehouse_classifier.evaluation.mismatches.paired import PairedQuestions, PairedVerification
@@ -64,6 +65,9 @@ class Evaluation:
     unlike: Mapping[
         str, float
     ]  # share of the test photos that are called unlike what was learned from: as they are, and spoilt
+    by_number: (
+        pd.DataFrame
+    )  # of the verifier, for bins of every number of items, see by_number.py; empty where there are none
     covered: float  # share of the lists whose total volume lies where the verifier says that the photo does
     calibration: Mapping[str, Mapping[str, float]]  # see tables.calibration_summary
     verdicts: Mapping[str, pd.DataFrame]  # by case, see tables.cases
@@ -91,9 +95,11 @@ class Evaluation:
 def evaluation(
     settings: EvaluationSettings, learned: Quantities, test: Predictions, outside: Predictions,
     calibration: Calibration, inside: pd.DataFrame, verifier: ListVerifier, unlike: Mapping[str, float],
+    by_number: pd.DataFrame, alone: ListAlone | None,
 ) -> Evaluation:  # fmt: skip
     """`learned`: quantities of the training split. `outside`: predictions for bins of quantities that no network knows.
-    `inside`: what is in the test split's bins, as contents.read has it. `unlike`: see Evaluation."""
+    `inside`: what is in the test split's bins, as contents.read has it. `unlike`, `by_number`: see Evaluation. `alone`: who sees
+    lists with an item exchanged and no photo; None where that was not to be learned."""
     encoder, task = QuantityEncoder(calibration.quantities), settings.task
     quantities, draws = encoder.quantities, {"seed": settings.seed, "resamples": settings.resamples}
     answers = answered(test, encoder, learned)
@@ -112,6 +118,10 @@ def evaluation(
         VERIFIER: lists.verified(verifier, test.quantity, pairs),
         PRIOR: lists.counted(doubts[PRIOR], quantities, test.quantity, pairs),
     }
+    if alone and lists.ALIKE in pairs:
+        own = {key: its[np.arange(len(its)), encoder.encode(test.quantity)] for key, its in doubts.items()}
+        asked = lists.exchanged(verifier, inside["items"].tolist(), pairs[lists.ALIKE], own, alone, seed=settings.seed)
+        questions = {key: {**its, **asked[key]} for key, its in questions.items()}
     baseline = f"always saying {answers[BASELINE].iloc[0]}"
     by_contents = {
         "fullness": contents.quarters(inside["litres"]),
@@ -138,6 +148,7 @@ def evaluation(
         paired=paired.verify_pairs(questions, test.groups, task, against={VERIFIER: counters[-1]}, **draws),
         list_verdicts=lists.verdicts(verifier, len(answers), questions[VERIFIER], rows),
         unlike=unlike,
+        by_number=by_number,
         covered=verifier.covered(),
         calibration=tables.calibration_summary(calibration, errors, verdicts),
         verdicts=verdicts,

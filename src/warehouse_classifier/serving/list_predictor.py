@@ -61,25 +61,32 @@ class ListPredictor(Predictor):
     def _of_one(self, counted: Answer, asked: Question, seen: Floats, seen_before: Floats | None) -> Answer:
         """What is said of one photo, by its features and those of the photo before."""
         expected, before = asked.expected, asked.before
-        if expected is None or counted.doubt is None:
+        if expected is None:
             return counted
         for when, its in (("", expected), *([("before, ", before.held)] if before else [])):
             if its.items is not None and (held := sum(item["quantity"] for item in its.items)) != its.quantity:
                 sums = f"{when}{its.quantity} expected, its items add up to {held}"
                 return replace(counted, doubt=None, verdict="look", reason=sums)
         listed = _attributes(expected)
-        by_size = not np.isnan(listed[0, VOLUME])  # without the size of each item there is a number alone
+        # without the size of each item there is a number alone
+        by_size = not np.isnan(listed[0, VOLUME]) or not expected.quantity
+        then = _attributes(before.held) if before and seen_before is not None else None
+        by_record = then is not None and recorded(then, listed)[0] != 0
+        if not by_size and not by_record:
+            return replace(counted, reason=_by_number(counted, listed=bool(expected.items), before=before is not None))
+        if expected.quantity > self.verifier.most:
+            known = f"{expected.quantity} expected, lists of up to {self.verifier.most} items can be judged"
+            return replace(counted, doubt=None, verdict="look", reason=known)
         reasons = []
-        if before and seen_before is not None and recorded(then := _attributes(before.held), listed)[0]:
+        if by_record and before and then is not None and seen_before is not None:
             visit = seen_before[None], seen[None], then, listed
             doubt, verdict = self.verifier.doubts_of_change(*visit)[0], self.verifier.verdicts_of_visit(*visit)[0]
             reasons.append(change_in_words(before.held.quantity, expected.quantity, float(doubt)))
-        elif by_size:
-            doubt = self.verifier.doubts(seen[None], listed)[0]
-            verdict = self.verifier.of_list.judge(doubt)
         else:
-            return counted
-        volume, (low, high) = float(np.exp(listed[0, VOLUME])), self.verifier.volumes(seen[None])[0].tolist()
+            doubt = self.verifier.doubts(seen[None], listed)[0]
+            verdict = self.verifier.verdicts(np.array([doubt]), listed)[0]
+        volume = float(np.exp(listed[0, VOLUME])) if expected.quantity else 0.0
+        low, high = self.verifier.volumes(seen[None])[0].tolist()
         # beside a record that is in doubt, a size that fits is no reason
         if by_size and (not reasons or not low <= volume <= high):
             reasons.append(in_words(expected.quantity, volume, low, high))
@@ -88,12 +95,22 @@ class ListPredictor(Predictor):
 
 
 def _attributes(expected: Expectation) -> Floats:
-    """Of a list, [1, attributes]; of a number alone it is all that is known."""
-    if expected.items is not None:
-        return np.array([attributes(expected.items)])
+    """Of a list, [1, attributes]; of a number alone it is all that is known, but for a bin that is to be empty."""
+    if expected.items is not None or not expected.quantity:
+        return np.array([attributes(expected.items or [])])
     alone = np.full((1, len(ATTRIBUTES)), np.nan)
     alone[0, NUMBER] = np.log1p(expected.quantity)
     return alone
+
+
+def _by_number(counted: Answer, *, listed: bool, before: bool) -> str | None:
+    """Why a list, or a photo before, was not looked at."""
+    reasons = [counted.reason] if counted.reason else []
+    if listed:
+        reasons.append("of an item no size is known, so that the number alone is judged")
+    if before:
+        reasons.append("as many before, so that the photo before tells nothing of a number")
+    return "; ".join(reasons) or None
 
 
 def change_in_words(before: int, now: int, doubt: float) -> str:
@@ -106,7 +123,9 @@ def change_in_words(before: int, now: int, doubt: float) -> str:
 def in_words(expected: int, volume: float, low: float, high: float) -> str:
     """What is expected and what a photo looks like, in cubic inches."""
     items = f"{expected} item{'s' if expected != 1 else ''}"
-    looks = f"{items} of about {short(volume)} cubic inches expected; this looks like {short(low)} to {short(high)}"
+    about = f" of about {short(volume)} cubic inches" if expected else ""
+    unit = "" if expected else " cubic inches"
+    looks = f"{items}{about} expected; this looks like {short(low)} to {short(high)}{unit}"
     return looks if not low <= volume <= high else f"{looks}, yet their number or single sizes fit less"
 
 

@@ -21,11 +21,13 @@ if TYPE_CHECKING:  # what takes seconds to import is imported where it is used: 
     from warehouse_classifier.evaluation.answers import Answers
     from warehouse_classifier.evaluation.arrays import Floats
     from warehouse_classifier.evaluation.calibration import Calibration
+    from warehouse_classifier.evaluation.mismatches.exchanged import ListAlone
     from warehouse_classifier.evaluation.predictions import Predictions
     from warehouse_classifier.evaluation.results import Evaluation
     from warehouse_classifier.report.chart import Chart
     from warehouse_classifier.report.page import ReportData
 
+LISTS = 20_000  # that are learned from by who sees no photo
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -58,6 +60,7 @@ def evaluate(
     from warehouse_classifier.bins import contents
     from warehouse_classifier.bins.selection import OUTSIDE
     from warehouse_classifier.dataset.shards import Shards
+    from warehouse_classifier.evaluation.by_number import by_number
     from warehouse_classifier.evaluation.counters import VERIFIER
     from warehouse_classifier.evaluation.mismatches.verification import Task
     from warehouse_classifier.evaluation.predictions import of_split
@@ -72,11 +75,12 @@ def evaluate(
 
     folders = {key: models / key for key in NETWORKS}
     literature, histories, shards = inputs.published(published), inputs.histories(folders), Shards(images)
-    inside = contents.read(metadata, shards.index["id"].iloc[shards.rows("test")].tolist())
     shards.verify(params.workers)
     verifier = folder.load(models / VERIFIER, folders, mirror=params.mirror)
     detector = folder.load_outliers(models / VERIFIER)
 
+    counted = shards.rows("test", OUTSIDE)
+    held = contents.read(metadata, shards.index["id"].iloc[counted].tolist())
     facts, answers = answered(params, shards, folders, progress)
     logits = answers.logits
     calibration = calibrated(params, shards, facts, logits, folders)
@@ -85,10 +89,17 @@ def evaluate(
         params.seed, params.resamples, Task(params.prevalence, params.recalls, params.budgets)
     )
     learned = shards.index.iloc[shards.rows("train")]["quantity"].to_numpy()
-    seen = answers.features[(facts["split"] == "test").to_numpy()]
-    verified = SplitVerifier.of(verifier, seen, inside)
+    tested = (facts["split"] == "test").to_numpy()
+    inside = held[shards.index["split"].iloc[counted].to_numpy() == "test"].reset_index(drop=True)
+    verified = SplitVerifier.of(verifier, answers.features[tested], inside)
+    any_number = (facts["split"] != "validation").to_numpy()
+    parts = by_number(
+        SplitVerifier.of(verifier, answers.features[any_number], held), facts[any_number], held, params.quantities,
+        settings.task, seed=settings.seed, resamples=settings.resamples,
+    )  # fmt: skip
+    alone = list_alone(params, shards, metadata)
     unlike = outliers.measured(detector, map(shards.pixels, shards.rows("test")), params.seed)
-    results = evaluation(settings, learned, test, outside, calibration, inside, verified, unlike)
+    results = evaluation(settings, learned, test, outside, calibration, inside, verified, unlike, parts, alone)
 
     charts = drawings(results, histories)
     origins = provenance(params.model_dump(), images, metadata, folders)
@@ -99,14 +110,32 @@ def evaluate(
 def answered(
     params: Evaluate, shards: "Shards", folders: Mapping[str, Path], progress: Progress
 ) -> "tuple[pd.DataFrame, Answers]":
-    """Facts of all images that no network learned from, and what the networks say and see of each."""
+    """Facts of the images of all splits that nothing was learned from but a best epoch, and what the networks say and see of each."""
+    from warehouse_classifier.bins.selection import OUTSIDE
     from warehouse_classifier.evaluation.answers import InferenceSettings, answers
 
-    rows = (shards.index["split"] != "train").to_numpy().nonzero()[0]
+    rows = shards.rows("test", "validation", OUTSIDE)
     settings = InferenceSettings(params.batch, params.workers, params.threads, params.precision, params.mirror)
     return shards.index.iloc[rows], answers(
         "evaluate", shards, rows, folders, len(params.quantities), settings, progress
     )
+
+
+def list_alone(params: Evaluate, shards: "Shards", metadata: Path) -> "ListAlone | None":
+    """Who tells lists with an item exchanged by themselves, from those of the training split."""
+    import numpy as np
+
+    from warehouse_classifier.bins import contents
+    from warehouse_classifier.evaluation.mismatches.exchanged import ListAlone
+    from warehouse_classifier.evaluation.mismatches.swaps import swaps
+
+    rows = np.random.default_rng(params.seed).permutation(shards.rows("train"))[:LISTS]
+    facts = shards.index.iloc[rows]
+    inside = contents.read(metadata, facts["id"].tolist())
+    quantity, groups = facts["quantity"].to_numpy(dtype=np.int64), facts["group"].to_numpy(dtype=str)
+    lists = np.nan_to_num(contents.attributes(inside))
+    pairs = swaps("alike", quantity, lists, groups, params.quantities, seed=params.seed)
+    return ListAlone.of(inside["items"].tolist(), pairs, seed=params.seed)
 
 
 def calibrated(
@@ -117,6 +146,7 @@ def calibrated(
     folders: Mapping[str, Path],
 ) -> "Calibration":
     """Temperatures and thresholds by the validation split alone."""
+    from warehouse_classifier.bins.selection import OTHERS
     from warehouse_classifier.dataset.shards import INDEX
     from warehouse_classifier.evaluation.calibration import OperatingPoint, calibrate
     from warehouse_classifier.evaluation.learned_from import LearnedFrom
@@ -129,7 +159,9 @@ def calibrated(
     )  # fmt: skip
     quantity = facts.loc[held_out, "quantity"].to_numpy()
     learned_from = LearnedFrom(
-        bucket=named(params.bucket), images=shards.rows("train").size, sha256=sha256(shards.folder / INDEX)
+        bucket=named(params.bucket),
+        images=shards.rows("train", OTHERS["train"]).size,
+        sha256=sha256(shards.folder / INDEX),
     )
     its = {key: values[held_out] for key, values in logits.items()}
     return calibrate(its, quantity, operating_point, learned_from, folders)
@@ -140,12 +172,13 @@ def report_data(
     charts: "list[Chart]", published: "pd.DataFrame", provenance: Mapping[str, str],
 ) -> "ReportData":  # fmt: skip
     """What the page shows beside the evaluation."""
+    from warehouse_classifier.bins.selection import OUTSIDE
     from warehouse_classifier.report.formatting import origin, separation
     from warehouse_classifier.report.gallery import gallery, wrong_lists
     from warehouse_classifier.report.page import ReportData
     from warehouse_classifier.report.provenance import parameters
 
-    others = shards.index[shards.index["split"].isin(("train", "validation"))]
+    others = shards.index[~shards.index["split"].isin(("test", OUTSIDE))]
     return ReportData(
         images={split: shards.rows(split).size for split in ("train", "validation", "test")},
         bins=origin(params.bucket),

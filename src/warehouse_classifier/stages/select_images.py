@@ -13,7 +13,7 @@ from pydantic import Field
 
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.groups import articles_of, siblings
-from warehouse_classifier.bins.selection import OUTSIDE, SPLITS
+from warehouse_classifier.bins.selection import OTHERS, OUTSIDE, SPLITS
 from warehouse_classifier.bins.split import drawn, share_out
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.params import Count, CountOrZero, Params, Quantities, Seed
@@ -29,7 +29,8 @@ class SelectImages(Params):
     test_images: Count
     validation_share: float = Field(gt=0, lt=1)  # of what is not test
     split: Literal["grouped", "random"]
-    outside_images: CountOrZero  # bins of other quantities, at most
+    verifier_images: CountOrZero | None  # bins of other quantities whose sizes are learned, at most; null takes all
+    outside_images: CountOrZero  # bins of other quantities of which nothing is learned, at most
 
 
 def select_images(params: SelectImages, metadata: Path, selection: Path, *, progress: Progress) -> None:
@@ -46,10 +47,13 @@ def select_images(params: SelectImages, metadata: Path, selection: Path, *, prog
     split = share_out(dict(zip(fitting["id"], fitting["quantity"], strict=True)), together, sizes, params.seed)
     # a random split tears groups apart, and the report has to know which
     split |= dict.fromkeys(outside(pairs, group, split, params), OUTSIDE)
+    split |= others(pairs, group, split, params)
     chosen = pairs.assign(split=pairs["id"].map(split), group=pairs["id"].map(group)).dropna(subset="split")
     check(chosen, params)
     selections.write(chosen, selection)
-    progress.measure(**{f"{name}_images": int((chosen["split"] == name).sum()) for name in (*SPLITS, OUTSIDE)})
+    progress.measure(
+        **{f"{name}_images": int((chosen["split"] == name).sum()) for name in (*SPLITS, *OTHERS.values(), OUTSIDE)}
+    )
 
 
 def sizes_of(available: int, params: SelectImages) -> dict[str, int]:
@@ -69,17 +73,41 @@ def sizes_of(available: int, params: SelectImages) -> dict[str, int]:
 
 
 def outside(pairs: pd.DataFrame, group: Mapping[str, str], split: Mapping[str, str], params: SelectImages) -> list[str]:
-    """Bins of other quantities, drawn from the seed and the id alone, of groups from which no network learns.
-
-    One bin of a group: the quantities inside it lie close together.
-    """
+    """Bins of other quantities, group by group in an order that only the seed decides, of groups from which no network learns."""
     learned = {group[id] for id, name in split.items() if name != "test"}
-    foreign = pairs.loc[~pairs["quantity"].isin(params.quantities), "id"]
-    one: dict[str, str] = {}  # by group
-    for id in sorted(foreign, key=lambda name: drawn(params.seed, name)):
-        if group[id] not in learned:
-            one.setdefault(group[id], id)
-    return list(one.values())[: params.outside_images]
+    members = {name: ids for name, ids in foreign(pairs, group, params).items() if name not in learned}
+    return [id for ids in members.values() for id in ids][: params.outside_images]
+
+
+def others(
+    pairs: pd.DataFrame, group: Mapping[str, str], split: Mapping[str, str], params: SelectImages
+) -> dict[str, str]:
+    """The split of each bin of another quantity whose sizes are learned: that of its group, of which nothing is tested; groups that
+    are in none are dealt out. Whole groups, in an order that only the seed decides."""
+    sides: dict[str, set[str]] = {}
+    for id, name in split.items():
+        sides.setdefault(group[id], set()).add(name)
+    chosen: dict[str, str] = {}
+    for name, ids in foreign(pairs, group, params).items():
+        room = params.verifier_images is None or len(chosen) + len(ids) <= params.verifier_images
+        if not room or sides.get(name, set()) & {"test", OUTSIDE}:
+            continue
+        held_out = "validation" in sides[name] if name in sides else _share(params.seed, name) < params.validation_share
+        chosen |= dict.fromkeys(ids, OTHERS["validation" if held_out else "train"])
+    return chosen
+
+
+def foreign(pairs: pd.DataFrame, group: Mapping[str, str], params: SelectImages) -> dict[str, list[str]]:
+    """Bins of other quantities by group; groups in an order that is drawn from the seed and their names alone."""
+    members: dict[str, list[str]] = {}
+    for id in sorted(pairs.loc[~pairs["quantity"].isin(params.quantities), "id"]):
+        members.setdefault(group[id], []).append(id)
+    return dict(sorted(members.items(), key=lambda its: drawn(params.seed, its[0])))
+
+
+def _share(seed: int, group: str) -> float:
+    """A number from 0 to 1 that has nothing to do with the place of the group in the order of `foreign`."""
+    return int.from_bytes(drawn(seed, f"side of {group}")[:8]) / 2**64
 
 
 def check(chosen: pd.DataFrame, params: SelectImages) -> None:

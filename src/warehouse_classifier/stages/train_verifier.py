@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what takes seconds to import is imported where it is used: 
     import pandas as pd
 
     from warehouse_classifier.evaluation.answers import Answers
+    from warehouse_classifier.evaluation.arrays import Masks
     from warehouse_classifier.verifier.learning import Bins
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -29,7 +30,7 @@ class TrainVerifier(Params):
     LIBRARIES: ClassVar = ("torch", "torchvision", "transformers")  # which answer what is kept when the stage is killed
 
     seed: Seed  # of the wrong lists
-    quantities: Quantities  # of the bins whose lists are exchanged
+    quantities: Quantities  # that the networks tell apart
     batch: Batch  # images; sums differ between sizes in their last digit
     workers: Threads  # that decode
     threads: Threads  # of torch
@@ -49,9 +50,11 @@ def train_verifier(
     params: TrainVerifier, images: Path, metadata: Path, verifier: Path, *networks: Path, work: Path, progress: Progress
 ) -> None:
     """`networks`: the folder of each, named as the registry has it. Raises UserError for what is missing or does not fit."""
+    import numpy as np
     from threadpoolctl import threadpool_limits
 
     from warehouse_classifier.bins import contents
+    from warehouse_classifier.bins.selection import OTHERS
     from warehouse_classifier.dataset.shards import Shards
     from warehouse_classifier.evaluation.answers import InferenceSettings, answers
     from warehouse_classifier.models.registry import NETWORKS
@@ -61,15 +64,15 @@ def train_verifier(
     folders, shards = {path.name: path for path in networks}, Shards(images)
     if list(folders) != list(NETWORKS):
         raise UserError(f"dvc.yaml: train_verifier is given {', '.join(folders)}, and there are {', '.join(NETWORKS)}")
-    learned_from, held_out = (shards.rows(split) for split in ("train", "validation"))
-    rows = shards.index["split"].isin(("train", "validation")).to_numpy().nonzero()[0]
+    learned_from, held_out = (shards.rows(split, beside) for split, beside in OTHERS.items())
+    rows = np.sort(np.concatenate([learned_from, held_out]))
     facts = shards.index.iloc[rows]
     inside = contents.read(metadata, facts["id"].tolist())
     shards.verify(params.workers)
     settings = InferenceSettings(params.batch, params.workers, params.threads, params.precision, params.mirror)
     seen = answers("train_verifier", shards, rows, folders, len(params.quantities), settings, progress, keep=work)
 
-    train, validation = (bins_of(split, facts, inside, seen) for split in ("train", "validation"))
+    train, validation = (bins_of(np.isin(rows, its), facts, inside, seen) for its in (learned_from, held_out))
     del seen  # some gigabytes at full scale
     with threadpool_limits(params.threads):  # sums in another order end in other digits
         recipe = VerifierRecipe(
@@ -87,15 +90,15 @@ def train_verifier(
     progress.say(f"{learned_from.size} photos and their lists, {len(train.visits)} visits learned from")
 
 
-def bins_of(split: str, facts: "pd.DataFrame", inside: "pd.DataFrame", answers: "Answers") -> "Bins":
-    """The bins of one split. `facts`, `inside` (as contents.read has it) and `answers` have a row for each image."""
+def bins_of(which: "Masks", facts: "pd.DataFrame", inside: "pd.DataFrame", answers: "Answers") -> "Bins":
+    """Some of the bins. `which`, `facts`, `inside` (as contents.read has it) and `answers` have a row for each image."""
     import numpy as np
 
     from warehouse_classifier.bins import contents, groups
     from warehouse_classifier.evaluation.mismatches.visits import rows_of
     from warehouse_classifier.verifier.learning import Bins
 
-    own = (facts["split"] == split).to_numpy().nonzero()[0]
+    own = np.flatnonzero(which)
     its, items = facts.iloc[own], inside.iloc[own]
     visits = rows_of(groups.visits(contents.articles(its["id"].tolist(), items)), its, contents.listed(items))
     return Bins(

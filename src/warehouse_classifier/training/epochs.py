@@ -32,7 +32,7 @@ class Epochs:
     photos: Images
     rows: Rows
     held_out: Rows
-    target: torch.Tensor  # the label of every row, on the device
+    target: torch.Tensor  # the label of every row, on the device; -1 for none
     encoder: QuantityEncoder
     count: int  # of epochs
     average: float  # share of all steps, the last ones, whose weights are averaged
@@ -47,6 +47,11 @@ class Epochs:
         """Images done in an epoch after 0, 1, 2, ... steps."""
         return [0, *np.cumsum([len(batch) for batch in evenly(self.rows, self.train_step.recipe.batch)]).tolist()]
 
+    @cached_property
+    def labelled(self) -> int:
+        """How many images to learn from have a label, and so a loss."""
+        return int((self.target[torch.from_numpy(self.rows).to(self.target.device)] >= 0).sum())
+
     def epoch(self, state: TrainState, all_epochs: Bar) -> TrainState:
         """Finish the epoch at `state` and validate. Returns the state after it, whose history has a row more."""
         number, began = len(state.history) + 1, time.perf_counter()
@@ -56,7 +61,7 @@ class Epochs:
         speed = {"images_per_second": (len(self.rows) - done) / (time.perf_counter() - began)}
         row = {
             "epoch": number,
-            "train_loss": state.loss / len(self.rows),
+            "train_loss": state.loss / self.labelled,
             **self.validate(state),
             "learning_rate": self.train_step.optimizer.param_groups[0]["lr"],
         }
@@ -79,7 +84,8 @@ class Epochs:
             for bar in bars:
                 bar.advance(size)
             if self.train_step.first and time.monotonic() - loss_read > LOSS_EVERY:  # all have the same loss
-                bars[-1].advance(0, loss=self.finite(total, epoch + 1) / bounds[step + 1])
+                share = self.labelled / len(self.rows)  # of what is done, or nearly
+                bars[-1].advance(0, loss=self.finite(total, epoch + 1) / (share * bounds[step + 1]))
                 loss_read = time.monotonic()
             if self.checkpointer and self.checkpointer.due():
                 self.checkpointer.keep(replace(state, step=step + 1, loss=self.finite(total, epoch + 1)))

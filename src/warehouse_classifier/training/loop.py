@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
+from warehouse_classifier.bins.selection import OTHERS
 from warehouse_classifier.dataset.batches import Images
 from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.dataset.pixel_cache import images_of
@@ -46,7 +47,8 @@ def train(
     another quantity than the network is to tell apart, or the machine cannot do what the recipe asks for; and
     KeyboardInterrupt after a SIGTERM or Ctrl-C, with all that is done saved.
     """
-    rows, held_out, target = shards.rows("train"), shards.rows("validation"), targets(shards, encoder)
+    beside = [OTHERS["train"]] if recipe.auxiliary else []  # which have sizes to be learned, and no number
+    rows, held_out, target = shards.rows("train", *beside), shards.rows("validation"), targets(shards, encoder)
     seconds, scale, learner = interval(), None, network
     if recipe.auxiliary:
         if attributes is None:

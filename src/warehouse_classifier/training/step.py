@@ -28,7 +28,7 @@ from warehouse_classifier.training.targets import softened
 
 
 class MicroBatch(NamedTuple):
-    """`images` uint8 [B, 3, side, side], their `labels` [B], which of them are `mirrored` [B], dropout's seed, the draws by which
+    """`images` uint8 [B, 3, side, side], their `labels` [B], -1 for none, which of them are `mirrored` [B], dropout's seed, the draws by which
     they are changed, [B, augmentation.DRAWS], or None, and what else their `lists` say, [B, attributes], or None."""
 
     images: torch.Tensor
@@ -112,7 +112,7 @@ class TrainStep:
             with nullcontext() if last else self.accelerator.no_sync(self.network):
                 logits, answers = self._both(self.network, self._augmented(micro_batch))
                 target = softened(micro_batch.labels, logits.shape[1], self.recipe.neighbours)
-                batch_loss = cross_entropy(logits, target, reduction="sum")
+                batch_loss = cross_entropy(logits, target, ignore_index=-1, reduction="sum")
                 whole = batch_loss
                 if answers is not None and micro_batch.lists is not None:
                     whole = batch_loss + self.recipe.auxiliary * squared_error(answers, micro_batch.lists)

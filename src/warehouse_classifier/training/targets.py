@@ -28,10 +28,11 @@ def targets(shards: Shards, encoder: QuantityEncoder) -> torch.Tensor:
 
 def softened(labels: torch.Tensor, answers: int, neighbours: float) -> torch.Tensor:
     """The target of `labels` [B]: themselves if `neighbours` is 0, else shares [B, answers] of which that much goes to the
-    labels beside the own one, in halves, or to the only one that there is."""
+    labels beside the own one, in halves, or to the only one that there is. Of the label -1, nothing."""
     if not neighbours:
         return labels
     own = torch.eye(answers, device=labels.device)
     step = own.new_ones(answers - 1)
     beside = torch.diag(step, 1) + torch.diag(step, -1)
-    return ((1 - neighbours) * own + neighbours * beside / beside.sum(1, keepdim=True))[labels]
+    shares = (1 - neighbours) * own + neighbours * beside / beside.sum(1, keepdim=True)
+    return torch.cat([shares, own.new_zeros(1, answers)])[labels]  # the last row is -1's

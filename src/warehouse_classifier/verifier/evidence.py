@@ -24,9 +24,7 @@ class Spread:
     @classmethod
     def of(cls, readings: Floats, lists: Floats) -> "Spread":
         """From photos with their right lists. `readings` are of heads that did not see the photo."""
-        firm = FIRM * np.eye(lists.shape[1])
-        apart, usual = (np.cov(values, rowvar=False) + firm for values in (lists - readings, lists))
-        return cls(apart, usual)
+        return cls(covariance(lists - readings), covariance(lists))
 
     @property
     def each(self) -> Floats:
@@ -42,6 +40,11 @@ class Spread:
         return _half(completed(lists - readings, self.apart), self.apart) - _half(
             completed(lists, self.usual), self.usual
         )
+
+
+def covariance(values: Floats) -> Floats:
+    """[attributes, attributes], made firm."""
+    return np.asarray(np.cov(values, rowvar=False) + FIRM * np.eye(values.shape[1]))
 
 
 def completed(values: Floats, covariance: Floats) -> Floats:

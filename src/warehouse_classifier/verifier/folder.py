@@ -22,10 +22,10 @@ from warehouse_classifier.verifier.outliers import OutlierDetector
 from warehouse_classifier.verifier.verifier import Verifier
 
 NUMBERS = ("bias", "volume_low", "volume_high")  # of a Verifier, in CONFIG
-LIMITS = ("of_list", "of_record")  # the same
+LIMITS = ("of_list", "of_record", "other_list", "other_record")  # the same
 OUTLIER_ARRAYS, OUTLIER_NUMBERS = ("middle", "spread", "precision", "weights"), ("farthest", "likest")
 DAMAGED = (OSError, ValueError, KeyError, TypeError, SafetensorError)  # what reading a folder may raise
-VERSION = 2  # of the folder; another one means something else
+VERSION = 3  # of the folder; another one means something else
 
 
 def save(
@@ -49,6 +49,8 @@ def save(
         "version": VERSION,
         "mirror": mirror,
         "attributes": ATTRIBUTES,
+        "most": verifier.most,
+        "counted": list(verifier.counted),
         **{name: getattr(verifier, name) for name in NUMBERS},
         **{name: asdict(getattr(verifier, name)) for name in LIMITS},
         "outliers": {name: getattr(detector, name) for name in OUTLIER_NUMBERS},
@@ -73,6 +75,8 @@ def load(folder: Path, networks: Mapping[str, Path], *, mirror: bool) -> Verifie
             scatter=Spread(arrays["scatter.apart"], arrays["scatter.usual"]),
             weights=arrays["evidence.weights"],
             direction=arrays["change.direction"],
+            most=int(facts["most"]),
+            counted=_range(facts["counted"]),
             **numbers, **limits,  # type: ignore[arg-type]
         )  # fmt: skip
         expected = {network: {name: facts["sha256"][network][name] for name in BELONGS} for network in networks}
@@ -109,6 +113,11 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float6
     if facts["version"] != VERSION or tuple(facts["attributes"]) != ATTRIBUTES:
         raise ValueError(f"it is of version {facts['version']}, this program reads {VERSION}")
     return facts, arrays
+
+
+def _range(numbers: Any) -> tuple[int, int]:
+    first, last = map(int, numbers)
+    return first, last
 
 
 def _none(folder: Path, error: Exception) -> UserError:

@@ -26,6 +26,7 @@ from warehouse_classifier.verifier.verifier import Verifier, recorded
 FAR = 3.0  # spreads of the lists' volumes, where nobody knows better what a photo's may be
 COVERAGE = 0.8  # of the range of volumes that a photo is said to look like
 ENOUGH = 2  # lists of another visit that may be missed: with fewer the threshold would be one photo's
+USUAL = 0.99  # of the bins that are learned from; lists of more items than these hold are not judged
 LOOSE = 0.01  # penalty of the few numbers that the validation split decides on
 
 
@@ -40,12 +41,13 @@ class Bins:
     groups: npt.NDArray[np.str_]
     visits: Ints
 
-    def pairs(self, quantities: Sequence[int], recipe: "VerifierRecipe") -> dict[str, Ints]:
+    def pairs(self, recipe: "VerifierRecipe") -> dict[str, Ints]:
         """By kind the rows whose lists are exchanged, [pairs, 2]; no kind without a pair, and no visits if they are too few to
         show the share of misses that is allowed."""
+        numbers = np.unique(self.quantity).tolist()
         visits = self.visits if 2 * len(self.visits) * recipe.misses >= ENOUGH else self.visits[:0]
         return list_kinds.pairs(
-            self.quantity, self.lists, self.groups, visits, quantities, seed=recipe.seed, draws=recipe.draws
+            self.quantity, self.lists, self.groups, visits, numbers, seed=recipe.seed, draws=recipe.draws
         )
 
 
@@ -69,7 +71,7 @@ class VerifierRecipe:
 
 
 def learn(train: Bins, validation: Bins, quantities: Sequence[int], recipe: VerifierRecipe) -> Verifier:
-    """From bins that the networks learned from; calibrated on others. Wrong lists are of bins that hold `quantities`.
+    """From bins that the networks, which tell `quantities` apart, learned from; calibrated on others.
 
     Raises UserError where there is nothing to learn from.
     """
@@ -77,11 +79,11 @@ def learn(train: Bins, validation: Bins, quantities: Sequence[int], recipe: Veri
         raise UserError("train_verifier: all photos to learn from are of one group; raise max_images")
     middle, spread = _centre(train.lists)
     lists = (train.lists - middle) / spread
-    wanted = np.nan_to_num(lists)
+    wanted = evidence.completed(lists, evidence.covariance(np.nan_to_num(lists)))
     its_heads, read = fitted_heads(train.features, wanted, train.groups, recipe.folds, recipe.ridge)
     scatter = Spread.of(read, wanted)
 
-    pairs = train.pairs(quantities, recipe)
+    pairs = train.pairs(recipe)
     if not pairs:
         raise UserError("train_verifier: no two bins to learn from have lists that differ; raise max_images")
     questions = questions_of(pairs, lambda photo, its: evidence.against(scatter, read[photo], lists[its]))
@@ -89,16 +91,15 @@ def learn(train: Bins, validation: Bins, quantities: Sequence[int], recipe: Veri
     direction = np.zeros(train.features.shape[1])  # where there is no visit to learn from
     if len(train.visits):
         direction = antisymmetric(_changes(train), recipe.change_penalty)
-    return _calibrated(
-        Verifier(its_heads, middle, spread, scatter, weights, bias, direction), validation, quantities, recipe
-    )
+    most = int(np.quantile(train.quantity, USUAL, method="lower"))
+    counted = min(quantities), max(quantities)
+    raw = Verifier(its_heads, middle, spread, scatter, weights, bias, direction, most, counted)
+    return _calibrated(raw, validation, recipe)
 
 
-def _calibrated(raw: Verifier, bins: Bins, quantities: Sequence[int], recipe: VerifierRecipe) -> Verifier:
+def _calibrated(raw: Verifier, bins: Bins, recipe: VerifierRecipe) -> Verifier:
     """The verifier whose doubts are probabilities on bins that nothing was learned from, with thresholds for its verdicts."""
-    read, lists, pairs = (
-        raw.heads.read(bins.features), raw.scaled(bins.lists), bins.pairs(quantities, recipe)
-    )  # fmt: skip
+    read, lists, pairs = raw.heads.read(bins.features), raw.scaled(bins.lists), bins.pairs(recipe)
     if not pairs:
         raise UserError("train_verifier: no two bins of the validation split have lists that differ; raise max_images")
 
@@ -116,30 +117,52 @@ def _calibrated(raw: Verifier, bins: Bins, quantities: Sequence[int], recipe: Ve
     residuals = (lists - read)[:, VOLUME]
     tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
     low, high = (-FAR, FAR) if np.isnan(residuals).all() else np.nanquantile(residuals, tails)
-    hardest = pairs[NATURAL] if NATURAL in pairs else np.concatenate(list(pairs.values()))
-    photo, other = hardest.ravel(), hardest[:, ::-1].ravel()
-    of_list = Limits.of(
-        calibrated.doubts_of_readings(read, lists),
-        calibrated.doubts_of_readings(read[photo], lists[other]),
-        *recipe.errors,
-    )
-    return replace(
-        calibrated,
-        of_list=of_list,
-        of_record=_of_visits(calibrated, bins, recipe),
-        volume_low=float(low),
-        volume_high=float(high),
-    )
+    calibrated = replace(calibrated, volume_low=float(low), volume_high=float(high))
+    return _with_limits(calibrated, bins, read, lists, pairs, recipe)
 
 
-def _of_visits(verifier: Verifier, bins: Bins, recipe: VerifierRecipe) -> Limits:
+def _with_limits(
+    verifier: Verifier, bins: Bins, read: Floats, lists: Floats, pairs: Mapping[str, Ints], recipe: VerifierRecipe
+) -> Verifier:
+    """With thresholds for its verdicts, apart for lists whose number of items the networks tell apart and for others.
+
+    `read`: what heads read in the photos of `bins`; `lists`: scaled; `pairs`: rows whose lists are exchanged.
+    """
+    among = verifier.among_counted(bins.lists)
+
+    def limits(own: Masks, *, counted: bool) -> tuple[Limits, Limits]:
+        part = {kind: rows[among[rows].all(axis=1) == counted] for kind, rows in pairs.items()}
+        wrong = _hardest(part, recipe)
+        photo, its = wrong.ravel(), wrong[:, ::-1].ravel()
+        of_list = Limits.of(
+            verifier.doubts_of_readings(read[own], lists[own]),
+            verifier.doubts_of_readings(read[photo], lists[its]),
+            *recipe.errors,
+        )
+        return of_list, _of_visits(verifier, bins, bins.visits[among[bins.visits].all(axis=1) == counted], recipe)
+
+    of_list, of_record = limits(among, counted=True)
+    other_list, other_record = limits(~among, counted=False)
+    return replace(verifier, of_list=of_list, of_record=of_record, other_list=other_list, other_record=other_record)
+
+
+def _hardest(pairs: Mapping[str, Ints], recipe: VerifierRecipe) -> Ints:
+    """The rows, [pairs, 2], by whose exchanged lists misses are counted: of another visit or, where these are too few, all others."""
+    natural = pairs.get(NATURAL)
+    if natural is not None and 2 * len(natural) * recipe.misses >= ENOUGH:
+        return natural
+    others = [rows for kind, rows in pairs.items() if kind != NATURAL]
+    return np.concatenate(others or [np.empty((0, 2), np.int64)])
+
+
+def _of_visits(verifier: Verifier, bins: Bins, visits: Ints, recipe: VerifierRecipe) -> Limits:
     """Where verdicts end for doubts of records: right are photos and lists in their order, and wrong the photos in the other.
 
     Nothing is a match or a mismatch by too few visits.
     """
-    if len(bins.visits) * recipe.misses < ENOUGH:
+    if len(visits) * recipe.misses < ENOUGH:
         return Limits()
-    before, after = bins.visits.T
+    before, after = visits.T
     right = verifier.doubts_of_change(
         bins.features[before], bins.features[after], bins.lists[before], bins.lists[after]
     )

@@ -33,13 +33,19 @@ class SplitVerifier:
         volume, (low, high) = np.exp(self.lists[listed, VOLUME]), self.verifier.volumes(self.features[listed]).T
         return float(np.mean((low <= volume) & (volume <= high)))
 
-    def verdicts(self, doubts: Floats) -> npt.NDArray[np.str_]:
-        """What each doubt of a list comes to."""
-        return self.verifier.of_list.judge(doubts)
+    def verdicts(self, doubts: Floats, lists: Ints | None = None) -> npt.NDArray[np.str_]:
+        """What each doubt of a list comes to; without `lists`, of lists whose number of items the networks tell apart."""
+        return (
+            self.verifier.of_list.judge(doubts) if lists is None else self.verifier.verdicts(doubts, self.lists[lists])
+        )
 
     def doubts(self, photos: Ints, lists: Ints) -> Floats:
         """How much the list of each question is doubted, [questions]."""
         return self.verifier.doubts(self.features[photos], self.lists[lists])
+
+    def doubts_of_lists(self, photos: Ints, lists: Floats) -> Floats:
+        """The same of other lists than these photos have, [questions, attributes]."""
+        return self.verifier.doubts(self.features[photos], lists)
 
     def doubts_of_change(self, before: Ints, after: Ints, first: Ints, second: Ints) -> Floats:
         """How much is doubted that between the photos `before` and `after` the list `first` became `second`, [questions]."""

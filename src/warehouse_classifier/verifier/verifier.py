@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from warehouse_classifier.bins.sizes import ATTRIBUTES, VOLUME
-from warehouse_classifier.evaluation.arrays import Features, Floats
+from warehouse_classifier.evaluation.arrays import Features, Floats, Masks
 from warehouse_classifier.evaluation.thresholds import Limits
 from warehouse_classifier.verifier import evidence
 from warehouse_classifier.verifier.evidence import Spread
@@ -33,8 +33,12 @@ class Verifier:
     weights: Floats  # of the evidence against a list, [evidence]
     bias: float
     direction: Floats  # in which features go when items are put in, [features]
-    of_list: Limits = NONE  # of doubts of a list, by one photo
-    of_record: Limits = NONE  # of doubts of a record, by two photos
+    most: int  # items of a list that can be judged
+    counted: tuple[int, int]  # the least and the most items that the networks tell apart
+    of_list: Limits = NONE  # of doubts of a list that holds as many, by one photo
+    of_record: Limits = NONE  # of doubts of a record of two such lists, by two photos
+    other_list: Limits = NONE  # the same of lists of other numbers
+    other_record: Limits = NONE
     volume_low: float = 0.0  # how far the scaled volume lies above its reading, from here
     volume_high: float = 0.0  # to there, in the share learning.COVERAGE of all bins
 
@@ -58,11 +62,22 @@ class Verifier:
     ) -> npt.NDArray[np.str_]:
         """What is said of each record and the list that it ends with, [visits]: two photos are the stronger evidence, so the record
         decides, but for a list that is a mismatch by itself. Where the record says nothing, the list does."""
-        by_list = self.of_list.judge(self.doubts(after, second))
+        by_list = self.verdicts(self.doubts(after, second), second)
         by_list = np.where(np.isnan(second[:, VOLUME]), "look", by_list)  # of a number alone a counter knows more
-        by_record = self.of_record.judge(self.doubts_of_change(before, after, first, second))
+        doubts = self.doubts_of_change(before, after, first, second)
+        among = self.among_counted(first) & self.among_counted(second)
+        by_record = np.where(among, self.of_record.judge(doubts), self.other_record.judge(doubts))
         together = np.where(by_list == "mismatch", np.where(by_record == "match", "look", "mismatch"), by_record)
         return np.where(recorded(first, second) == 0, by_list, together)
+
+    def verdicts(self, doubts: Floats, lists: Floats) -> npt.NDArray[np.str_]:
+        """What the doubt of each list comes to, [lists]."""
+        return np.where(self.among_counted(lists), self.of_list.judge(doubts), self.other_list.judge(doubts))
+
+    def among_counted(self, lists: Floats) -> Masks:
+        """Which lists hold a number of items that the networks tell apart, [lists]."""
+        held, (first, last) = np.rint(np.expm1(lists[:, NUMBER])), self.counted
+        return np.asarray((first <= held) & (held <= last))
 
     def volumes_read(self, features: Features) -> Floats:
         """The logarithm of the total volume that each photo shows, in cubic inches, [photos]."""

@@ -54,6 +54,7 @@ def test_a_folder_of_photos_before_turns_doubt_about_with_the_record(check: Run)
         doubts[before] = np.array([row["doubt"] for row in rows])
         reasons = [row["reason"] for row in rows if row["reason"]]
         assert all(reason.startswith(f"{before} before and 3 now") for reason in reasons) or before == 3
+        assert reasons
     assert doubts[3].tolist() == [row["doubt"] for row in alone]  # nothing is said to have changed
     assert doubts[2] + doubts[4] == pytest.approx(1, abs=3e-6)  # by numbers alone it is one or the other
     assert np.ptp(doubts[2]) > 0.01
@@ -98,7 +99,12 @@ def test_a_list_that_is_a_mismatch_by_itself_leaves_no_match(check: Run) -> None
         (["now", "--expected", "self.csv"], "now/1.jpg: the photo before is said to be the photo itself"),
         (["now", "--expected", "gone.csv"], "now/1.jpg: the photo before, then/9.jpg, does not exist"),
         (["now", "--expected", "silent.csv"], "then/1.jpg, nobody says what was in it then; give it a row of its own"),
-        (["bucket", "--before", "then", "--expected", "3", "--expected-before", "2"], "a bucket has the photos before itself"),
+        (["bucket", "--before", "then", "--expected", "3", "--expected-before", "2"], "--before then: of a bucket the photos before are known where its metadata tells what is expected; leave --before, --expected-before and --expected out"),
+        (["bucket", "--expected", "named.csv"], "a column before: of a bucket the photos before are known where its metadata tells what is expected; leave --expected out"),
+        (["now", "--expected", "named.csv", "--before", "then", "--expected-before", "2"], "--before then: what is expected names the photos before as well; keep one of them"),
+        (["now", "--expected", "3", "--before", "now", "--expected-before", "2"], "--before now holds the photos that are checked; name another folder"),
+        (["now", "--expected", "3", "--before", "same", "--expected-before", "2"], "--before same holds the photos that are checked"),
+        (["now", "--expected", "mutual.csv"], "now/1.jpg and now/2.jpg are each said to be the photo before the other"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_one_line(check: Run, argv: list[str], fault: str) -> None:
@@ -106,6 +112,9 @@ def test_what_cannot_be_is_one_line(check: Run, argv: list[str], fault: str) -> 
     mirror(bins(2), Path("bucket"))
     for name, before in (("self", "now/1.jpg"), ("gone", "then/9.jpg"), ("silent", "then/1.jpg")):
         Path(f"{name}.csv").write_text(f"photo,quantity,before\nnow/1.jpg,3,{before}\n")
+    Path("named.csv").write_text("photo,quantity,before\nnow/1.jpg,3,then/1.jpg\nthen/1.jpg,2,\n")
+    Path("mutual.csv").write_text("photo,quantity,before\nnow/1.jpg,3,now/2.jpg\nnow/2.jpg,2,./now/1.jpg\n")
+    Path("same").symlink_to("now")
     status, rows, err = check(*argv)
     assert (status, rows, len(err.splitlines())) == (2, [], 1)
     assert fault in err
@@ -121,13 +130,48 @@ def test_a_photo_before_that_is_none_leaves_no_match(check: Run) -> None:
     """What was asked for and could not be done is never all well."""
     Path("then/1.jpg").write_bytes(b"no photo")
     Path("then/2.jpg").unlink()
-    _, rows, _ = check("now", "--expected", "3", "--before", "then", "--expected-before", "2")
+    _, rows, err = check("now", "--expected", "3", "--before", "then", "--expected-before", "2")
+    assert "--before then holds no photo by the name of 1 of 3, such as 2.jpg; these are judged by themselves" in err
     _, alone, _ = check("now", "--expected", "3")
     for row, other in zip(rows[:2], alone[:2], strict=True):
         assert row["doubt"] == other["doubt"]
     assert rows[0]["verdict"] != "match"
-    if alone[0]["verdict"] == "match":
-        assert rows[0]["reason"].startswith("the photo before is no JPEG")
+    assert rows[0]["reason"].startswith("the photo before is no JPEG")  # whatever the verdict
+
+
+@pytest.mark.parametrize("expected", range(6))
+def test_why_the_photo_before_tells_nothing_is_said_beside_every_verdict(check: Run, expected: int) -> None:
+    Path("then/1.jpg").write_bytes(Path("now/1.jpg").read_bytes())  # no visit leaves the very same photo
+    _, (row, *_), _ = check("now", "--expected", str(expected), "--before", "then", "--expected-before", "9")
+    _, (alone, *_), _ = check("now", "--expected", str(expected))
+    assert row["doubt"] == alone["doubt"]
+    assert row["verdict"] == ("look" if alone["verdict"] == "match" else alone["verdict"])
+    assert row["reason"].endswith("the photo before is the very photo that is checked")
+
+
+def test_names_are_below_the_folder_that_was_named(check: Run) -> None:
+    """Whichever of its folders hold photos today."""
+    for path, shade in (("day2/shelf/1.jpg", 1), ("day1/shelf/1.jpg", 5), ("day1/1.jpg", 9)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(jpeg(shade))
+    doubts = []
+    for named, before in (("day2", "day1"), ("day2/**/*.jpg", "day1"), ("day2/shelf", "day1/shelf")):
+        _, (row,), _ = check(named, "--expected", "3", "--before", before, "--expected-before", "2")
+        doubts.append(row["doubt"])
+    assert doubts == [doubts[0]] * 3
+    _, (other,), _ = check("day2/shelf/1.jpg", "--expected", "3", "--before", "day1", "--expected-before", "2")
+    assert other["doubt"] != doubts[0]  # a file goes by its own name
+
+
+def test_rows_of_the_visit_before_that_name_nothing_are_told(check: Run) -> None:
+    Path("b.csv").write_text("photo,quantity\n1.jpg,2\n2.jpg,2\n3.jpg,2\nzzz.jpg,2\n")
+    err = check("now", "--expected", "3", "--before", "then", "--expected-before", "b.csv")[2]
+    assert "b.csv: 1 of 4 rows name no photo here (line 5: zzz.jpg)" in err
+
+
+def test_as_many_before_without_sizes_is_said_to_tell_nothing(check: Run) -> None:
+    _, rows, _ = check("now", "--expected", "3", "--before", "then", "--expected-before", "3")
+    assert {row["reason"] for row in rows} == {"as many before, so that the photo before tells nothing of a number"}
 
 
 # ---- buckets

@@ -46,6 +46,19 @@ def test_columns_of_an_inventory_that_are_no_sizes_are_passed_over(tmp_path: Pat
     assert not table.lists
 
 
+def test_what_spreadsheets_leave_is_passed_over(tmp_path: Path) -> None:
+    """A line that names the comma, rows of commas, cells of nothing beyond the last column, units in capitals."""
+    table = of_csv(tmp_path, "sep=,", HEAD, ",,,,,,,", "a.jpg,2,9,6,1,IN,,,,", "", "a.jpg,1,8.5,8.5,10,cm,300,G")
+    assert table.of(["a.jpg"]) == Expectation(3, (item(BOOK), item(CUP)))
+
+
+def test_a_photo_is_known_by_its_path_however_that_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = of_csv(tmp_path, "photo,quantity", "./shelf/../shelf/1.jpg,3")
+    assert table.of([str(tmp_path / "shelf/1.jpg"), "shelf/1.jpg", "1.jpg"]) == Expectation(3)
+    assert table.unused() is None
+
+
 def test_a_json_may_say_numbers_alone_or_a_number_beside_a_list(tmp_path: Path) -> None:
     """As the data set's metadata does: where both disagree, whoever judges the list says so."""
     table = of_json(
@@ -67,6 +80,19 @@ def test_a_json_may_say_numbers_alone_or_a_number_beside_a_list(tmp_path: Path) 
         ([f"{HEAD},length", "a.jpg,2,9,6,1,in,,,9"], "i.csv has the column length 2 times; keep one of them"),
         ([f"{HEAD},before", "a.jpg,2,9,6,1,in,,,x.jpg", "a.jpg,1,9,6,1,in,,,y.jpg"],
          "line 3: before of a.jpg is y.jpg, and x.jpg in line 2; keep one of them"),
+        ([HEAD, "a.jpg,2,9.5e9,6,1,in,,"], r"line 2: of an item of a.jpg length is 9.5e\+09 in, and no item of a bin has less than 0.0001 or more than 10000 in"),
+        ([HEAD, "a.jpg,2,9,6,1,in,1e12,g"], "of an item of a.jpg weight is 1e\\+12 g, and no item of a bin has less than 0.0001 or more than 10000 lb"),
+        ([HEAD, 'a.jpg,2,"9,5",6,1,in,,'], "length is '9,5'; write a number, with a point and without a unit: 9.5"),
+        ([HEAD, "a.jpg,2,9,6,1,in,,,blue"], "line 2: has 9 cells, and the first line names 8 columns"),
+        (["photo,quantity,lenght,width,height,unit", "a.jpg,2,9,6,1,in"],
+         "i.csv has a column 'lenght', which is not known; write length, and its unit in a column of its own, or leave it out"),
+        (["photo,quantity,Length (cm)", "a.jpg,2,9"], r"has a column 'length \(cm\)', which is not known; write length"),
+        (["photo,quantity,befor", "a.jpg,2,b.jpg"], "has a column 'befor', which is not known; write before, or leave it out"),
+        (["photo,id,quantity", "a.jpg,1,2"], "has the columns photo and id; keep one of them"),
+        (["photo,quantity", "a.jpg,1", "a.jpg,1"],
+         "line 3: 1 are expected of a.jpg, and 1 in line 2; keep one of them; where a row is an item, it needs its sizes: length"),
+        (["photo,quantity", ",", ""], "i.csv holds no row below its first line"),
+        (["", ""], r"i.csv is empty; it must have the columns photo \(or id\) and quantity"),
     ],
 )  # fmt: skip
 def test_a_list_that_cannot_be_is_one_line(tmp_path: Path, lines: list[str], fault: str) -> None:
@@ -79,15 +105,15 @@ def test_a_list_that_cannot_be_is_one_line(tmp_path: Path, lines: list[str], fau
     ("tree", "fault"),
     [
         ({"photo": "a.jpg", "quantity": 1}, r"i.json: it must be an array of objects with photo \(or id\) and quantity or items"),
-        ([], r"i.json: it must be an array of objects"),
+        ([], r"i.json: it holds no entry"),
         ([{"photo": "a.jpg"}], "i.json: entry 1: it must have quantity or items"),
         ([{"quantity": 1}], "entry 1: it must have photo or id, and not both"),
         ([{"photo": "a", "quantity": 1}, {"photo": "b", "id": "b", "quantity": 1}], "entry 2: it must have photo or id, and not both"),
         ([{"photo": "a", "quantity": 1}, {"id": "b", "quantity": 1}], "entry 2: names no photo, as entry 1 does"),
-        ([{"photo": "a", "items": [BOOK, {**CUP, "unit": None}]}], "entry 1: length needs a unit: in, cm or mm"),
-        ([{"photo": "a", "items": [{**BOOK, "quantity": "2"}]}], "entry 1: items.0.quantity is '2'; input should be a valid integer"),
-        ([{"photo": "a", "items": [{**BOOK, "quantity": True}]}], "entry 1: items.0.quantity is 'True'; input should be a valid integer"),
-        ([{"photo": "a", "items": [{"quantity": 1, "length": -2, "unit": "in"}]}], r"entry 1: items.0.length is '-2'; input should be greater"),
+        ([{"photo": "a", "items": [BOOK, {**CUP, "unit": None}]}], "entry 1: items.2: length needs a unit: in, cm or mm"),
+        ([{"photo": "a", "items": [{**BOOK, "quantity": "2"}]}], "entry 1: items.1.quantity is '2'; input should be a valid integer"),
+        ([{"photo": "a", "items": [{**BOOK, "quantity": True}]}], "entry 1: items.1.quantity is 'True'; input should be a valid integer"),
+        ([{"photo": "a", "items": [{"quantity": 1, "length": -2, "unit": "in"}]}], r"entry 1: items.1.length is '-2'; input should be greater"),
         ([{"photo": "a", "quantity": 1, "size": 2}], "entry 1: 'size' is not known"),
         ([{"photo": "a", "quantity": 1}, {"photo": "a", "quantity": 2}], "entry 2: 2 are expected of a, and 1 in entry 1"),
         ('[{"photo": "a", "quantity": 1, "quantity": 2}]', "a key stands twice in one object"),

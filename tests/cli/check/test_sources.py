@@ -231,7 +231,7 @@ def test_an_expectation_that_is_no_quantity_is_a_fault(expected: str) -> None:
         (["photo\tquantity"], "put commas between the names"),
         (["photo,quantity,Quantity", "a.jpg,1,2"], "q.csv has the column quantity 2 times; keep one of them"),
         (["id,id,quantity", "1,2,3"], "q.csv has the column id 2 times; keep one of them"),
-        ([""], "its first line is ''$"),
+        ([""], "q.csv is empty; it must have the columns"),
         (["photo,quantity", "a.jpg,1", "b.jpg,-2"], "q.csv, line 3: the quantity of b.jpg is '-2', not 0 to 1000000"),
         (["photo,quantity", "a.jpg,2.0"], "q.csv, line 2: the quantity of a.jpg is '2.0', not a whole number"),
         (["photo,quantity", "a.jpg"], "q.csv, line 2: the quantity of a.jpg is '', not a whole number"),
@@ -272,7 +272,8 @@ def test_rows_name_photos_by_path_by_file_or_by_id(shelf: Path) -> None:
 def test_a_name_that_two_photos_have_is_ambiguous(shelf: Path) -> None:
     table = listing(shelf / "q.csv", "photo,quantity", "b.JPG,1", "a.jpeg,2")
     with pytest.raises(
-        UserError, match=r"q.csv, line 3: a.jpeg may be .*shelf/a.jpeg or .*shelf/deep/a.jpeg; write whole"
+        UserError,
+        match=r"q.csv, line 3: a.jpeg may be .*shelf/a.jpeg or .*shelf/deep/a.jpeg; give each a row of its own, by its whole path",
     ):
         photos_of(["shelf"], table, 1)
     twice = listing(shelf / "r.csv", "photo,quantity", "shelf/b.JPG,1", "b.JPG,2")
@@ -291,7 +292,11 @@ texts = (
 )
 
 
-@given(st.dictionaries(texts, st.integers(0, 1_000_000), max_size=8), st.booleans(), st.sampled_from(["photo", "id"]))
+@given(
+    st.dictionaries(texts, st.integers(0, 1_000_000), min_size=1, max_size=8),
+    st.booleans(),
+    st.sampled_from(["photo", "id"]),
+)
 def test_what_a_csv_says_is_what_is_expected(
     tmp_path_factory: pytest.TempPathFactory, expected: dict[str, int], bom: bool, column: str
 ) -> None:

@@ -24,6 +24,7 @@ class BucketPhotos:
 
     total: int | None = None
     longest = 0
+    lacking: str | None = None
     visits = False  # there may be some; whoever has no verifier goes without
 
     def __init__(self, url: str, expected: Expectations | None, concurrency: int) -> None:

@@ -27,7 +27,8 @@ EXPECTED = (
 )
 BEFORE = (
     "A folder with the photos of the same bins at the visit before, under the same names: what changed between both is held"
-    " against what is said to have changed. A column before of the CSV names each by its path instead; a bucket has them."
+    " against what is said to have changed. A column before of the CSV names each by its path instead, from where you are; a"
+    " bucket has them where its metadata tells what is expected."
 )
 EXPECTED_BEFORE = "What those photos showed, as --expected."
 OUTPUT = (
@@ -85,13 +86,15 @@ def check(
     from warehouse_classifier.tracking.console import Screen
 
     folder = Path(output) if output and (output.endswith("/") or Path(output).is_dir()) else None
+    if folder and folder.is_file():
+        raise UserError(f"--output {output}: {folder} is a file; leave the slash out, or name another folder")
     earlier = earlier_of(before, expected, expected_before)
     source = photos_of(photos, expectation := expectations(expected), concurrency, explain, earlier)
     with closing(source), ExitStack() as stack:
         chosen = islice(listed(source), most)
-        form = form_of(format, output, source.longest, in_parts=folder is not None)
         if output and not folder:
-            not_over(output, source)
+            not_over(output, source, {"--expected": expected, "--expected-before": expected_before, "--models": models})
+        form = form_of(format, output, source.longest, in_parts=folder is not None)
         if folder:  # before the seconds that a model takes
             stack.enter_context(held(folder))
 
@@ -109,8 +112,11 @@ def check(
                 if model == AVERAGE
                 else f"a photo before needs the average and the verifier; leave --model {model} out"
             )
-        if source.lists and model == AVERAGE and not counter.by_lists:
-            Screen().say(f"{models} holds no verifier, so that verdicts go by the number of items alone")
+        if source.lists and not counter.by_lists:
+            who = f"{models} holds no verifier" if model == AVERAGE else f"--model {model} counts"
+            Screen().say(f"{who}, so that verdicts go by the number of items alone")
+        if source.lacking:
+            Screen().say(source.lacking)
         processors = len(os.sched_getaffinity(0))
         # an explanation hangs hooks on the networks, which another thread must not run into
         counters = 1 if explain or counter.device.type != "cpu" else threads or processors
@@ -151,8 +157,9 @@ def check(
                 raise type(interrupt)(message) from None
             raise
     line = summary(verdicts, counted / (time.monotonic() - begun))
-    if most is None and (unused := expectation.unused()):
-        screen.say(unused)
+    for said in (expectation, *([earlier.expected] if earlier else [])):
+        if most is None and (unused := said.unused()):
+            screen.say(unused)
     if form.suffix is None and not output:
         print(line, flush=True)
     else:

@@ -74,6 +74,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _said(error: ValidationError) -> str:
     """`entry 3: ...`, and of an array that is none what it must be."""
     loc = error.errors()[0]["loc"]
+    if not loc and error.errors()[0]["type"] == "too_short":
+        return "it holds no entry"
     if not loc:
         return f"it must be an array of objects with {PHOTO} (or {ID}) and {QUANTITY} or items"
     return f"entry {int(loc[0]) + 1}: {reason(error, 1)}"

@@ -1,5 +1,6 @@
 """What is expected in which photo: nobody says, one number for all, or a file."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,11 +42,15 @@ class Expectations(Protocol):
     def unused(self) -> str | None:
         """Says what names no photo that was seen; None if all does."""
 
+    @property
+    def names_before(self) -> bool:
+        """Whether it names photos of the visit before."""
+
 
 class SameForAll:
     """One quantity for all photos, or None."""
 
-    by_id = lists = False
+    by_id = lists = names_before = False
 
     def __init__(self, quantity: int | None) -> None:
         self.expected = None if quantity is None else Expectation(quantity)
@@ -75,16 +80,22 @@ class Listed:
     def __init__(self, path: Path, *, by_id: bool, lists: bool) -> None:
         self.path, self.by_id, self.lists = path, by_id, lists
         self.entries: dict[str, Entry] = {}  # by name
+        self.paths: dict[str, str] = {}  # names of photos by the paths that they are, if they are any
         self.users: dict[str, str] = {}  # the photo that each entry was used for, by its place
 
     def add(self, name: str, entry: Entry) -> None:
-        """Raises UserError for a photo of which something else was said before."""
+        """Raises UserError for a photo of which something was said before."""
         first = self.entries.setdefault(name, entry)
-        if (first.expected, first.before) != (entry.expected, entry.before):
+        if first is not entry:
+            of_items = (
+                "" if self.lists else "; where a row is an item, it needs its sizes: length, width, height and unit"
+            )
             raise UserError(
                 f"{self.path}, {entry.place}: {_briefly(entry)} are expected of {name}, and {_briefly(first)} in"
-                f" {first.place}; keep one of them"
+                f" {first.place}; keep one of them{of_items}"
             )
+        if not self.by_id:
+            self.paths.setdefault(os.path.abspath(name), name)  # noqa: PTH100 -- of the name; a link keeps its own
 
     def of(self, names: Sequence[str]) -> Expected:
         """Raises UserError where entries disagree about the photo, or where one could mean another photo as well."""
@@ -95,6 +106,10 @@ class Listed:
         entry = self._entry(names)
         return entry.before if entry else None
 
+    @property
+    def names_before(self) -> bool:
+        return any(entry.before for entry in self.entries.values())
+
     def unused(self) -> str | None:
         left = [(entry.place, name) for name, entry in self.entries.items() if entry.place not in self.users]
         if not left:
@@ -103,7 +118,8 @@ class Listed:
         return f"{self.path}: {len(left)} of {len(self.entries)} rows name no photo here ({place}: {name})"
 
     def _entry(self, names: Sequence[str]) -> Entry | None:
-        matches = [(name, self.entries[name]) for name in dict.fromkeys(names) if name in self.entries]
+        known = dict.fromkeys(self.paths.get(name, name) for name in names)
+        matches = [(name, self.entries[name]) for name in known if name in self.entries]
         if not matches:
             return None
         name, entry = matches[0]
@@ -117,7 +133,8 @@ class Listed:
             user = self.users.setdefault(match.place, names[0])
             if user != names[0]:
                 raise UserError(
-                    f"{self.path}, {match.place}: {name} may be {user} or {names[0]}; write whole paths as {PHOTO}"
+                    f"{self.path}, {match.place}: {name} may be {user} or {names[0]}; give each a row of its own, by its"
+                    f" whole path in a column {PHOTO}"
                 )
         return entry
 
@@ -143,7 +160,11 @@ def expectations(expected: str | None, option: str = "--expected") -> Expectatio
     try:
         return SameForAll(quantity_of(expected.strip()))
     except ValueError as error:
-        raise UserError(f"{option} is {expected[:80]!r}, {error}, nor the path of a CSV with {WANTED}") from None
+        there = "which is a folder" if os.path.isdir(expected) else "and there is no such file"  # noqa: PTH112 -- of any text
+        what = str(error) if number else f"{error}, {there}"
+        raise UserError(
+            f"{option} is {expected[:80]!r}, {what}; it takes a number of items, or the path of a CSV with {WANTED} or of a JSON"
+        ) from None
 
 
 def of_items(path: Path, place: str, items: Sequence[ItemFacts]) -> Expectation:

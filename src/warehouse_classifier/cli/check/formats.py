@@ -12,6 +12,8 @@ from warehouse_classifier.cli.check.records import Csv, JsonLines
 from warehouse_classifier.cli.check.table import Table
 from warehouse_classifier.runtime.errors import UserError
 
+PLAIN = ("", ".txt", ".log")  # names of files that are a table
+
 
 class Format(Protocol):
     """How findings are written to a file."""
@@ -29,7 +31,11 @@ class Format(Protocol):
 
 def form_of(format: str | None, output: str | None, longest: int, *, in_parts: bool) -> Format:
     """`output`: where to, None for standard output; its name may tell the format. Raises UserError for a table in parts."""
-    ends = Path(output).suffix if output else ""
+    ends = Path(output).suffix if output and not in_parts else ""
+    if not format and ends not in (*PLAIN, Csv.suffix, JsonLines.suffix):
+        raise UserError(
+            f"--output {output}: there is no format {ends}; let its name end in .csv, .jsonl or .txt, or add --format"
+        )
     format = format or {Csv.suffix: "csv", JsonLines.suffix: "jsonl"}.get(ends, "csv" if in_parts else "table")
     if format != "table":
         return Csv() if format == "csv" else JsonLines()

@@ -11,7 +11,7 @@ import numpy as np
 
 from warehouse_classifier.bins.expectation import Expectation
 from warehouse_classifier.bucket.objects import Body, Unreadable
-from warehouse_classifier.cli.check.expectations import Unknown
+from warehouse_classifier.cli.check.expectations import Expected, Unknown
 from warehouse_classifier.cli.check.finding import Finding
 from warehouse_classifier.cli.check.local_photos import body_of
 from warehouse_classifier.cli.check.photos import Photo, Seen
@@ -49,6 +49,8 @@ def inspect(
     def decoded(read: Seen) -> Decoded:
         own = _decoded(counter, read.body)
         earlier = None if read.before is None or isinstance(own, Unreadable) else _decoded(counter, read.before.body)
+        if isinstance(own, Picture) and isinstance(earlier, Picture) and np.array_equal(own.pixels, earlier.pixels):
+            return own, Unreadable("is the very photo that is checked", again=False)
         return own, earlier
 
     readers, counters = ThreadPoolExecutor(workers), ThreadPoolExecutor(threads)
@@ -112,10 +114,19 @@ def _said(answer: Answer, read: Seen, before: Picture | Unreadable | None) -> tu
     expected, earlier = read.photo.expected, read.before.photo.expected if read.before else None
     if isinstance(expected, Unknown):
         return "look", expected.reason, read.again
-    if answer.verdict == "match" and isinstance(before, Unreadable):
-        return "look", f"the photo before {before.reason}", before.again
-    if answer.verdict == "match" and isinstance(before, Picture) and before.strange:
-        return "look", f"the photo before is {before.strange}", read.again
-    if answer.verdict == "match" and isinstance(earlier, Unknown):
-        return "look", f"the photo before: {earlier.reason}", read.again
-    return answer.verdict, answer.reason, read.again
+    lacking, again = _lacking(before, earlier)
+    if lacking is None or answer.verdict is None:
+        return answer.verdict, answer.reason, read.again
+    verdict = "look" if answer.verdict == "match" else answer.verdict
+    return verdict, "; ".join(filter(None, (answer.reason, lacking))), read.again or again
+
+
+def _lacking(before: Picture | Unreadable | None, earlier: Expected) -> tuple[str | None, bool]:
+    """Why the photo before, of which `earlier` was expected, tells nothing, and whether it may tell another run something."""
+    if isinstance(before, Unreadable):
+        return f"the photo before {before.reason}", before.again
+    if before and before.strange:
+        return f"the photo before is {before.strange}", False
+    if before and isinstance(earlier, Unknown):
+        return f"the photo before: {earlier.reason}", False
+    return None, False

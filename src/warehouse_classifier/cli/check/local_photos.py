@@ -17,18 +17,26 @@ class LocalPhotos:
 
     drawn = False
 
-    def __init__(self, paths: Sequence[str], expected: Expectations, earlier: "Earlier | None" = None) -> None:
-        """Raises UserError where `expected` cannot tell the photos apart, or a photo before is not there."""
+    def __init__(
+        self, paths: Sequence[str], expected: Expectations, earlier: "Earlier | None" = None, root: str | None = None
+    ) -> None:
+        """`root`: the folder below which photos have their names, that of all of them where it is None. Raises UserError where
+        `expected` cannot tell the photos apart, or a photo before is not there."""
         self.paths, self.expected, self.earlier = paths, expected, earlier
         self.name, self.lists = paths[0], expected.lists
         self.total: int | None = len(paths)
         self.longest = max(map(len, paths))
-        self._root = os.path.commonpath({os.path.dirname(os.path.abspath(path)) for path in paths})  # noqa: PTH100, PTH120
-        found = [self._photo(path).before is not None for path in paths]
-        self.visits = any(found)
+        self._root = root or os.path.commonpath({os.path.dirname(os.path.abspath(path)) for path in paths})  # noqa: PTH100, PTH120
+        alone = [path for path in paths if self._photo(path).before is None]
+        self.visits, self.lacking = len(alone) < len(paths), None
         if earlier and not self.visits:
             raise UserError(
                 f"--before {earlier.folder} holds none of the photos by its name, such as {self._place(paths[0])}"
+            )
+        if earlier and alone:
+            self.lacking = (
+                f"--before {earlier.folder} holds no photo by the name of {len(alone)} of {len(paths)}, such as"
+                f" {self._place(alone[0])}; these are judged by themselves"
             )
 
     def listing(self) -> Iterator[Photo]:
@@ -70,16 +78,23 @@ class LocalPhotos:
     def _before(self, path: str, names: Sequence[str]) -> Photo | None:
         if self.earlier:
             there = os.path.join(self.earlier.folder, self._place(path))  # noqa: PTH118 -- of the name, as it was given
+            if os.path.realpath(there) == os.path.realpath(path):
+                raise UserError(
+                    f"--before {self.earlier.folder} holds the photos that are checked; name another folder"
+                )
             expected = self.earlier.expected.of(self._names(there, self.earlier.expected))
             return Photo(there, there, expected) if os.path.lexists(there) else None
         there = self.expected.before(names) or ""
         if not there:
             return None
-        if os.path.abspath(there) == names[0]:  # noqa: PTH100
+        if os.path.realpath(there) == os.path.realpath(path):
             raise UserError(f"{path}: the photo before is said to be the photo itself")
         if not os.path.lexists(there):
             raise UserError(f"{path}: the photo before, {there}, does not exist")
-        expected = self.expected.of(self._names(there, self.expected))
+        its_names = self._names(there, self.expected)
+        if os.path.realpath(self.expected.before(its_names) or os.devnull) == os.path.realpath(path):
+            raise UserError(f"{path} and {there} are each said to be the photo before the other")
+        expected = self.expected.of(its_names)
         if isinstance(expected, Unknown):
             raise UserError(
                 f"{path}: of the photo before, {there}, nobody says what was in it then; give it a row of its own"

@@ -1,5 +1,6 @@
 """Where findings go: to standard output, or into one file. Both tell how many photos have each verdict, as they go."""
 
+import errno
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterable
@@ -10,6 +11,7 @@ from tqdm import tqdm
 
 from warehouse_classifier.cli.check.finding import Finding
 from warehouse_classifier.cli.check.formats import Format
+from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
 
 Verdicts = Counter[str]  # an empty one for none
@@ -33,8 +35,13 @@ def written(path: Path, form: Format, groups: Groups) -> Generator[Verdicts, Non
     """The file is there when all of it is."""
     with ExitStack() as stack:
         special = path.exists() and not path.is_file()  # /dev/null, which must not be replaced
-        half = path if special else stack.enter_context(replacing(path))
-        file = stack.enter_context(half.open("w", encoding="utf-8", newline=""))
+        try:
+            half = path if special else stack.enter_context(replacing(path))
+            file = stack.enter_context(half.open("w", encoding="utf-8", newline=""))
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            raise UserError(f"--output {path} cannot be written ({error.filename}: {error.strerror})") from None
         file.write(form.head())
         for group in groups:
             file.write(form.rows(group))

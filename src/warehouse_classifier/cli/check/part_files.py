@@ -21,7 +21,7 @@ from warehouse_classifier.cli.check.outputs import Verdicts, verdicts
 from warehouse_classifier.cli.check.photos import Photo
 from warehouse_classifier.cli.check.records import read_back
 
-VERSION = 2  # of what stands in a part
+VERSION = 3  # of what stands in a part
 PART_FILE = re.compile(r"part-(\d{5,})-[0-9a-f]{16}(-again)?\.(csv|jsonl)")
 HALF = ".part.half"
 Look = Callable[[Iterable[Photo]], Iterator[list[Finding]]]

@@ -43,6 +43,7 @@ class Photos(Protocol):
     total: int | None  # how many there are; None where only listing them all tells
     lists: bool  # whether it may tell which items are expected, not only how many
     drawn: bool  # whether they are drawings by their address
+    lacking: str | None  # says of which photos the one before is lacking that is to be there
     visits: bool  # whether there are photos before, which only a verifier can hold others against
     longest: int  # characters of a name, of those listed so far
 

@@ -1,8 +1,9 @@
 """What somebody names to be checked: files, or the bins of a bucket."""
 
+import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -36,8 +37,12 @@ def photos_of(
         url = buckets[0] if URL.match(buckets[0]) else os.path.abspath(buckets[0])  # noqa: PTH100
         if ours and os.path.abspath(ours) == os.path.join(url, PHOTOS):  # noqa: PTH100, PTH118
             raise UserError(f"--explain {ours} holds the bucket's photos; name a folder for the pictures alone")
-        if earlier:
-            raise UserError(f"--before {earlier.folder}: a bucket has the photos before itself; leave it out")
+        if earlier or expected.names_before:
+            what = f"--before {earlier.folder}" if earlier else "a column before"
+            raise UserError(
+                f"{what}: of a bucket the photos before are known where its metadata tells what is expected; leave"
+                f" {'--before, --expected-before and ' if earlier else ''}--expected out"
+            )
         nothing = isinstance(expected, SameForAll) and expected.expected is None
         return BucketPhotos(url, None if nothing else expected, concurrency)
     paths: dict[str, str] = {}
@@ -47,7 +52,11 @@ def photos_of(
     photos = [path for absolute, path in paths.items() if not (ours and _is_picture(absolute, path, ours))]
     if not photos:
         raise UserError(f"{' '.join(named)[:80]} holds no {', '.join(SUFFIXES)}")
-    return LocalPhotos(photos, expected, earlier)
+    if earlier and expected.names_before:
+        raise UserError(
+            f"--before {earlier.folder}: what is expected names the photos before as well; keep one of them"
+        )
+    return LocalPhotos(photos, expected, earlier, os.path.commonpath(list(map(_base, named))))
 
 
 def earlier_of(folder: str | None, expected: str | None, held: str | None) -> Earlier | None:
@@ -73,10 +82,30 @@ def listed(photos: Photos) -> Iterator[Photo]:
     return chain([first], every)
 
 
-def not_over(output: str, photos: Photos) -> None:
-    """Raises UserError where the file would take the place of a photo."""
+def not_over(output: str, photos: Photos, read: Mapping[str, str | Path | None]) -> None:
+    """Raises UserError where the file would take the place of a photo, or of something else that is `read`: files and folders by
+    who names them, of which some may be none."""
+    there = Path(output).resolve()
+    for option, path in read.items():
+        if (
+            path is not None
+            and Path(path).exists()
+            and (there == (its := Path(path).resolve()) or its in there.parents)
+        ):
+            raise UserError(f"--output {output} would be in the place of what {option} names; name another file")
     if output.lower().endswith(SUFFIXES) or (isinstance(photos, LocalPhotos) and photos.holds(output)):
         raise UserError(f"--output {output} would be in the place of a photo; name another file, such as findings.csv")
+
+
+def _base(named: str) -> str:
+    """The folder below which the photos that were named so have their names."""
+    absolute = os.path.abspath(named)  # noqa: PTH100 -- of the name; a link keeps its own
+    if os.path.isdir(named):  # noqa: PTH112
+        return absolute
+    folder = os.path.dirname(absolute)  # noqa: PTH120
+    while glob.has_magic(folder) and not os.path.lexists(named):
+        folder = os.path.dirname(folder)  # noqa: PTH120
+    return folder
 
 
 def _is_picture(absolute: str, path: str, ours: Path) -> bool:

@@ -7,14 +7,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from warehouse_classifier.bins.sizes import attributes
 from warehouse_classifier.evaluation.arrays import Floats, Ints
+from warehouse_classifier.evaluation.counters import PRIOR, VERIFIER
 from warehouse_classifier.evaluation.mismatches import visits
+from warehouse_classifier.evaluation.mismatches.exchanged import EXCHANGED, WORDS, Items, ListAlone, edited_lists
 from warehouse_classifier.evaluation.mismatches.paired import PairedQuestions
 from warehouse_classifier.evaluation.mismatches.swaps import SWAPS, swaps
 from warehouse_classifier.evaluation.thresholds import VERDICTS
 
-NATURAL = "natural"
-PAIRED = {**visits.VISIT_MISMATCHES, **SWAPS}  # kinds of wrong lists and records, by key
+NATURAL, ALIKE = "natural", "alike"
+PAIRED = {**visits.VISIT_MISMATCHES, **SWAPS, EXCHANGED: WORDS}  # kinds of wrong lists and records, by key
 CHANGE = "change"
 RIGHT, RIGHT_CHANGE = (
     "right",
@@ -31,11 +34,14 @@ class ListVerifier(Protocol):
     def doubts(self, photos: Ints, lists: Ints) -> Floats:
         """How much the list of each question is doubted, [questions]."""
 
+    def doubts_of_lists(self, photos: Ints, lists: Floats) -> Floats:
+        """The same of other lists than those of the split: attributes, [questions, attributes]."""
+
     def doubts_of_change(self, before: Ints, after: Ints, first: Ints, second: Ints) -> Floats:
         """How much is doubted that between the photos `before` and `after` the list `first` became `second`, [questions]."""
 
-    def verdicts(self, doubts: Floats) -> npt.NDArray[np.str_]:
-        """What each doubt of a list comes to, of VERDICTS."""
+    def verdicts(self, doubts: Floats, lists: Ints | None = None) -> npt.NDArray[np.str_]:
+        """What each doubt of a list comes to, of VERDICTS; without `lists`, of lists whose number of items the networks tell apart."""
 
     def verdicts_of_visit(self, before: Ints, after: Ints, first: Ints, second: Ints) -> npt.NDArray[np.str_]:
         """What is said of each list `second` where the photo before and the list `first` of then are at hand."""
@@ -76,6 +82,26 @@ def verified(verifier: ListVerifier, actual: Ints, pairs: Mapping[str, Ints]) ->
         return PairedQuestions(right, verifier.doubts_of_change(after, before, before, after), before, {})
 
     return _with_change({kind: lists(rows) for kind, rows in pairs.items()}, change, pairs)
+
+
+def exchanged(
+    verifier: ListVerifier, items: Sequence[Items], pairs: Ints, counted: Mapping[str, Floats], alone: ListAlone,
+    *, seed: int,
+) -> dict[str, dict[str, PairedQuestions]]:  # fmt: skip
+    """By key what is said to each bin's own list and to that list with an item exchanged for one of the other bin of its pair; by
+    PRIOR what the list alone says. No kind where there is no such list.
+
+    `items`: of every bin; `pairs`: rows, [pairs, 2]; `counted`: doubts of the own number, [bins], by the key of whoever only
+    counts, and says the same to both.
+    """
+    photos, edited = edited_lists(items, pairs, seed=seed)
+    if not len(photos):
+        return {key: {} for key in (*counted, VERIFIER)}
+    right = np.array([attributes(items[row]) for row in photos.tolist()])
+    by_key = {key: (doubts[photos], doubts[photos]) for key, doubts in counted.items()}
+    by_key[VERIFIER] = verifier.doubts(photos, photos), verifier.doubts_of_lists(photos, edited)
+    by_key[PRIOR] = alone.doubts(right), alone.doubts(edited)
+    return {key: {EXCHANGED: PairedQuestions(*doubts, photos, {})} for key, doubts in by_key.items()}
 
 
 def verdicts(verifier: ListVerifier, photos: int, asked: Mapping[str, PairedQuestions], visits: Ints) -> pd.DataFrame:
