@@ -38,9 +38,9 @@ from sklearn.metrics import roc_curve
 from warehouse_classifier.bins import contents
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.groups import articles_of, siblings, visits
-from warehouse_classifier.bins.selection import OTHERS, OUTSIDE
 from warehouse_classifier.bins.sizes import VOLUME
 from warehouse_classifier.bins.split import share_out
+from warehouse_classifier.bins.split_names import OTHERS, OUTSIDE
 from warehouse_classifier.compute import parameters, stage_code
 from warehouse_classifier.dataset.shards import INDEX, Shards
 from warehouse_classifier.evaluation.counters import COUNTERS

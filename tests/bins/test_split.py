@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warehouse_classifier.bins.selection import SPLITS
 from warehouse_classifier.bins.split import share_out
+from warehouse_classifier.bins.split_names import SPLITS
 
 
 @st.composite

@@ -106,7 +106,8 @@ class Account:
         """Wait until it has said it."""
         last = time.monotonic() + 20
         while line not in self.lines(name):
-            assert time.monotonic() < last, (self.described(name), self.lines(name))
+            job = self.described(name)
+            assert time.monotonic() < last, (job.get("FailureReason"), job, self.lines(name))
             time.sleep(0.02)
 
     def keys(self, prefix: str) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from support.projects import TOP
 from warehouse_classifier.bins.metadata import PAIRS
-from warehouse_classifier.bins.selection import OUTSIDE
+from warehouse_classifier.bins.split_names import OUTSIDE
 from warehouse_classifier.dataset import shards
 from warehouse_classifier.evaluation import answers, calibration
 from warehouse_classifier.evaluation.counters import AVERAGE, COUNTERS, VERIFIER

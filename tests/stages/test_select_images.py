@@ -14,7 +14,7 @@ from support.watching import Noted
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.groups import siblings
 from warehouse_classifier.bins.metadata import PAIRS
-from warehouse_classifier.bins.selection import OTHERS, OUTSIDE
+from warehouse_classifier.bins.split_names import OTHERS, OUTSIDE
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.stages.select_images import SelectImages, select_images, sizes_of
 

@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 
 from support.images import SIDE, Diary, spoil
 from support.training import Kill, Killed, Small, fingerprint, run
-from warehouse_classifier.bins.selection import OTHERS
 from warehouse_classifier.bins.sizes import ATTRIBUTES
+from warehouse_classifier.bins.split_names import OTHERS
 from warehouse_classifier.dataset.batches import batches
 from warehouse_classifier.dataset.shards import INDEX, Shards
 from warehouse_classifier.runtime.errors import UserError

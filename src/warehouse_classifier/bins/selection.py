@@ -7,10 +7,6 @@ import pandas as pd
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.files import replacing
 
-SPLITS = ("train", "validation", "test")
-# bins of other quantities, on the side where their groups are: what they look like is learned, and not their number
-OTHERS = {"train": "train_other", "validation": "validation_other"}
-OUTSIDE = "outside"  # bins of a quantity that the networks do not tell apart, photographed like all others
 COLUMNS = {
     "id": "string",
     "quantity": "int64",

@@ -58,7 +58,7 @@ def evaluate(
 ) -> None:
     """`models` holds a folder for each network of the registry, and the verifier's. Raises UserError for what is missing or does not fit."""
     from warehouse_classifier.bins import contents
-    from warehouse_classifier.bins.selection import OUTSIDE
+    from warehouse_classifier.bins.split_names import OUTSIDE
     from warehouse_classifier.dataset.shards import Shards
     from warehouse_classifier.evaluation.by_number import by_number
     from warehouse_classifier.evaluation.counters import VERIFIER
@@ -111,7 +111,7 @@ def answered(
     params: Evaluate, shards: "Shards", folders: Mapping[str, Path], progress: Progress
 ) -> "tuple[pd.DataFrame, Answers]":
     """Facts of the images of all splits that nothing was learned from but a best epoch, and what the networks say and see of each."""
-    from warehouse_classifier.bins.selection import OUTSIDE
+    from warehouse_classifier.bins.split_names import OUTSIDE
     from warehouse_classifier.evaluation.answers import InferenceSettings, answers
 
     rows = shards.rows("test", "validation", OUTSIDE)
@@ -146,7 +146,7 @@ def calibrated(
     folders: Mapping[str, Path],
 ) -> "Calibration":
     """Temperatures and thresholds by the validation split alone."""
-    from warehouse_classifier.bins.selection import OTHERS
+    from warehouse_classifier.bins.split_names import OTHERS
     from warehouse_classifier.dataset.shards import INDEX
     from warehouse_classifier.evaluation.calibration import OperatingPoint, calibrate
     from warehouse_classifier.evaluation.learned_from import LearnedFrom
@@ -172,7 +172,7 @@ def report_data(
     charts: "list[Chart]", published: "pd.DataFrame", provenance: Mapping[str, str],
 ) -> "ReportData":  # fmt: skip
     """What the page shows beside the evaluation."""
-    from warehouse_classifier.bins.selection import OUTSIDE
+    from warehouse_classifier.bins.split_names import OUTSIDE
     from warehouse_classifier.report.formatting import origin, separation
     from warehouse_classifier.report.gallery import gallery, wrong_lists
     from warehouse_classifier.report.page import ReportData

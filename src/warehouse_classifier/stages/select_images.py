@@ -13,8 +13,8 @@ from pydantic import Field
 
 from warehouse_classifier.bins import selection as selections
 from warehouse_classifier.bins.groups import articles_of, siblings
-from warehouse_classifier.bins.selection import OTHERS, OUTSIDE, SPLITS
 from warehouse_classifier.bins.split import drawn, share_out
+from warehouse_classifier.bins.split_names import OTHERS, OUTSIDE, SPLITS
 from warehouse_classifier.runtime.errors import UserError
 from warehouse_classifier.runtime.params import Count, CountOrZero, Params, Quantities, Seed
 from warehouse_classifier.runtime.progress import Progress

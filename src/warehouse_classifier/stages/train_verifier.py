@@ -54,7 +54,7 @@ def train_verifier(
     from threadpoolctl import threadpool_limits
 
     from warehouse_classifier.bins import contents
-    from warehouse_classifier.bins.selection import OTHERS
+    from warehouse_classifier.bins.split_names import OTHERS
     from warehouse_classifier.dataset.shards import Shards
     from warehouse_classifier.evaluation.answers import InferenceSettings, answers
     from warehouse_classifier.models.registry import NETWORKS

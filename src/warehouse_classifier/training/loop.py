@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from warehouse_classifier.bins.selection import OTHERS
+from warehouse_classifier.bins.split_names import OTHERS
 from warehouse_classifier.dataset.batches import Images
 from warehouse_classifier.dataset.labels import QuantityEncoder
 from warehouse_classifier.dataset.pixel_cache import images_of

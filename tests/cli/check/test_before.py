@@ -139,7 +139,7 @@ def test_a_photo_before_that_is_none_leaves_no_match(check: Run) -> None:
     assert rows[0]["reason"].startswith("the photo before is no JPEG")  # whatever the verdict
 
 
-@pytest.mark.parametrize("expected", range(6))
+@pytest.mark.parametrize("expected", [0, 2, 4])
 def test_why_the_photo_before_tells_nothing_is_said_beside_every_verdict(check: Run, expected: int) -> None:
     Path("then/1.jpg").write_bytes(Path("now/1.jpg").read_bytes())  # no visit leaves the very same photo
     _, (row, *_), _ = check("now", "--expected", str(expected), "--before", "then", "--expected-before", "9")
