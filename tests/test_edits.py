@@ -32,7 +32,8 @@ def changed(project: Project) -> list[str]:
     ("file", "stages"),
     [
         ("bins/metadata.py", ["fetch_metadata"]),
-        ("bins/selection.py", ["select_images", "resize_images", "evaluate"]),
+        ("bins/selection.py", ["select_images", "resize_images"]),
+        ("bins/split_names.py", ["select_images", *TRAININGS, "evaluate"]),
         ("bins/sizes.py", [*TRAININGS, "evaluate"]),
         ("bucket/retry.py", ["fetch_metadata", "resize_images"]),
         ("synthetic/placement.py", ["fetch_metadata", "resize_images", *COUNTING]),
