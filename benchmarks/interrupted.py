@@ -167,8 +167,8 @@ class Soak:
         subprocess.run([*mount, "size=8g", "tmpfs", folder], check=True)
         try:
             training = self.training(network, folder=folder)
-            training.until_saved()
-            size = sum(file.stat().st_size for file in content(training.kept()))
+            training.until_saved("0")  # within an epoch: at its end the best weights are kept as well
+            size = sum(file.stat().st_size for file in content(training.kept()[-1:]))  # of one, and there may be two
             shutil.rmtree(folder / ".work")
             line = f"error: {training.stage}: the disk is full; free some space, `dvc repro` goes on from what is done"
             # there is no room for a checkpoint, then for one, then for no second one beside it, and then for all

@@ -69,9 +69,9 @@ class Training:
         while process.poll() is None and time.monotonic() < end and not sign():
             time.sleep(0.002)
 
-    def until_saved(self) -> None:
+    def until_saved(self, saved_every: str = "2") -> None:
         """Start it, and kill it when it has saved."""
-        before, process = self.progress(), self.start("2")
+        before, process = self.progress(), self.start(saved_every)
         self.until(process, 600, lambda: self.progress() > before and not self.half())
         process.kill()
         process.wait()
