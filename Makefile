@@ -23,7 +23,7 @@ endef
 
 # one file alone: .venv/bin/pytest tests/bucket/test_bucket.py
 test: $(VENV)/ready
-	@echo 'linters and every test but those of `make soak`: nine minutes on two cores (`make quick`: one and a half)'
+	@echo 'linters and every test but those of `make soak`: ten minutes on two cores (`make quick`: one and a half)'
 	$(LINT)
 	$(PYTEST)
 
