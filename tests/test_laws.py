@@ -240,10 +240,7 @@ def test_a_folder_that_is_used_whole_is_to_be_named_and_not_its_modules(graph: g
 def test_an_import_that_the_map_does_not_tell_of_is_seen(graph: grimp.ImportGraph) -> None:
     own = copy.deepcopy(graph)
     own.add_import(importer=f"{PACKAGE}.bins.selection", imported=f"{PACKAGE}.tracking.console")
-    wanted = [
-        f"{name}: deps lack src/{PACKAGE}/tracking/console.py"
-        for name in ("select_images", "resize_images")
-    ]
+    wanted = [f"{name}: deps lack src/{PACKAGE}/tracking/console.py" for name in ("select_images", "resize_images")]
     assert wrong_deps(PIPELINE, own) == wanted
 
 
